@@ -1,0 +1,242 @@
+"""The bundle: a folder that holds everything a device needs to run a model, and says what it is.
+
+``manifest.json`` is the only contract between conversion, runtime and benchmark. This module reads, checks and writes
+it; it needs neither paddle nor OpenCV.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from edge_seg.errors import BundleError
+from edge_seg.files import read_json, sha256, write_json
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PreprocessSpec:
+    """How a picture becomes the network's input, float32[1, 3, H, W].
+
+    The picture is scaled by ``min(H/h, W/w)`` (sides rounded half up, at least 1; OpenCV's bilinear resize on uint8),
+    its channels put in ``color`` order, each value mapped to ``(v / 255 - mean) / std``, and placed at the upper left;
+    the rest is ``pad`` (after normalising, so 0.0 is the mean colour).
+    """
+
+    size: tuple[int, int]
+    color: str = "RGB"
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    pad: float = 0.0
+    resize: str = "letterbox-linear"
+
+
+@dataclass(frozen=True)
+class PostprocessSpec:
+    """How the graphs' outputs become instances: per-class NMS on the host, then the best ``keep`` of all classes."""
+
+    score_threshold: float = 0.05
+    nms_iou: float = 0.5
+    keep: int = 100
+    mask_threshold: float = 0.5
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A graph's input or output. -1 in ``shape`` is a size known only at run time."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class GraphSpec:
+    """One graph: its files (name in the bundle -> sha256, the program first) and its tensors, in order."""
+
+    files: dict[str, str]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A picture and the result expected for it, so that a device can test itself.
+
+    ``instances`` is None when the expected result is the ordinary one, else the number of best boxes that were handed
+    to the mask graph whatever their scores (an untrained model finds nothing otherwise).
+    """
+
+    files: dict[str, str]
+    image: str
+    expected: str
+    instances: int | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What ``manifest.json`` holds. ``engine`` and ``target`` decide which machine may load the graphs."""
+
+    name: str
+    model: str
+    recipe: str
+    engine: str
+    engine_version: str
+    target: str
+    precision: str
+    classes: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    preprocess: PreprocessSpec
+    postprocess: PostprocessSpec
+    proposals: int
+    graphs: dict[str, GraphSpec]
+    golden: Golden
+    random_weights: bool
+    source: dict[str, Any]
+    optimizer: dict[str, Any] = field(default_factory=dict)
+    verification: dict[str, Any] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+
+def from_plain(kind: type[T], value: Any, where: str) -> T:
+    """Builds the dataclass ``kind`` from JSON values, naming the field that is missing, unknown or of another type."""
+    return typing.cast(T, _convert(kind, value, where))
+
+
+def _convert(kind: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return value
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in arguments:
+            return None
+        return _convert(next(a for a in arguments if a is not type(None)), value, where)
+    if dataclasses.is_dataclass(kind):
+        return _convert_dataclass(kind, value, where)
+    if origin is tuple:
+        _require(isinstance(value, list), where, "a list", value)
+        if arguments[-1] is Ellipsis:
+            return tuple(_convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        _require(len(value) == len(arguments), where, f"{len(arguments)} values", value)
+        return tuple(_convert(a, item, f"{where}[{i}]") for i, (a, item) in enumerate(zip(arguments, value, strict=True)))
+    if origin is dict:
+        _require(isinstance(value, dict), where, "an object", value)
+        return {key: _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    if kind is float:
+        _require(isinstance(value, (int, float)) and not isinstance(value, bool), where, "a number", value)
+        return float(value)
+    _require(isinstance(value, kind) and not (kind is int and isinstance(value, bool)), where, kind.__name__, value)
+    return value
+
+
+def _convert_dataclass(kind: Any, value: Any, where: str) -> Any:
+    _require(isinstance(value, dict), where, "an object", value)
+    hints = typing.get_type_hints(kind)
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    for name in value:
+        if name not in fields:
+            raise BundleError(f"{where}.{name}: unknown field", code="manifest-invalid")
+    for name, f in fields.items():
+        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        if required and name not in value:
+            raise BundleError(f"{where}.{name}: missing", code="manifest-invalid")
+    return kind(**{name: _convert(hints[name], item, f"{where}.{name}") for name, item in value.items()})
+
+
+def _require(holds: bool, where: str, expected: str, value: Any) -> None:
+    if not holds:
+        raise BundleError(f"{where}: expected {expected}, found {value!r}", code="manifest-invalid")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk whose manifest was read and, by :func:`open_bundle`, whose files were checked."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def model_bytes(self) -> int:
+        """Size of all graph files, bytes."""
+        return sum((self.path / name).stat().st_size for graph in self.manifest.graphs.values() for name in graph.files)
+
+    @property
+    def id(self) -> str:
+        """sha256 of the manifest, which in turn holds the hash of every other file."""
+        return sha256(self.path / MANIFEST)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    write_json(folder / MANIFEST, dataclasses.asdict(manifest))
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Reads a bundle's manifest and checks every file's hash, before any library sees them.
+
+    Raises :class:`BundleError` when the folder or a file is missing, a hash doesn't match or the schema isn't ours.
+    """
+    remedy = "give the folder that `edge-seg convert --out` made"
+    if not path.exists():
+        raise BundleError(f"{path}: no such bundle", remedy=remedy, code="bundle-missing")
+    if not path.is_dir():
+        raise BundleError(f"{path}: a file, not a bundle folder", remedy=remedy, code="bundle-missing")
+    file = path / MANIFEST
+    if not file.is_file():
+        raise BundleError(f"{path}: not a bundle: it holds no {MANIFEST}", remedy=remedy, code="bundle-missing")
+    plain = read_json(file, BundleError)
+    schema = plain.get("schema") if isinstance(plain, dict) else None
+    if schema != SCHEMA or isinstance(schema, bool):
+        raise BundleError(
+            f"{file}: manifest schema {schema!r}, expected {SCHEMA}",
+            remedy="convert the model again with this version of edge-seg, or use the version that made the bundle",
+            code="manifest-schema",
+        )
+    manifest = from_plain(Manifest, plain, str(file))
+    _check_values(manifest, file)
+    for files in (*(graph.files for graph in manifest.graphs.values()), manifest.golden.files):
+        for name, expected in files.items():
+            _check_file(path, name, expected)
+    return Bundle(path, manifest)
+
+
+def _check_values(manifest: Manifest, file: Path) -> None:
+    where = str(file)
+    _require(len(manifest.classes) > 0, f"{where}.classes", "at least one class", manifest.classes)
+    _require(
+        len(manifest.classes) == len(manifest.category_ids),
+        f"{where}.category_ids",
+        f"one id for each of the {len(manifest.classes)} classes",
+        manifest.category_ids,
+    )
+    height, width = manifest.preprocess.size
+    valid = height > 0 and width > 0 and height % 32 == 0 and width % 32 == 0
+    _require(valid, f"{where}.preprocess.size", "multiples of 32", manifest.preprocess.size)
+    _require(manifest.preprocess.color in ("RGB", "BGR"), f"{where}.preprocess.color", "RGB or BGR", manifest.preprocess.color)
+    _require(min(manifest.preprocess.std) > 0, f"{where}.preprocess.std", "values above 0", manifest.preprocess.std)
+    for name in (manifest.golden.image, manifest.golden.expected):
+        _require(name in manifest.golden.files, f"{where}.golden.files", f"a hash of {name}", manifest.golden.files)
+    for name, graph in manifest.graphs.items():
+        _require(len(graph.files) > 0, f"{where}.graphs.{name}.files", "at least one file", graph.files)
+
+
+def _check_file(folder: Path, name: str, expected: str) -> None:
+    file = folder / name
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise BundleError(f"{folder / MANIFEST}: file name {name!r} leads out of the bundle", code="manifest-invalid")
+    if not file.is_file():
+        raise BundleError(f"{file}: missing", remedy="copy the bundle again or convert anew", code="file-missing")
+    found = sha256(file)
+    if found != expected:
+        raise BundleError(
+            f"{file}: altered or damaged ({file.stat().st_size} bytes, sha256 {found[:12]}…, expected {expected[:12]}…)",
+            remedy="copy the bundle again or convert anew",
+            code="hash-mismatch",
+        )
