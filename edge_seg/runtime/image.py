@@ -1,0 +1,90 @@
+"""Pictures in: any file OpenCV can decode, or an array, becomes uint8[H, W, 3] in BGR order, upright."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_seg.errors import ImageError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".jp2"})
+
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+_REMEDY = "save it again as JPEG or PNG, or leave it out"
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """The picture as uint8[H, W, 3], BGR, turned as its EXIF data says.
+
+    Grey becomes three equal channels, alpha is dropped, of 16 bits the upper 8 are kept. Raises :class:`ImageError`,
+    naming the file, when there is none, it is empty, cut short or of a format that OpenCV doesn't decode.
+    """
+    if path.is_dir():
+        raise ImageError(f"{path}: a folder, not a picture", remedy="give a picture file", code="image-unreadable")
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise ImageError(f"{path}: no such picture", remedy="check the path", code="image-missing") from None
+    except OSError as problem:
+        raise ImageError(f"{path}: can't be read: {problem.strerror}", code="image-unreadable") from None
+    if not content:
+        raise ImageError(f"{path}: empty file, not a picture", remedy=_REMEDY, code="image-unreadable")
+    if _is_cut_short(content):
+        raise ImageError(f"{path}: cut short, its end is missing", remedy=_REMEDY, code="image-unreadable")
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as problem:
+        raise ImageError(f"{path}: can't be decoded: {problem.err}", remedy=_REMEDY, code="image-unreadable") from None
+    if image is None:
+        raise ImageError(f"{path}: damaged, or not a picture", remedy=_REMEDY, code="image-unreadable")
+    return np.asarray(image, np.uint8)
+
+
+def as_bgr(image: Any) -> NDArray[np.uint8]:
+    """An array given in place of a file, as uint8[H, W, 3] BGR; takes [H, W], [H, W, 1], [H, W, 3] and [H, W, 4] (BGRA).
+
+    Raises :class:`ImageError` for another type, shape or dtype, or an empty picture.
+    """
+    if not isinstance(image, np.ndarray):
+        raise ImageError(f"a picture is a path or a uint8 array, found {type(image).__name__}", code="image-type")
+    if image.dtype != np.uint8:
+        raise ImageError(
+            f"a picture array holds uint8 values in BGR order, found {image.dtype}",
+            remedy="scale the values to 0…255 and convert with .astype('uint8')",
+            code="image-type",
+        )
+    if image.ndim == 2:
+        image = image[:, :, None]
+    if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or image.size == 0:
+        raise ImageError(f"a picture array is [height, width, 3], found {list(image.shape)}", code="image-type")
+    if image.shape[2] == 1:
+        return np.repeat(image, 3, axis=2)
+    return np.ascontiguousarray(image[:, :, :3])
+
+
+def _is_cut_short(content: bytes) -> bool:
+    """Whether a JPEG or PNG lacks its end, which the decoder would fill with grey and pass as good."""
+    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return b"IEND" not in content
+    return content.startswith(b"\xff\xd8\xff") and not _jpeg_has_end(content)
+
+
+def _jpeg_has_end(content: bytes) -> bool:
+    # Segments are walked up to the first scan, because a thumbnail inside one has an end marker of its own. In scan
+    # data 0xFF is always escaped, so the first end marker there is the picture's.
+    position = 2
+    while position + 4 <= len(content):
+        if content[position] != 0xFF:
+            return True  # not a segment: the decoder knows better what to make of it
+        marker = content[position + 1]
+        if marker == 0xFF:  # fill byte
+            position += 1
+            continue
+        if marker == _START_OF_SCAN:
+            return content.find(bytes((0xFF, _END_OF_IMAGE)), position) >= 0
+        position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
+    return False
