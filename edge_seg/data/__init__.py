@@ -1,0 +1,1 @@
+"""Datasets: COCO in, training batches out; converters, checks and the generated set."""
