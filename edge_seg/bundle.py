@@ -7,10 +7,11 @@ it; it needs neither paddle nor OpenCV.
 from __future__ import annotations
 
 import dataclasses
+import sys
 import types
 import typing
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from edge_seg.errors import BundleError
@@ -126,12 +127,17 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         if arguments[-1] is Ellipsis:
             return tuple(_convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
         _require(len(value) == len(arguments), where, f"{len(arguments)} values", value)
-        return tuple(_convert(a, item, f"{where}[{i}]") for i, (a, item) in enumerate(zip(arguments, value, strict=True)))
+        return tuple(
+            _convert(kind_i, item, f"{where}[{i}]")
+            for i, (kind_i, item) in enumerate(zip(arguments, value, strict=True))
+        )
     if origin is dict:
         _require(isinstance(value, dict), where, "an object", value)
         return {key: _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
     if kind is float:
-        _require(isinstance(value, (int, float)) and not isinstance(value, bool), where, "a number", value)
+        # JSON may hold 1e999 (infinity once read) and whole numbers that no float can hold.
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+        _require(number, where, "a number", value)
         return float(value)
     _require(isinstance(value, kind) and not (kind is int and isinstance(value, bool)), where, kind.__name__, value)
     return value
@@ -143,17 +149,22 @@ def _convert_dataclass(kind: Any, value: Any, where: str) -> Any:
     fields = {f.name: f for f in dataclasses.fields(kind)}
     for name in value:
         if name not in fields:
-            raise BundleError(f"{where}.{name}: unknown field", code="manifest-invalid")
+            raise _invalid(f"{where}.{name}: unknown field")
     for name, f in fields.items():
         required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         if required and name not in value:
-            raise BundleError(f"{where}.{name}: missing", code="manifest-invalid")
+            raise _invalid(f"{where}.{name}: missing")
     return kind(**{name: _convert(hints[name], item, f"{where}.{name}") for name, item in value.items()})
 
 
 def _require(holds: bool, where: str, expected: str, value: Any) -> None:
     if not holds:
-        raise BundleError(f"{where}: expected {expected}, found {value!r}", code="manifest-invalid")
+        shown = repr(value)
+        raise _invalid(f"{where}: expected {expected}, found {shown if len(shown) <= 80 else shown[:80] + '…'}")
+
+
+def _invalid(message: str) -> BundleError:
+    return BundleError(message, remedy="copy the bundle again or convert anew", code="manifest-invalid")
 
 
 @dataclass(frozen=True)
@@ -175,6 +186,7 @@ class Bundle:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Writes ``folder``'s manifest; the same manifest gives the same bytes."""
     write_json(folder / MANIFEST, dataclasses.asdict(manifest))
 
 
@@ -193,50 +205,73 @@ def open_bundle(path: Path) -> Bundle:
         raise BundleError(f"{path}: not a bundle: it holds no {MANIFEST}", remedy=remedy, code="bundle-missing")
     plain = read_json(file, BundleError)
     schema = plain.get("schema") if isinstance(plain, dict) else None
-    if schema != SCHEMA or isinstance(schema, bool):
+    if type(schema) is not int or schema != SCHEMA:
         raise BundleError(
             f"{file}: manifest schema {schema!r}, expected {SCHEMA}",
             remedy="convert the model again with this version of edge-seg, or use the version that made the bundle",
             code="manifest-schema",
         )
-    manifest = from_plain(Manifest, plain, str(file))
-    _check_values(manifest, file)
+    manifest = from_plain(Manifest, plain, f"{file}: manifest")
+    _check_values(manifest, f"{file}: manifest")
     for files in (*(graph.files for graph in manifest.graphs.values()), manifest.golden.files):
         for name, expected in files.items():
             _check_file(path, name, expected)
     return Bundle(path, manifest)
 
 
-def _check_values(manifest: Manifest, file: Path) -> None:
-    where = str(file)
-    _require(len(manifest.classes) > 0, f"{where}.classes", "at least one class", manifest.classes)
-    _require(
-        len(manifest.classes) == len(manifest.category_ids),
-        f"{where}.category_ids",
-        f"one id for each of the {len(manifest.classes)} classes",
-        manifest.category_ids,
-    )
-    height, width = manifest.preprocess.size
-    valid = height > 0 and width > 0 and height % 32 == 0 and width % 32 == 0
-    _require(valid, f"{where}.preprocess.size", "multiples of 32", manifest.preprocess.size)
-    _require(manifest.preprocess.color in ("RGB", "BGR"), f"{where}.preprocess.color", "RGB or BGR", manifest.preprocess.color)
-    _require(min(manifest.preprocess.std) > 0, f"{where}.preprocess.std", "values above 0", manifest.preprocess.std)
-    for name in (manifest.golden.image, manifest.golden.expected):
-        _require(name in manifest.golden.files, f"{where}.golden.files", f"a hash of {name}", manifest.golden.files)
+def _check_values(manifest: Manifest, where: str) -> None:
+    """What the types don't say: ranges, and fields that must fit each other."""
+    count, ids = len(manifest.classes), manifest.category_ids
+    _require(count > 0, f"{where}.classes", "at least one class", manifest.classes)
+    fits = len(ids) == count == len(set(ids))
+    _require(fits, f"{where}.category_ids", f"{count} different ids, one for each class", ids)
+    _require(manifest.proposals > 0, f"{where}.proposals", "at least 1", manifest.proposals)
+    _check_processing(manifest.preprocess, manifest.postprocess, where)
     for name, graph in manifest.graphs.items():
         _require(len(graph.files) > 0, f"{where}.graphs.{name}.files", "at least one file", graph.files)
+    for name in (manifest.golden.image, manifest.golden.expected):
+        _require(name in manifest.golden.files, f"{where}.golden.files", f"a hash of {name}", manifest.golden.files)
+
+
+def _check_processing(pre: PreprocessSpec, post: PostprocessSpec, where: str) -> None:
+    valid = all(side > 0 and side % 32 == 0 for side in pre.size)
+    _require(valid, f"{where}.preprocess.size", "multiples of 32", pre.size)
+    _require(pre.color in ("RGB", "BGR"), f"{where}.preprocess.color", "RGB or BGR", pre.color)
+    _require(min(pre.std) > 0, f"{where}.preprocess.std", "values above 0", pre.std)
+    only = PreprocessSpec.resize
+    _require(pre.resize == only, f"{where}.preprocess.resize", only, pre.resize)
+    _require(post.keep > 0, f"{where}.postprocess.keep", "at least 1", post.keep)
+    for name in ("score_threshold", "nms_iou", "mask_threshold"):
+        value = getattr(post, name)
+        _require(0.0 <= value <= 1.0, f"{where}.postprocess.{name}", "a number between 0 and 1", value)
 
 
 def _check_file(folder: Path, name: str, expected: str) -> None:
     file = folder / name
-    if not file.resolve().is_relative_to(folder.resolve()):
-        raise BundleError(f"{folder / MANIFEST}: file name {name!r} leads out of the bundle", code="manifest-invalid")
+    if not _stays_inside(folder, name):
+        raise _invalid(f"{folder / MANIFEST}: file name {name!r} leads out of the bundle")
+    remedy = "copy the bundle again or convert anew"
     if not file.is_file():
-        raise BundleError(f"{file}: missing", remedy="copy the bundle again or convert anew", code="file-missing")
-    found = sha256(file)
+        raise BundleError(f"{file}: missing", remedy=remedy, code="file-missing")
+    try:
+        found = sha256(file)
+    except OSError as problem:
+        raise BundleError(f"{file}: can't be read: {problem.strerror}", remedy=remedy, code="file-missing") from None
     if found != expected:
         raise BundleError(
-            f"{file}: altered or damaged ({file.stat().st_size} bytes, sha256 {found[:12]}…, expected {expected[:12]}…)",
-            remedy="copy the bundle again or convert anew",
+            f"{file}: altered or damaged ({file.stat().st_size} bytes, sha256 {found[:12]}…, "
+            f"expected {expected[:12]}…)",
+            remedy=remedy,
             code="hash-mismatch",
         )
+
+
+def _stays_inside(folder: Path, name: str) -> bool:
+    """Whether ``name`` is a plain relative path, and no symbolic link on its way leads elsewhere."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or not path.parts or ".." in path.parts or "\\" in name or "\0" in name:
+        return False
+    try:
+        return (folder / path).resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # a name that is too long, or links that go round in circles
+        return False

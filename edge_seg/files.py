@@ -6,81 +6,175 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from edge_seg.errors import EdgeSegError
+from edge_seg.errors import EdgeSegError, UsageError
 
 TEMPORARY_MARK = ".edge-seg-partial-"
 
+# The host is part of the name because a shared folder may hold the partial files of another machine's processes.
+_HOST = hashlib.sha256(os.uname().nodename.encode()).hexdigest()[:6]
+_PARTIAL = re.compile(re.escape(TEMPORARY_MARK) + r"([^/]+)-([0-9a-f]{6})-(\d+)-[0-9a-f]{6}(?=/|$)")
+
+# Told of every partial file and folder that is begun; a guarded command's parent removes them if the process dies.
+announce: Callable[[Path], None] | None = None
+
+_swept: set[Path] = set()
+
+
+def final_name(path: str) -> str:
+    """``path`` with a partial file's or folder's name replaced by the one that it is to get."""
+    return _PARTIAL.sub(r"\1", path)
+
 
 def _beside(path: Path) -> Path:
-    return path.with_name(f"{TEMPORARY_MARK}{path.name}-{os.getpid()}-{secrets.token_hex(3)}")
+    _sweep(path.parent)
+    # Names have at most 255 bytes.
+    partial = path.with_name(f"{TEMPORARY_MARK}{path.name[:100]}-{_HOST}-{os.getpid()}-{secrets.token_hex(3)}")
+    if announce is not None:
+        announce(partial)
+    return partial
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what killed processes left in ``folder``; once a process, since a folder may hold many files."""
+    if folder in _swept:
+        return
+    _swept.add(folder)
+    for entry in list(os.scandir(folder)):
+        match = _PARTIAL.fullmatch(entry.name)
+        if match and match[2] == _HOST and not _is_alive(int(match[3])):
+            remove(Path(entry.path))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def remove(path: Path) -> None:
+    """Removes a file or a folder with all that is in it, as far as that can be done; no error if it isn't there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """A failed write (disk full) doesn't say which file: adds the name."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno is not None and problem.filename is None:
+            problem.filename = str(path)
+        raise
 
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yields a path beside ``path``; on success it takes ``path``'s place, on any failure it is removed."""
+    path = path.resolve()  # a symbolic link stays one
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _beside(path)
     try:
-        yield partial
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
+        with _named(path):
+            yield partial
+            with partial.open("rb+") as file:
+                os.fsync(file.fileno())
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def atomic_dir(path: Path) -> Iterator[Path]:
-    """Yields a new folder beside ``path``; on success it takes ``path``'s place, on any failure it is removed."""
+def atomic_dir(path: Path, *, mark: str | None = None) -> Iterator[Path]:
+    """Yields a new folder beside ``path``; on success it takes ``path``'s place, on any failure it is removed.
+
+    An existing folder is replaced only if it is empty or holds ``mark``, a file by which it is known as one of ours
+    (``--out ~`` must not cost anyone a home folder). Raises :class:`UsageError` otherwise.
+    """
+    path = path.resolve()
+    _check_replaceable(path, mark)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _beside(path)
-    partial.mkdir()
     old = _beside(path)
+    partial.mkdir()
     try:
-        yield partial
+        with _named(path):
+            yield partial
         if path.exists():
             path.rename(old)
-        try:
-            partial.rename(path)
-        except OSError:
-            if old.exists():
-                old.rename(path)
-            raise
+        partial.rename(path)
+    except BaseException:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        raise
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        remove(partial)
+        remove(old)
+
+
+def _check_replaceable(path: Path, mark: str | None) -> None:
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise UsageError(f"{path}: a file; a folder is to be written here", remedy="use another name", code="exists")
+    if any(path.iterdir()) and not (mark and (path / mark).is_file()):
+        expected = f", and no {mark} that would show it is one of edge-seg's" if mark else ""
+        raise UsageError(
+            f"{path}: the folder holds other files{expected}; it won't be replaced",
+            remedy="use a new folder, or empty this one",
+            code="exists",
+        )
 
 
 def write_text(path: Path, text: str) -> None:
+    """Writes ``text`` as UTF-8."""
     with atomic_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Writes ``value`` as indented JSON with sorted keys: the same value gives the same bytes. NaN is refused."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_json(path: Path, error: type[EdgeSegError]) -> Any:
     """The file's JSON value; ``error`` is raised, naming file, line and column, when it can't be had."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except FileNotFoundError:
         raise error(f"{path}: no such file") from None
     except UnicodeDecodeError as problem:
         raise error(f"{path}: not UTF-8 text (byte {problem.start})") from None
     except json.JSONDecodeError as problem:
         raise error(f"{path}: invalid JSON at line {problem.lineno}, column {problem.colno}: {problem.msg}") from None
+    except ValueError as problem:  # NaN, or a whole number of thousands of digits
+        raise error(f"{path}: invalid JSON: {problem}") from None
+    except RecursionError:
+        raise error(f"{path}: invalid JSON: nested too deep") from None
     except OSError as problem:
         raise error(f"{path}: can't be read: {problem.strerror}") from None
 
 
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
 def sha256(path: Path) -> str:
+    """The file's SHA-256, 64 hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

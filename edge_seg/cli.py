@@ -1,0 +1,224 @@
+"""The command ``edge-seg``: finds the subcommand by name, and turns whatever goes wrong into one clear message.
+
+Nothing heavy is imported here: a subcommand's module is imported when it is called, and itself imports paddle,
+OpenCV and numpy inside its functions only.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from edge_seg import __version__, guard
+from edge_seg.errors import EdgeSegError, MissingDependencyError
+from edge_seg.files import final_name
+
+INTERRUPTED = 130
+TERMINATED = 143
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a subcommand lives, as ``module:attribute``, and its line in ``edge-seg --help``."""
+
+    target: str
+    help: str
+
+
+COMMANDS = {
+    "data": Entry("edge_seg.data.cli:data", "Draw, check and fetch datasets in COCO form."),
+    "zoo": Entry("edge_seg.zoo_cli:zoo", "List the models with their size, cost and published figures."),
+    "train": Entry("edge_seg.train.cli:train", "Train a model on a COCO folder."),
+    "eval": Entry("edge_seg.train.cli:evaluate", "Box and mask mAP of a run or a bundle."),
+    "convert": Entry("convert.cli:convert", "Turn a run into bundles that a device can run."),
+    "predict": Entry("edge_seg.runtime.cli:predict", "Find the objects in pictures and draw them."),
+    "bench": Entry("bench.cli:bench", "Measure bundles and print the speed table."),
+}
+
+# The extra that brings a library, for the remedy when it is missing.
+EXTRAS = {"paddle": "train", "paddlelite": "lite", "matplotlib": "report"}
+
+
+class LazyGroup(click.Group):
+    """A click group whose commands are imported when they are called, not to list them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports and returns one command."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry.target.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the list of commands from the table, importing none."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edge-seg")
+def cli() -> None:
+    """Instance segmentation for small devices: train, convert, run, measure.
+
+    \b
+    Examples:
+      edge-seg data synth shapes --images 200 --size 320 --seed 1
+      edge-seg train mask_rcnn_tiny_fpn --data shapes --out run
+      edge-seg convert run --recipe arm-fp32,x86-fp32 --size 320 --out bundles
+      edge-seg predict bundles/x86-fp32 shapes/images --out pictures
+      edge-seg bench run bundles/x86-fp32 --out records.jsonl
+      edge-seg COMMAND --help
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C. EDGE_SEG_TRACEBACK=1 shows where an error
+    arose.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command line (default: the process's) and returns its exit code; prints errors, raises none."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    # Only a real command line can be run again as it is by a guarded command.
+    again = [sys.executable, *sys.orig_argv[1:]] if arguments is None else None
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a class name must not fail on a Latin-1 terminal
+    if arguments is None:
+        _handle_signals()
+    try:
+        result = cli.main(words, prog_name="edge-seg", standalone_mode=False, obj=again)
+        sys.stdout.flush()
+        code = result if isinstance(result, int) else 0
+    except BaseException as problem:
+        code = _report(problem, as_json="--json" in words)
+    if guard.is_child():
+        # Inference libraries crash in their destructors at interpreter exit; the answer is out already.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _handle_signals() -> None:
+    """SIGTERM unwinds like Ctrl-C, so that partial files go; a repeated signal doesn't disturb the tidying up."""
+    last = -10.0
+
+    def stop(number: int, _frame: Any) -> None:
+        nonlocal last
+        if time.monotonic() - last < 2.0:
+            return
+        last = time.monotonic()
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(TERMINATED)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Ignored signals (nohup, a shell's background job) stay ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
+
+
+def _report(problem: BaseException, as_json: bool) -> int:
+    """Prints the one message for ``problem`` and returns the exit code."""
+    if os.environ.get("EDGE_SEG_TRACEBACK") == "1":
+        import traceback
+
+        traceback.print_exception(problem)
+    if isinstance(problem, BrokenPipeError):
+        _silence_stdout()  # the reader has gone (`| head`): nobody to tell
+        return 1
+    code, error = explain(problem)
+    if isinstance(problem, OSError):
+        _silence_if_broken()
+    click.echo(f"{'' if code in (INTERRUPTED, TERMINATED) else 'Error: '}{error}", err=True)
+    if as_json:
+        click.echo(json.dumps({"error": error.as_json()}, ensure_ascii=False))
+    return code
+
+
+def explain(problem: BaseException) -> tuple[int, EdgeSegError]:
+    """The exit code and the user's message, remedy and code for any exception."""
+    if isinstance(problem, EdgeSegError):
+        return problem.exit_code, problem
+    if isinstance(problem, click.ClickException):
+        context = getattr(problem, "ctx", None)
+        remedy = f"{context.command_path} --help shows how it is used" if context else ""
+        return problem.exit_code, EdgeSegError(problem.format_message(), remedy=remedy, code="usage")
+    if isinstance(problem, (KeyboardInterrupt, click.Abort)):
+        return INTERRUPTED, EdgeSegError("stopped", code="interrupted")
+    if isinstance(problem, SystemExit):
+        code = problem.code if isinstance(problem.code, int) else 1
+        return code, EdgeSegError("terminated", code="terminated")
+    if isinstance(problem, ModuleNotFoundError) and problem.name:
+        return 1, missing_module(problem.name)
+    if isinstance(problem, OSError) and problem.errno is not None:
+        return 1, explain_os_error(problem)
+    if isinstance(problem, MemoryError):
+        return 1, EdgeSegError("out of memory", remedy="use a smaller size or fewer pictures at a time", code="memory")
+    return 1, EdgeSegError(
+        f"unexpected {type(problem).__name__}: {problem}",
+        remedy="this is a bug in edge-seg: please report it with what EDGE_SEG_TRACEBACK=1 adds to this message",
+        code="bug",
+    )
+
+
+def missing_module(name: str) -> MissingDependencyError:
+    """The error for a library that isn't installed."""
+    extra = EXTRAS.get(name.partition(".")[0])
+    what = f"'edge-seg[{extra}]'" if extra else "edge-seg"
+    return MissingDependencyError(f"the Python library {name!r} is not installed", remedy=f"pip install {what}")
+
+
+_OS_ERRORS = {
+    errno.ENOSPC: ("disk full", "free some space, or write to another disk"),
+    errno.EDQUOT: ("disk quota used up", "free some space, or write to another disk"),
+    errno.EFBIG: ("file too large for this system's limits", "write to another disk, or raise `ulimit -f`"),
+    errno.EROFS: ("read-only file system", "write to another folder"),
+    errno.EACCES: ("permission denied", "change its permissions, or use another file or folder"),
+    errno.EPERM: ("operation not permitted", "change its permissions, or use another file or folder"),
+    errno.ENOENT: ("no such file or folder", "check the name"),
+    errno.ENOTDIR: ("a file stands where a folder is needed", "check the name, or use another folder"),
+    errno.EISDIR: ("a folder stands where a file is needed", "check the name, or use another file"),
+    errno.EEXIST: ("exists already", "remove it, or use another name"),
+}
+
+
+def explain_os_error(problem: OSError) -> EdgeSegError:
+    """The message for a failed system call, with the file that the user knows (not a partial file's name)."""
+    assert problem.errno is not None
+    message, remedy = _OS_ERRORS.get(problem.errno, (problem.strerror or str(problem), ""))
+    if problem.filename is not None:
+        message = f"{final_name(os.fsdecode(problem.filename))}: {message}"
+    return EdgeSegError(message, remedy=remedy, code=errno.errorcode.get(problem.errno, "os").lower())
+
+
+def _silence_if_broken() -> None:
+    """When stdout itself is what can't be written, gives up on it, or Python complains once more at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _silence_stdout()
+
+
+def _silence_stdout() -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

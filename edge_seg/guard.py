@@ -1,0 +1,160 @@
+"""Commands that open an inference library run in a child process: the library may abort, the user still gets an error.
+
+Paddle Lite and Paddle Inference end the whole process on input they don't like (SIGABRT, SIGSEGV). :func:`guarded`
+runs the same command line again as a child that inherits stdin, stdout and stderr. The child tells the parent through
+a pipe what it is doing (:func:`phase`) and which partial files it has begun; when it dies, the parent says during
+what, removes the partial files and fails like any other command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import click
+
+from edge_seg import files
+from edge_seg.errors import EngineError
+
+PIPE_VARIABLE = "EDGE_SEG_GUARD_PIPE"
+_PHASE, _PARTIAL = b"phase ", b"partial "
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _adopt() -> int | None:
+    """In a guarded child: the pipe to the parent. The variable is removed, or the child's children would see it."""
+    text = os.environ.pop(PIPE_VARIABLE, None)
+    if text is None:
+        return None
+    pipe = int(text)
+    os.set_inheritable(pipe, False)
+    if sys.platform == "linux":
+        import ctypes
+
+        PR_SET_PDEATHSIG = 1
+        # A parent killed by SIGKILL can't tell its child, which would go on writing into the user's folders.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    files.announce = lambda path: _tell(_PARTIAL + os.fsencode(path))
+    return pipe
+
+
+def _tell(line: bytes) -> None:
+    if _pipe is not None:
+        with contextlib.suppress(OSError):
+            os.write(_pipe, line.replace(b"\n", b" ") + b"\n")
+
+
+def phase(text: str) -> None:
+    """Notes what is being done ("loading detect.nb"), for the message in case the process dies of it."""
+    _tell(_PHASE + text.encode())
+
+
+def is_child() -> bool:
+    """Whether this process is the child of a guarded command."""
+    return _pipe is not None
+
+
+def guarded(function: F) -> F:
+    """Decorates a click command's function so that it runs in a child process.
+
+    Put it nearest to the function. The parent returns the child's exit code; it raises :class:`EngineError` (code
+    ``crashed``) when a signal ended the child. Called from Python rather than from a command line, nothing changes.
+    """
+
+    @functools.wraps(function)
+    def wrapper(*arguments: Any, **options: Any) -> Any:
+        context = click.get_current_context(silent=True)
+        command = context.find_root().obj if context else None
+        if is_child() or command is None:
+            return function(*arguments, **options)
+        return run_guarded(command)
+
+    return wrapper  # type: ignore[return-value]
+
+
+def run_guarded(command: list[str]) -> int:
+    """Runs ``command`` as a guarded child and returns its exit code; SIGINT and SIGTERM are handed on to it.
+
+    Raises :class:`EngineError` when a signal ended it.
+    """
+    read_end, write_end = os.pipe()
+    try:
+        environment = {**os.environ, PIPE_VARIABLE: str(write_end)}
+        process = subprocess.Popen(command, env=environment, pass_fds=[write_end])
+    except BaseException:
+        os.close(read_end)
+        raise
+    finally:
+        os.close(write_end)
+    notes = _Notes(os.fdopen(read_end, "rb"))
+    with _signals_to(process):
+        code = process.wait()
+    notes.finish()
+    if code >= 0:
+        return code
+    for path in notes.partial:
+        files.remove(path)
+    if -code in (signal.SIGINT, signal.SIGTERM):
+        return 128 - code
+    raise _crash(-code, notes.phase)
+
+
+class _Notes(threading.Thread):
+    """Reads what the child tells, so that it never waits for a full pipe."""
+
+    def __init__(self, pipe: BinaryIO) -> None:
+        super().__init__(daemon=True)
+        self.phase = ""
+        self.partial: list[Path] = []
+        self._pipe = pipe
+        self.start()
+
+    def run(self) -> None:
+        for line in self._pipe:
+            if line.startswith(_PHASE):
+                self.phase = line[len(_PHASE) : -1].decode(errors="replace")
+            elif line.startswith(_PARTIAL):
+                self.partial.append(Path(os.fsdecode(line[len(_PARTIAL) : -1])))
+
+    def finish(self) -> None:
+        # A process that the child forked may hold the pipe open longer than the child lived: don't wait for that.
+        self.join(timeout=2)
+
+
+@contextlib.contextmanager
+def _signals_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    def hand_on(number: int, _frame: Any) -> None:
+        process.send_signal(number)
+
+    before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _crash(number: int, phase: str) -> EngineError:
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    during = f" while {phase}" if phase else ""
+    if number == signal.SIGKILL:
+        remedy = "the system kills a process like this when memory runs out: use a smaller size, or free some memory"
+    else:
+        remedy = "the library's own words are above; convert the model again, or try another engine"
+    return EngineError(f"the process died of {name}{during}", remedy=remedy, code="crashed")
+
+
+_pipe: int | None = None
+_pipe = _adopt()

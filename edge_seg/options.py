@@ -1,0 +1,70 @@
+"""Command-line options and argument types that several commands share."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, nothing else.")
+
+
+class SizeType(click.ParamType):
+    """``320`` or ``320x480`` (height x width) to ``(320, 320)`` or ``(320, 480)``; both sides are multiples of 32.
+
+    The network halves its input five times; Paddle Lite aborts at run time on any other size.
+    """
+
+    name = "HxW"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Height and width in pixels; an option's default may be such a pair already."""
+        if isinstance(value, tuple):
+            return value
+        sides = str(value).lower().split("x")
+        # isascii as well: int() and isdecimal() take the digits of every script.
+        if len(sides) not in (1, 2) or not all(s.isdecimal() and s.isascii() and len(s) <= 5 for s in sides):
+            self.fail(f"{value!r} is not a size; write 320, or 320x480 for height x width.", param, ctx)
+        height, width = int(sides[0]), int(sides[-1])
+        for side, pixels in (("height", height), ("width", width)):
+            if pixels == 0 or pixels % 32:
+                below, above = pixels // 32 * 32, (pixels // 32 + 1) * 32
+                near = f"{below} or {above}" if below else f"{above}"
+                self.fail(f"{value!r}: the {side} {pixels} is not a multiple of 32; {near} is.", param, ctx)
+        return height, width
+
+
+class ScoreType(click.ParamType):
+    """A score between 0 and 1 (``click.FloatRange`` lets ``nan`` through)."""
+
+    name = "0..1"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The score as a float."""
+        try:
+            score = float(value)
+        except ValueError:
+            score = math.nan
+        if not 0.0 <= score <= 1.0:
+            self.fail(f"{value!r} is not a number between 0 and 1.", param, ctx)
+        return score
+
+
+SIZE = SizeType()
+SCORE = ScoreType()
+
+
+def echo_json(value: Any) -> None:
+    """Prints ``value`` as one JSON object on stdout. Numpy values and paths are allowed in it, NaN is not."""
+    click.echo(json.dumps(value, default=_plain, allow_nan=False, ensure_ascii=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
