@@ -1,0 +1,1 @@
+"""Mask R-CNN with FPN in paddle.nn. Parameter names are PaddleDetection's, so that its weights fit."""

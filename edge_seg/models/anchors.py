@@ -1,0 +1,41 @@
+"""Anchors: the boxes that proposals are measured from.
+
+A: anchors a cell (one an aspect ratio); a level's anchors are float32[H, W, A, 4], xyxy in input pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+STRIDES = (4, 8, 16, 32, 64)
+RATIOS = (0.5, 1.0, 2.0)
+
+
+def level_anchors(height: int, width: int, stride: int, size: float) -> npt.NDArray[np.float32]:
+    """Anchors of one level of ``height`` x ``width`` cells, centred on each cell's upper left corner.
+
+    ``size`` is the square root of their area; a ratio is height / width (PaddleDetection's AnchorGenerator, offset 0).
+    """
+    widths = np.sqrt(size * size / np.asarray(RATIOS))
+    heights = widths * np.asarray(RATIOS)
+    cell = np.stack([-widths, -heights, widths, heights], axis=1) / 2
+    x, y = np.meshgrid(np.arange(width) * stride, np.arange(height) * stride)
+    shifts = np.stack([x, y, x, y], axis=2)
+    anchors: npt.NDArray[np.float32] = (shifts[:, :, None, :] + cell).astype(np.float32)
+    return anchors
+
+
+def grid_sizes(size: tuple[int, int]) -> list[tuple[int, int]]:
+    """(height, width) in cells of P2 to P6 for an input of ``size``, both multiples of 32."""
+    height, width = size
+    levels = [(height // s, width // s) for s in STRIDES[:-1]]
+    return [*levels, (-(-levels[-1][0] // 2), -(-levels[-1][1] // 2))]
+
+
+def pyramid_anchors(size: tuple[int, int], sizes: Sequence[float]) -> list[npt.NDArray[np.float32]]:
+    """Anchors of P2 to P6 for an input of ``size`` (height, width)."""
+    grids = grid_sizes(size)
+    return [level_anchors(h, w, stride, s) for (h, w), stride, s in zip(grids, STRIDES, sizes, strict=True)]

@@ -1,0 +1,65 @@
+"""The head that draws an object's mask (Mask R-CNN, He et al., 2017).
+
+N: boxes, C: classes; pooled features [N, in, 14, 14] -> a 28x28 mask for every class.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge_seg.models.roi_align import ops
+from edge_seg.paddle_env import paddle
+
+nn = paddle.nn
+F = paddle.nn.functional
+RESOLUTION = 14
+MASK_SIZE = 28
+
+
+class MaskFeature(nn.Layer):
+    """Four 3x3 convolutions and a doubling of the resolution: [N, in, 14, 14] -> [N, width, 28, 28]."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.upsample = nn.Sequential()
+        for i in range(4):
+            conv = nn.Conv2D(inputs if i == 0 else width, width, 3, padding=1, weight_attr=_kaiming(width * 9))
+            self.upsample.add_sublayer(f"mask_inter_feat_{i + 1}", conv)
+            self.upsample.add_sublayer(f"mask_inter_feat_{i + 1}act", nn.ReLU())
+        deconv = nn.Conv2DTranspose(width, width, 2, stride=2, weight_attr=_kaiming(width * 4))
+        self.upsample.add_sublayer("conv5_mask", deconv)
+        self.upsample.add_sublayer("conv5_maskact", nn.ReLU())
+
+    def forward(self, x: Any) -> Any:
+        return self.upsample(x)
+
+
+class MaskHead(nn.Layer):
+    """Pooled features [N, in, 14, 14] -> mask logits [N, C, 28, 28]."""
+
+    def __init__(self, inputs: int, width: int, num_classes: int) -> None:
+        super().__init__()
+        self.head = MaskFeature(inputs, width)
+        self.mask_fcn_logits = nn.Conv2D(width, num_classes, 1, weight_attr=_kaiming(num_classes))
+
+    def forward(self, pooled: Any) -> Any:
+        return self.mask_fcn_logits(self.head(pooled))
+
+
+def mask_targets(masks: Any, boxes: Any, objects: Any, counts: Any) -> Any:
+    """The ground truth as the head sees it, float32[N, 28, 28] of 0 and 1.
+
+    ``masks`` float32[G, H, W] are the pictures' objects; boxes [N, 4] must be ordered by object, ``counts`` int32[G] says
+    how many boxes each object has.
+    """
+    cropped = ops.roi_align(masks.unsqueeze(1), boxes, counts, MASK_SIZE, spatial_scale=1.0, aligned=True)
+    return (cropped.squeeze(1) >= 0.5).astype("float32")
+
+
+def pick(logits: Any, channel: Any) -> Any:
+    """Each box's own class: logits [N, C, 28, 28], ``channel`` int[N] = n C + class -> [N, 28, 28]."""
+    return paddle.gather(logits.reshape([-1, MASK_SIZE, MASK_SIZE]), channel)
+
+
+def _kaiming(fan: int) -> Any:
+    return paddle.ParamAttr(initializer=nn.initializer.KaimingNormal(fan_in=fan))

@@ -1,0 +1,219 @@
+"""Mask R-CNN with a feature pyramid (He et al., 2017).
+
+N: pictures, G: objects of a picture, R: proposals, C: classes without background, H, W: input size, multiples of 32.
+Boxes are xyxy in input pixels. A score's last column is the background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_seg.models import box_head, mask_head, rpn
+from edge_seg.models.anchors import RATIOS, pyramid_anchors
+from edge_seg.models.boxes import decode
+from edge_seg.models.fpn import FPN
+from edge_seg.models.matcher import match, sample
+from edge_seg.models.roi_align import pool
+from edge_seg.paddle_env import paddle
+
+if TYPE_CHECKING:
+    from edge_seg.data.batch import Batch
+
+nn = paddle.nn
+F = paddle.nn.functional
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Widths and numbers of one Mask R-CNN. Defaults: PaddleDetection's ``mask_rcnn_r50_fpn``."""
+
+    pyramid_width: int = 256
+    box_width: int = 1024
+    mask_width: int = 256
+    anchor_sizes: tuple[float, ...] = (32, 64, 128, 256, 512)
+    canonical_size: int = 224
+    train_before_nms: int = 2000
+    train_after_nms: int = 1000
+    test_before_nms: int = 1000
+    rpn_samples: int = 256
+    box_samples: int = 512
+
+
+@dataclass(frozen=True)
+class _Sampled:
+    """Proposals drawn for the heads, the pictures' one after the other, as numpy."""
+
+    boxes: npt.NDArray[np.float32]
+    counts: list[int]
+    labels: npt.NDArray[np.int64]
+    objects: npt.NDArray[np.int64]  # index into all pictures' objects; meaningless for background
+
+    @property
+    def foreground(self) -> npt.NDArray[np.int64]:
+        return np.flatnonzero(self.objects >= 0)
+
+
+class MaskRCNN(nn.Layer):
+    """``loss`` for training; ``detect`` and ``masks``, the two graphs of a bundle, for everything else."""
+
+    def __init__(self, backbone: Any, num_classes: int, settings: Settings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.num_classes = num_classes
+        width = settings.pyramid_width
+        self.backbone = backbone
+        self.neck = FPN(backbone.out_specs, width)
+        self.rpn_head = rpn.RPNHead(width, len(RATIOS))
+        self.bbox_head = box_head.BoxHead(width, settings.box_width, num_classes)
+        self.mask_head = mask_head.MaskHead(width, settings.mask_width, num_classes)
+        self.size = (0, 0)
+        self.proposals = 0
+
+    def features(self, images: Any) -> list[Any]:
+        """float32[N, 3, H, W] -> P2 to P6, [N, width, H/s, W/s]."""
+        maps: list[Any] = self.neck(self.backbone(images))
+        return maps
+
+    def set_input(self, size: tuple[int, int], proposals: int) -> None:
+        """Fixes the input size (height, width) and the number of proposals of :meth:`detect`.
+
+        The anchors become buffers, because a graph for Paddle Lite can't compute them.
+        """
+        self.size, self.proposals = size, proposals
+        for level, anchors in enumerate(pyramid_anchors(size, self.settings.anchor_sizes), start=2):
+            self.register_buffer(f"anchors{level}", paddle.to_tensor(anchors), persistable=False)
+
+    def detect(self, image: Any) -> tuple[Any, Any, list[Any]]:
+        """One picture [1, 3, H, W] -> boxes [R, C, 4], softmax scores [R, C + 1] and P2 to P5.
+
+        R is ``proposals`` always: where fewer were found, the rest are boxes without area, which the host drops.
+        """
+        maps = self.features(image)
+        logits, deltas = self.rpn_head(maps)
+        anchors = [getattr(self, f"anchors{level}") for level in range(2, 7)]
+        size = paddle.concat([paddle.full([1, 1], float(side)) for side in self.size], axis=1)
+        levels = rpn.propose(
+            logits, deltas, anchors, size, before=self.settings.test_before_nms, after=self.proposals
+        )
+        # Paddle Lite aborts when topk is asked for more than there is: dummies are appended.
+        boxes = paddle.concat([boxes for boxes, _, _ in levels] + [paddle.zeros([self.proposals, 4])])
+        objectness = paddle.concat([score for _, score, _ in levels] + [paddle.full([self.proposals, 1], -1.0)])
+        _, order = paddle.topk(objectness.reshape([-1]), self.proposals)
+        rois = paddle.gather(boxes, order)
+        count = paddle.full([1], self.proposals, dtype="int32")
+        class_logits, box_deltas = self.bbox_head(self._pool(maps, rois, count, box_head.RESOLUTION))
+        scores = F.softmax(class_logits, axis=1)
+        decoded = decode(rois, box_deltas.reshape([-1, self.num_classes, 4]), box_head.WEIGHTS)
+        return decoded, scores, maps[:4]
+
+    def masks(self, maps: Sequence[Any], boxes: Any, count: Any, channel: Any) -> Any:
+        """Mask probabilities float32[N, 28, 28] of ``boxes`` [N, 4]; N >= 1.
+
+        ``maps`` are P2 to P5 of one picture, ``count`` int32[1] is N, ``channel`` int32[N] is ``n * C + class``.
+        """
+        logits = self.mask_head(self._pool(maps, boxes, count, mask_head.RESOLUTION))
+        return F.sigmoid(mask_head.pick(logits, channel))
+
+    def loss(self, batch: Batch, rng: np.random.Generator) -> dict[str, Any]:
+        """The five losses, scalars to be added up; ``rng`` draws the anchors and proposals that take part."""
+        settings = self.settings
+        images = paddle.to_tensor(batch.images)
+        maps = self.features(images)
+        logits, deltas = self.rpn_head(maps)
+        size = (images.shape[2], images.shape[3])
+        anchors = [paddle.to_tensor(a) for a in _cached_anchors(size, settings.anchor_sizes)]
+        targets = [paddle.to_tensor(boxes.reshape(-1, 4)) for boxes in batch.boxes]
+        rpn_cls, rpn_reg = rpn.rpn_loss(logits, deltas, anchors, targets, rng, samples=settings.rpn_samples)
+
+        with paddle.no_grad():
+            sizes = paddle.to_tensor(np.tile(np.asarray(size, np.float32), (len(targets), 1)))
+            levels = rpn.propose(
+                logits, deltas, anchors, sizes, before=settings.train_before_nms, after=settings.train_after_nms
+            )
+            sampled = self._sample(_by_picture(levels, settings.train_after_nms), batch, rng)
+        rois = paddle.to_tensor(sampled.boxes)
+        counts = paddle.to_tensor(np.asarray(sampled.counts, np.int32))
+        class_logits, box_deltas = self.bbox_head(self._pool(maps, rois, counts, box_head.RESOLUTION))
+        truth = np.concatenate([boxes.reshape(-1, 4) for boxes in batch.boxes])
+        foreground = sampled.foreground
+        box_cls, box_reg = box_head.box_loss(
+            class_logits,
+            box_deltas,
+            rois,
+            paddle.to_tensor(sampled.labels),
+            paddle.to_tensor(foreground),
+            paddle.to_tensor(truth[sampled.objects[foreground]]),
+        )
+        return {
+            "rpn_cls": rpn_cls,
+            "rpn_reg": rpn_reg,
+            "box_cls": box_cls,
+            "box_reg": box_reg,
+            "mask": self._mask_loss(maps, sampled, batch),
+        }
+
+    def _pool(self, maps: Sequence[Any], boxes: Any, counts: Any, resolution: int) -> Any:
+        return pool(maps[:4], boxes, counts, resolution=resolution, canonical_size=self.settings.canonical_size)
+
+    def _sample(self, proposals: list[npt.NDArray[np.float32]], batch: Batch, rng: np.random.Generator) -> _Sampled:
+        boxes, counts, labels, objects = [], [], [], []
+        first = 0
+        for found, truth, classes in zip(proposals, batch.boxes, batch.labels, strict=True):
+            truth = truth.reshape(-1, 4)
+            # The objects themselves take part: early on no proposal overlaps them.
+            candidates = np.concatenate([found, truth])
+            tags, best = match(paddle.to_tensor(candidates), paddle.to_tensor(truth), low=0.5, high=0.5, rescue=False)
+            foreground, background = sample(tags, self.settings.box_samples, 0.25, rng)
+            chosen = np.concatenate([foreground, background])
+            boxes.append(candidates[chosen])
+            counts.append(len(chosen))
+            labels += [classes[best[foreground]], np.full(len(background), self.num_classes, np.int64)]
+            objects += [first + best[foreground], np.full(len(background), -1, np.int64)]
+            first += len(truth)
+        return _Sampled(np.concatenate(boxes), counts, np.concatenate(labels), np.concatenate(objects))
+
+    def _mask_loss(self, maps: Sequence[Any], sampled: _Sampled, batch: Batch) -> Any:
+        foreground = sampled.foreground
+        if not len(foreground):
+            return paddle.zeros([])
+        # RoIAlign wants the boxes ordered by picture, the targets by object: objects are numbered picture by picture.
+        foreground = foreground[np.argsort(sampled.objects[foreground], kind="stable")]
+        pictures = np.repeat(np.arange(len(sampled.counts)), sampled.counts)[foreground]
+        objects = sampled.objects[foreground]
+        boxes = paddle.to_tensor(sampled.boxes[foreground])
+        counts = paddle.to_tensor(np.bincount(pictures, minlength=len(sampled.counts)).astype(np.int32))
+        logits = self.mask_head(self._pool(maps, boxes, counts, mask_head.RESOLUTION))
+        channel = np.arange(len(foreground)) * self.num_classes + sampled.labels[foreground]
+        truth = paddle.to_tensor(np.concatenate(batch.masks).astype(np.float32))
+        per_object = paddle.to_tensor(np.bincount(objects, minlength=truth.shape[0]).astype(np.int32))
+        wanted = mask_head.mask_targets(truth, boxes, per_object)
+        return F.binary_cross_entropy_with_logits(mask_head.pick(logits, paddle.to_tensor(channel)), wanted)
+
+
+def _by_picture(levels: Sequence[tuple[Any, Any, Any]], keep: int) -> list[npt.NDArray[np.float32]]:
+    """Each picture's ``keep`` best proposals of all levels, float32[K, 4]."""
+    pictures: list[list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]] = []
+    for boxes, scores, counts in levels:
+        cuts = np.cumsum(counts.numpy())[:-1]
+        parts = zip(np.split(boxes.numpy(), cuts), np.split(scores.numpy()[:, 0], cuts), strict=True)
+        for i, part in enumerate(parts):
+            if i == len(pictures):
+                pictures.append([])
+            pictures[i].append(part)
+    best = []
+    for found in pictures:
+        boxes = np.concatenate([b for b, _ in found])
+        order = np.argsort(-np.concatenate([s for _, s in found]), kind="stable")[:keep]
+        best.append(boxes[order])
+    return best
+
+
+@lru_cache(maxsize=32)
+def _cached_anchors(size: tuple[int, int], sizes: tuple[float, ...]) -> list[npt.NDArray[np.float32]]:
+    return pyramid_anchors(size, sizes)

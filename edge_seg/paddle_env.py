@@ -1,0 +1,25 @@
+"""The one place that imports paddle: ``from edge_seg.paddle_env import paddle``.
+
+paddlepaddle 2.6.2 exports an ``inflate`` of its own: when zlib is first used after paddle was imported, it fails (importing
+pycocotools raises ``zlib.error -2``). Using it once before is the cure.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+
+from edge_seg.errors import MissingDependencyError
+
+zlib.decompress(zlib.compress(b""))
+os.environ.setdefault("GLOG_minloglevel", "2")  # paddle's C++ side greets on stderr otherwise
+
+try:
+    import paddle
+except ImportError as problem:
+    raise MissingDependencyError(
+        f"this command needs PaddlePaddle, which can't be imported: {problem}",
+        remedy="install it with: pip install 'edge-seg[train]' (Python 3.10)",
+    ) from None
+
+__all__ = ["paddle"]
