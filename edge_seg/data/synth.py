@@ -10,7 +10,7 @@ Glossary: S = side of the picture in pixels; h, w = sides of the part of it that
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ EMPTY_SHARE = 0.05
 RADII = (0.075, 0.27)
 """Smallest and largest radius of a shape, as a part of S; drawn evenly on a logarithmic scale."""
 LEAST_VISIBLE = 0.55
-"""No shape hides more than the rest of this part of another, or lies more than that outside: one could not tell what it is."""
+"""At least this part of a shape is seen; the rest may be hidden by others or lie outside the picture."""
 LONGEST_POINT = 1.15
 """How far an outline reaches from its centre, in radii."""
 FIXED_POINT_BITS = 4
@@ -53,7 +53,7 @@ class Instance:
 
 
 def draw(seed: int, size: int, index: int) -> tuple[NDArray[np.uint8], list[Instance]]:
-    """Picture number ``index`` of the set ``seed``: uint8[S, S, 3] BGR, and its instances from the lowest to the topmost."""
+    """Picture number ``index`` of the set ``seed``, uint8[S, S, 3] BGR, and its instances, the lowest first."""
     rng = np.random.default_rng([seed, index])
     picture = ground(rng, size)
     empty = rng.random() < EMPTY_SHARE
@@ -85,7 +85,7 @@ def draw(seed: int, size: int, index: int) -> tuple[NDArray[np.uint8], list[Inst
 
 
 def outline(rng: np.random.Generator, label: int) -> NDArray[np.float64]:
-    """The outline of a shape of class ``label`` about (0, 0) with radius 1, turned and squeezed at random: [points, (x, y)]."""
+    """The outline, [points, (x, y)], of a shape of class ``label`` about (0, 0), of radius 1, turned and squeezed."""
     if CLASSES[label] == "circle":
         angles, radii, squeeze = np.arange(72) * (2 * np.pi / 72), np.ones(72), rng.uniform(0.72, 1.0)
     elif CLASSES[label] == "triangle":
@@ -169,9 +169,9 @@ def _drawn(
     """The filled outline and the line around it, each uint8[h, w]: how much of each pixel is covered, 0..255."""
     cover, rim = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
     # OpenCV's coordinates count from the middle of a pixel, ours from its corner.
-    fixed = [np.round((corners - 0.5) * (1 << FIXED_POINT_BITS)).astype(np.int32)]
-    cv2.fillPoly(cover, fixed, 255, cv2.LINE_AA, FIXED_POINT_BITS)
-    cv2.polylines(rim, fixed, True, 255, max(1, round(radius * 0.07)), cv2.LINE_AA, FIXED_POINT_BITS)
+    fixed: Sequence[NDArray[np.int32]] = [np.round((corners - 0.5) * (1 << FIXED_POINT_BITS)).astype(np.int32)]
+    cv2.fillPoly(cover, fixed, (255,), cv2.LINE_AA, FIXED_POINT_BITS)
+    cv2.polylines(rim, fixed, True, (255,), max(1, round(radius * 0.07)), cv2.LINE_AA, FIXED_POINT_BITS)
     return cover, rim
 
 

@@ -46,12 +46,12 @@ def ground(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
 
 
 def darken(picture: NDArray[np.uint8], cover: NDArray[np.uint8], radius: float) -> None:
-    """Lays on the picture, uint8[h, w, 3], in place, the soft shadow that ``cover``, uint8[h, w], throws to the lower right."""
+    """Lays the soft shadow of ``cover``, uint8[h, w], on ``picture``, uint8[h, w, 3], in place, to the lower right."""
     offset, side = round(radius * SHADOW_OFFSET), 2 * max(1, round(radius * SHADOW_BLUR)) + 1
     shadow = np.zeros_like(cover)
     shadow[offset:, offset:] = cover[: cover.shape[0] - offset, : cover.shape[1] - offset]
-    shadow = cv2.blur(cv2.blur(shadow, (side, side)), (side, side))
-    factor = 1.0 - shadow.astype(np.float32) * np.float32(0.5 / 255)
+    soft = cv2.blur(cv2.blur(shadow, (side, side)), (side, side))
+    factor = 1.0 - soft.astype(np.float32) * np.float32(0.5 / 255)
     picture[:] = np.round(picture * factor[:, :, None]).astype(np.uint8)
 
 
@@ -91,7 +91,7 @@ def _vary(rng: np.random.Generator, color: Color, amount: float = 0.12) -> Color
 
 
 def _distinct_color(rng: np.random.Generator, around: Color) -> Color:
-    """One of ``PAINTS``, varied; of some drawn, the first that stands out from ``around``, else the one that does most."""
+    """One of ``PAINTS``, varied: of some drawn, the first that stands out from ``around``, or the best."""
     best, most = around, -1.0
     for _ in range(8):
         color = _vary(rng, _from_hex(PAINTS[rng.integers(len(PAINTS))]), 0.2)
