@@ -15,7 +15,8 @@ assert VERSION is not None
 TRAIN = ["paddlepaddle==2.6.2", "numpy<2"]
 # A pre-release, and the last version with wheels for Python 3.10: only an exact pin makes pip take it.
 LITE = ["paddlelite==2.13rc0"]
-REPORT = ["matplotlib>=3.7,<4"]
+# Reports need nothing beyond the base so far; the name stands in documented install commands.
+REPORT: list[str] = []
 DEV = ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "ruff>=0.9,<1", "mypy>=1.11,<3", "import-linter>=2,<3"]
 
 setup(

@@ -46,7 +46,7 @@ COMMANDS = {
 }
 
 # The extra that brings a library, for the remedy when it is missing.
-EXTRAS = {"paddle": "train", "paddlelite": "lite", "matplotlib": "report"}
+EXTRAS = {"paddle": "train", "paddlelite": "lite"}
 
 
 class LazyGroup(click.Group):

@@ -1,0 +1,45 @@
+# The verbs of everyday work. `make demo` and `make test` set up all they need (.venv, with a CPython 3.10 that
+# tools/setup_env.sh finds) on the first call.
+
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: help env demo test lint format bench clean distclean
+
+help:
+	@echo "make demo       train, convert, run and measure a small model; everything it makes is in demo/"
+	@echo "make test       run the tests"
+	@echo "make lint       ruff, mypy and the import contract"
+	@echo "make format     let ruff format the code"
+	@echo "make bench      measure this project's own speed claims"
+	@echo "make clean      remove demo/, caches and build folders"
+	@echo "make distclean  remove the environment (.venv) as well"
+
+env:
+	@sh tools/setup_env.sh
+
+demo: env
+	@$(BIN)/python tools/demo.py
+
+# Every worker has a core to itself: paddle's own threads would only get in each other's way.
+test: env
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+lint: env
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: env
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: env
+	$(BIN)/python -m bench.benchmarks
+
+clean:
+	rm -rf demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .setup.lock
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf .venv
