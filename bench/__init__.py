@@ -1,0 +1,1 @@
+"""Measuring: bundles on targets under scenarios become records; records become tables."""

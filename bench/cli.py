@@ -1,0 +1,172 @@
+"""``edge-seg bench``: measure bundles, and make the speed table from the records."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edge_seg.options import echo_json, json_option
+
+if TYPE_CHECKING:
+    from bench.record import Record
+
+
+class Numbers(click.ParamType):
+    """``1,2,4`` to ``(1, 2, 4)``: whole numbers from ``least`` on, each once."""
+
+    name = "N,N…"
+
+    def __init__(self, least: int) -> None:
+        self.least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """The numbers, in the order given."""
+        if isinstance(value, tuple):
+            return value
+        words = [word.strip() for word in str(value).split(",")]
+        if not all(word.isdecimal() and word.isascii() and self.least <= int(word) <= 10**6 for word in words):
+            self.fail(f"{value!r}: expected whole numbers from {self.least} on, such as 1,10,20.", param, ctx)
+        return tuple(dict.fromkeys(int(word) for word in words))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def bench() -> None:
+    """Measure bundles and print the speed table."""
+
+
+@bench.command()
+@click.argument("bundles", metavar="BUNDLE…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--images",
+    multiple=True,
+    metavar="FILE|DIR",
+    type=click.Path(path_type=Path),
+    help="Picture, or folder of pictures; may be repeated. Default: the bundle's golden picture.",
+)
+@click.option(
+    "--instances",
+    type=Numbers(0),
+    default=(),
+    help="Hand exactly N best boxes to the mask graph, whatever their scores; several N: one after the other.",
+)
+@click.option("--warmup", type=click.IntRange(0, 10**6), default=5, show_default=True, help="Untimed runs a picture.")
+@click.option("--repeat", type=click.IntRange(1, 10**6), default=30, show_default=True, help="Timed runs a picture.")
+@click.option("--threads", type=Numbers(1), default=(), help="Numbers of threads to try. Default: one a core.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(1),
+    default=600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="A runner that says nothing for so long is ended.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("records.jsonl"),
+    show_default=True,
+    help="File of records to append to.",
+)
+@json_option
+def run(
+    bundles: tuple[Path, ...],
+    images: tuple[Path, ...],
+    instances: tuple[int, ...],
+    warmup: int,
+    repeat: int,
+    threads: tuple[int, ...],
+    timeout: float,
+    out: Path,
+    as_json: bool,
+) -> int:
+    """Measure bundles on this machine, stage by stage, and append a record for each scenario.
+
+    Model time is detect + NMS + mask, the published definition; end to end adds pre- and post-processing (decoding the
+    picture file is outside both). A record keeps every sample, the machine and its state, and a verdict.
+
+    \b
+    Examples:
+      edge-seg bench run bundles/x86-fp32 bundles/cpu-fp32
+      edge-seg bench run bundles/cpu-fp32 --images photo.jpg --instances 1,10,50 --threads 1,2
+    """
+    from bench.record import Record, append, check_writable
+    from bench.report import failure_text, record_json, record_text
+    from bench.run import Settings, measure_all
+    from bench.target import Local
+
+    check_writable(out)
+    settings = Settings(images, warmup, repeat, threads, instances, timeout)
+    progress = Progress()
+    measured: list[Record] = []
+    failures = []
+    for result in measure_all(Local(), bundles, settings, progress.show):
+        progress.clear()
+        if isinstance(result, Record):
+            append(out, result)
+            measured.append(result)
+            if not as_json:
+                click.echo(record_text(result))
+        else:
+            failures.append(result)
+            click.echo(failure_text(result), err=True)
+    if as_json:
+        failed = [{"bundle": str(f.bundle), "what": f.what, **f.error.as_json()} for f in failures]
+        echo_json({"out": out, "records": [record_json(record) for record in measured], "failed": failed})
+    elif measured:
+        click.echo(f"\nRecords: {out}   The speed table: edge-seg bench table {out}", err=True)
+    return max((failure.error.exit_code for failure in failures), default=0)
+
+
+@bench.command()
+@click.argument("records", metavar="RECORDS…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the table there, not to stdout.")
+@json_option
+def table(records: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
+    """Print the speed table (Markdown) from files of records.
+
+    A speed cell holds model time / end to end, median ± half the middle half's width, in ms a picture, and the id of
+    its record. Only valid records fill cells: of one machine, recipe and number of threads the newest, then the number
+    of threads with the lowest model time. A "-" says why. Published figures stand in rows of their own, with sources.
+    """
+    from bench.record import read
+    from bench.table import as_json_value, make_table, markdown
+    from edge_seg.files import write_text
+
+    found: list[Record] = []
+    bad = []
+    for path in records:
+        good, broken = read(path)
+        found += good
+        bad += broken
+    for line in bad:
+        click.echo(f"Warning: {line}; left out", err=True)
+    made = make_table(found)
+    if out is not None:
+        write_text(out, markdown(made))
+        click.echo(f"Speed table: {out}", err=True)
+    if as_json:
+        echo_json({**as_json_value(made), "records": len(found), "bad_lines": [str(line) for line in bad]})
+    elif out is None:
+        click.echo(markdown(made), nl=False)
+
+
+class Progress:
+    """One line on stderr that is written over; nothing where stderr isn't a terminal."""
+
+    def __init__(self) -> None:
+        self._width = 0
+
+    def show(self, text: str) -> None:
+        """Replaces the line."""
+        if sys.stderr.isatty():
+            click.echo(f"\r{text.ljust(self._width)}", nl=False, err=True)
+            self._width = len(text)
+
+    def clear(self) -> None:
+        """Takes the line away."""
+        if self._width:
+            click.echo(f"\r{' ' * self._width}\r", nl=False, err=True)
+            self._width = 0

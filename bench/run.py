@@ -1,0 +1,219 @@
+"""Runs bundles on a target under scenarios; each measurement becomes a record as soon as it is done."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import itertools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.board import BoardState, Sampler, snapshots
+from bench.machine import Machine, describe
+from bench.record import STAGES, TOTAL, Picture, Record, Sample, Scenario, Subject
+from bench.runner_process import Message, Outcome, drive
+from bench.target import Target
+from bench.verdict import Evidence, judge
+from edge_seg.bundle import Bundle, open_bundle
+from edge_seg.errors import EdgeSegError, EngineError, UsageError
+from edge_seg.files import sha256
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to measure, whatever the bundle. Every pair of ``threads`` and ``instances`` is one scenario.
+
+    ``images`` empty: the bundle's golden picture. ``threads`` empty: as many as the target has cores. ``instances``
+    empty: what the golden result was made with (an untrained model finds nothing by itself). ``silence``: seconds
+    without a word after which a runner counts as hung.
+    """
+
+    images: tuple[Path, ...] = ()
+    warmup: int = 5
+    repeats: int = 30
+    threads: tuple[int, ...] = ()
+    instances: tuple[int, ...] = ()
+    silence: float = 600.0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A measurement that couldn't be made."""
+
+    bundle: Path
+    what: str
+    error: EdgeSegError
+
+
+def measure_all(
+    target: Target, bundles: Sequence[Path], settings: Settings, progress: Progress
+) -> Iterator[Record | Failure]:
+    """Measures every bundle under every scenario, one after the other; one that fails doesn't cost the others.
+
+    Raises :class:`EdgeSegError` before any measurement for pictures that can't be used.
+    """
+    images = find_images(settings.images)
+    machine = describe(target)
+    for path in bundles:
+        try:
+            bundle = open_bundle(path)
+            pictures = images or [bundle.path / bundle.manifest.golden.image]
+            described = [_describe_picture(picture) for picture in pictures]
+        except EdgeSegError as error:
+            yield Failure(path, str(path), error)
+            continue
+        instances: Sequence[int | None] = settings.instances or (bundle.manifest.golden.instances,)
+        for threads, count in itertools.product(settings.threads or (_cores(machine),), instances):
+            scenario = Scenario(tuple(described), settings.warmup, settings.repeats, threads, count)
+            what = f"{path.name}, {threads} thread{'s' * (threads != 1)}{'' if count is None else f', {count} objects'}"
+            try:
+                yield measure(target, machine, bundle, pictures, scenario, settings.silence, _prefixed(progress, what))
+            except EdgeSegError as error:
+                yield Failure(path, what, error)
+
+
+def measure(
+    target: Target,
+    machine: Machine,
+    bundle: Bundle,
+    pictures: Sequence[Path],
+    scenario: Scenario,
+    silence: float,
+    progress: Progress,
+) -> Record:
+    """One measurement: state before, the timed pass watched by a sampler, state after, then a pass for memory alone."""
+    progress("looking at the machine")
+    there = target.push(bundle.path)
+    images = [target.push(picture) for picture in pictures]
+    before = snapshots(target, 2)
+    outcome, during = _timed_pass(target, _options(there, images, scenario), len(images), scenario, silence, progress)
+    after = snapshots(target, 1)
+    samples = _samples(outcome, images, scenario)
+    progress("memory")
+    memory = _memory_pass(target, there, images, scenario, silence)
+    model_ns = [[s.model_ns for s in samples if s.image == index] for index in range(len(images))]
+    return Record(
+        time=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        bundle=Subject.of(bundle),
+        target=target.name,
+        machine=machine,
+        runner=outcome.single.get("hello", {}),
+        scenario=scenario,
+        load=outcome.single.get("load", {}),
+        first_run=outcome.single.get("first_run", {}),
+        samples=samples,
+        before=tuple(before),
+        during=tuple(during),
+        after=tuple(after),
+        cpu_seconds=outcome.cpu_seconds,
+        memory=memory,
+        verdict=judge(Evidence(model_ns, before, during, after, outcome.cpu_seconds, target.emulated)),
+    )
+
+
+def _timed_pass(
+    target: Target, options: Sequence[str], pictures: int, scenario: Scenario, silence: float, progress: Progress
+) -> tuple[Outcome, list[BoardState]]:
+    wanted = pictures * scenario.repeats
+    done = 0
+    with contextlib.ExitStack() as stack:
+        samplers: list[Sampler] = []
+
+        def watch(message: Message) -> None:
+            nonlocal done
+            if message["type"] == "load":
+                progress("first run")
+            elif message["type"] == "first_run":
+                # From here on the machine should be steady: loading and the first run change its state by nature.
+                samplers.append(stack.enter_context(Sampler(target)))
+                progress("warming up")
+            elif message["type"] == "sample":
+                done += 1
+                progress(f"{done} of {wanted} samples")
+
+        progress("loading")
+        outcome = drive(target, options, silence=silence, on_message=watch)
+    return outcome, [state for sampler in samplers for state in sampler.states]
+
+
+def _memory_pass(
+    target: Target, bundle: str, images: Sequence[str], scenario: Scenario, silence: float
+) -> Message | None:
+    """The runner's ``memory`` line from a short run of its own, so that looking at memory can't disturb the clock."""
+    short = dataclasses.replace(scenario, warmup=0, repeats=1)
+    return drive(target, _options(bundle, images, short), silence=silence).single.get("memory")
+
+
+def _options(bundle: str, images: Sequence[str], scenario: Scenario) -> list[str]:
+    options = ["--bundle", bundle, "--images", *images]
+    options += ["--warmup", str(scenario.warmup), "--repeat", str(scenario.repeats), "--threads", str(scenario.threads)]
+    if scenario.instances is not None:
+        options += ["--instances", str(scenario.instances)]
+    return [*options, "--json"]
+
+
+def _samples(outcome: Outcome, images: Sequence[str], scenario: Scenario) -> tuple[Sample, ...]:
+    """The runner's samples, checked: all that were asked for, each with every stage's time."""
+    index = {name: number for number, name in enumerate(images)}
+    samples = []
+    for message in outcome.samples:
+        ns = message.get("ns")
+        if (
+            message.get("image") not in index
+            or not isinstance(ns, dict)
+            or any(name not in ns for name in (*STAGES, TOTAL))
+        ):
+            raise _protocol(f"a sample lacks its picture or a stage: {message}")
+        samples.append(Sample(index[message["image"]], message["repeat"], message["instances"], ns))
+    if len(samples) != len(images) * scenario.repeats:
+        raise _protocol(f"{len(samples)} samples instead of {len(images)} pictures x {scenario.repeats} repeats")
+    return tuple(samples)
+
+
+def _protocol(message: str) -> EngineError:
+    return EngineError(
+        f"the runner: {message}", remedy="use a runner of the same version as this edge-seg", code="runner-protocol"
+    )
+
+
+def find_images(paths: Sequence[Path]) -> list[Path]:
+    """The pictures of files and folders (a folder's own pictures, by name), each once."""
+    from edge_seg.runtime.image import SUFFIXES
+
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path}: no such picture or folder", remedy="check --images", code="image-missing")
+        if path.is_dir():
+            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise UsageError(f"{path}: no pictures in this folder", remedy="check --images", code="image-missing")
+            found += inside
+        else:
+            found.append(path)
+    return list(dict.fromkeys(path.resolve() for path in found))
+
+
+def _describe_picture(path: Path) -> Picture:
+    from edge_seg.runtime.image import read_image
+
+    height, width = read_image(path).shape[:2]
+    return Picture(path.name, sha256(path), width, height)
+
+
+def _cores(machine: Machine) -> int:
+    """Cores that a program may use there: the list "0-3,6" has five."""
+    if machine.allowed_cores:
+        with contextlib.suppress(ValueError):
+            ends = [[int(end) for end in span.split("-")] for span in machine.allowed_cores.split(",")]
+            return sum(span[-1] - span[0] + 1 for span in ends)
+    return machine.cores or os.cpu_count() or 1
+
+
+def _prefixed(progress: Progress, what: str) -> Progress:
+    return lambda text: progress(f"{what}: {text}")
