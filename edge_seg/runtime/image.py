@@ -45,7 +45,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def as_bgr(image: Any) -> NDArray[np.uint8]:
-    """An array given in place of a file, as uint8[H, W, 3] BGR; takes [H, W], [H, W, 1], [H, W, 3] and [H, W, 4] (BGRA).
+    """An array given in place of a file, as uint8[H, W, 3] BGR. Takes [H, W] and [H, W, 1] (grey), 3 (BGR) or 4 (BGRA).
 
     Raises :class:`ImageError` for another type, shape or dtype, or an empty picture.
     """

@@ -1,3 +1,5 @@
+"""Preprocessing against its rule in float64."""
+
 from __future__ import annotations
 
 import cv2

@@ -1,0 +1,126 @@
+"""What is checked before a library is touched, because libraries abort the process or return garbage instead.
+
+Every check here stands for a failure that was seen: an Arm file on x86 returns 1e31 or crashes, a wrong dtype or
+channel count is read as it is, zero boxes abort, and NaN scores look like a picture without objects.
+"""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_seg.bundle import GraphSpec, Manifest, TensorSpec
+from edge_seg.errors import BundleError, EngineError
+
+_MACHINES = {
+    "arm": ("aarch64", "arm64", "armv7l", "armv8l"),
+    "x86": ("x86_64", "AMD64", "i686"),
+}
+
+
+def check_machine(manifest: Manifest, engine: str) -> None:
+    """Raises BundleError when the bundle's graphs are for another engine or another kind of machine."""
+    if manifest.engine != engine:
+        raise BundleError(
+            f"the bundle {manifest.name!r} holds graphs for the engine {manifest.engine}, not {engine}",
+            remedy=f"leave the engine out, or convert with a recipe for {engine}",
+            code="engine-mismatch",
+        )
+    machine = platform.machine()
+    fitting = _MACHINES.get(manifest.target)
+    if fitting is not None and machine not in fitting:
+        raise BundleError(
+            f"the bundle {manifest.name!r} is for {manifest.target} (recipe {manifest.recipe}), but this machine is"
+            f" {machine}: the library would crash or return garbage",
+            remedy=f"run it on a device of the kind {manifest.target}, or convert with a recipe for this machine,"
+            f" such as {'x86-fp32' if machine in _MACHINES['x86'] else 'arm-fp32'}",
+            code="target-mismatch",
+        )
+
+
+def check_version(manifest: Manifest, found: str) -> None:
+    """Raises BundleError when the library's version isn't the one that the graphs were made for."""
+    if manifest.engine_version != found:
+        raise BundleError(
+            f"the bundle {manifest.name!r} was made for {manifest.engine} {manifest.engine_version}, but {found} is"
+            " installed",
+            remedy=f"convert it again here, or install {manifest.engine} {manifest.engine_version}",
+            code="version-mismatch",
+        )
+
+
+class Checked:
+    """An engine whose inputs and outputs are checked against the manifest's graphs at every run."""
+
+    def __init__(self, engine: Any, graphs: dict[str, GraphSpec]) -> None:
+        self.name: str = engine.name
+        self._engine = engine
+        self._graphs = graphs
+
+    def run(self, graph: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        spec = self._graphs.get(graph)
+        if spec is None:
+            raise BundleError(
+                f"the bundle has no graph {graph!r}, only {', '.join(self._graphs)}", code="graph-missing"
+            )
+        check_inputs(graph, spec, inputs)
+        outputs: dict[str, NDArray[Any]] = self._engine.run(graph, inputs)
+        check_outputs(f"{self.name}: {graph}", spec, outputs)
+        return outputs
+
+    def describe(self) -> dict[str, Any]:
+        description: dict[str, Any] = self._engine.describe()
+        return description
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+def check_inputs(graph: str, spec: GraphSpec, inputs: dict[str, NDArray[Any]]) -> None:
+    """Raises EngineError unless every input is there, of the right dtype and shape, not empty, and boxes are finite."""
+    expected = {tensor.name for tensor in spec.inputs}
+    if inputs.keys() != expected:
+        found = ", ".join(sorted(inputs))
+        raise EngineError(f"{graph}: inputs {found}, expected {', '.join(sorted(expected))}", code="engine-input")
+    for tensor in spec.inputs:
+        value = inputs[tensor.name]
+        _check_tensor(f"{graph}: input", tensor, value, "engine-input")
+        if value.size == 0:
+            raise EngineError(f"{graph}: input {tensor.name} is empty", code="engine-input")
+    boxes = inputs.get("boxes")
+    if boxes is not None:
+        if not np.isfinite(boxes).all():
+            raise EngineError(f"{graph}: a box holds a value that is not finite", code="engine-input")
+        if "num" in inputs and int(inputs["num"][0]) != len(boxes):
+            raise EngineError(f"{graph}: num is {inputs['num'][0]} for {len(boxes)} boxes", code="engine-input")
+
+
+def check_outputs(where: str, spec: GraphSpec, outputs: dict[str, NDArray[Any]]) -> None:
+    """Raises EngineError unless every output has its dtype and shape, and boxes, scores and masks are finite.
+
+    Feature maps aren't looked through (they are large): what is wrong in them shows in the masks.
+    """
+    for tensor in spec.outputs:
+        value = outputs[tensor.name]
+        _check_tensor(f"{where}: output", tensor, value, "engine-output")
+        if tensor.name in ("boxes", "scores", "masks") and not np.isfinite(value).all():
+            raise EngineError(
+                f"{where}: output {tensor.name} holds {int((~np.isfinite(value)).sum())} of {value.size} values that"
+                " are not finite",
+                remedy="the converted model doesn't compute on this machine; convert it again or with another recipe",
+                code="engine-output",
+            )
+
+
+def _check_tensor(where: str, spec: TensorSpec, value: NDArray[Any], code: str) -> None:
+    fits = len(value.shape) == len(spec.shape) and all(
+        wanted in (-1, found) for wanted, found in zip(spec.shape, value.shape, strict=True)
+    )
+    if not fits or value.dtype != np.dtype(spec.dtype):
+        raise EngineError(
+            f"{where} {spec.name} is {value.dtype}{list(value.shape)}, expected {spec.dtype}{list(spec.shape)}",
+            code=code,
+        )

@@ -1,0 +1,73 @@
+"""The engine that computes nothing: what is left of an image's time is the runtime's own cost.
+
+It returns the same arrays at every run: boxes in a grid over the input, no score above zero, and masks that are a disc.
+So a picture holds nothing, or, with ``instances``, as many equal objects as asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_seg.bundle import Bundle, TensorSpec
+
+
+def version() -> str:
+    """A number of its own: no library is behind it."""
+    return "1"
+
+
+def load(bundle: Bundle, threads: int) -> NullEngine:
+    """The arrays that every run will return."""
+    manifest = bundle.manifest
+    detect = {t.name: _blank(t, manifest.postprocess.keep) for t in manifest.graphs["detect"].outputs}
+    mask = {t.name: _blank(t, manifest.postprocess.keep) for t in manifest.graphs["mask"].outputs}
+    detect["boxes"][:] = _grid(len(detect["boxes"]), manifest.preprocess.size)[:, None]
+    detect["scores"][:, -1] = 1
+    mask["masks"][:] = _disc(mask["masks"].shape[-1])
+    return NullEngine(detect, mask)
+
+
+class NullEngine:
+    """See the module."""
+
+    name = "null"
+
+    def __init__(self, detect: dict[str, NDArray[Any]], mask: dict[str, NDArray[Any]]) -> None:
+        self._outputs = {"detect": detect, "mask": mask}
+        for outputs in self._outputs.values():
+            for value in outputs.values():
+                value.setflags(write=False)
+
+    def run(self, graph: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        outputs = self._outputs[graph]
+        if graph == "mask":
+            return {name: value[: len(inputs["boxes"])] for name, value in outputs.items()}
+        return dict(outputs)
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": self.name, "version": version(), "threads": 0}
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def _blank(spec: TensorSpec, unknown: int) -> NDArray[Any]:
+    return np.zeros([unknown if side == -1 else side for side in spec.shape], spec.dtype)
+
+
+def _grid(count: int, size: tuple[int, int]) -> NDArray[np.float32]:
+    """float32[count, 4]: boxes a fifth of the input, at places spread evenly over it."""
+    places = np.modf(np.arange(count)[:, None] * [0.7549, 0.5698])[0]  # a low-discrepancy sequence
+    height, width = size
+    box = np.array([width, height]) * 0.2
+    corner = places * box * 4
+    return np.concatenate([corner, corner + box], axis=1).astype(np.float32)
+
+
+def _disc(side: int) -> NDArray[np.float32]:
+    """float32[side, side]: above a half within a circle, falling off linearly from the middle."""
+    axis = (np.arange(side) + 0.5) / side * 2 - 1
+    return np.clip(1.4 - np.hypot(axis[:, None], axis), 0, 1).astype(np.float32)

@@ -1,0 +1,170 @@
+"""Mask probabilities → masks in the picture, as COCO run-length codes, without ever drawing a pixel.
+
+Shapes: N instances, M the side of a probability map (28), h, w the picture's sides. A box is (x0, y0, x1, y1) in
+picture pixels and may reach beyond the picture.
+
+A map is bilinear between its values, which stand at the middle of M x M equal cells of the box, and zero one cell
+further out. Run-length codes run down the columns; down a column the map is a chain of straight lines, so where it
+passes the threshold is solved for, not searched pixel by pixel. The cost grows with the objects' width, not their area.
+
+The rule, exact to the last bit (the C++ runner is tested against it; float32 throughout, one rounding an operation,
+nothing contracted to FMA):
+
+1. A pixel column x belongs to the box when its centre does: ``ceil(x0 - 0.5) <= x < ceil(x1 - 0.5)``, held to 0…w.
+   Rows likewise, ``top <= y < bottom``.
+2. A column's place in the map is ``u = (((x + 0.5) - x0) / (x1 - x0)) * M - 0.5``; ``j = floor(u)``, held to -1…M - 1;
+   ``f = u - j``. The map along the column is ``B[i] = map[i, j] + (map[i, j + 1] - map[i, j]) * f`` for i = -1…M, where
+   the map is zero outside 0…M - 1.
+3. Where one of ``B[i] >= t`` and ``B[i + 1] >= t`` holds, and the other doesn't, the mask begins or ends at the row
+   ``ceil((y0 + (((i + f) + 0.5) / M) * (y1 - y0)) - 0.5)`` with ``f = (t - B[i]) / (B[i + 1] - B[i])``, held to
+   top…bottom. So a pixel is in the mask when its centre lies in [begin, end).
+4. The code is that of ``pycocotools.mask.encode``: run lengths down the columns, zeros first; no run but the first is
+   empty (where two begins or ends fall on one place they cancel out).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+_HALF = np.float32(0.5)
+# Pixel columns pasted at once; bounds the memory where many objects fill a very large picture.
+_COLUMNS = 1 << 16
+
+
+def paste(
+    probabilities: NDArray[np.float32],
+    boxes: NDArray[np.float32],
+    height: int,
+    width: int,
+    threshold: float,
+) -> list[dict[str, Any]]:
+    """Probabilities float32[N, M, M] and boxes float32[N, 4] → N COCO run-length codes of a height x width picture.
+
+    Each is ``{"size": [height, width], "counts": bytes}``. ``threshold`` is above 0.
+    """
+    count = len(boxes)
+    if count == 0:
+        return []
+    left, right = _pixels(boxes[:, 0], boxes[:, 2], width)
+    if count > 1 and int((right - left).sum()) > _COLUMNS:
+        half = count // 2
+        return paste(probabilities[:half], boxes[:half], height, width, threshold) + paste(
+            probabilities[half:], boxes[half:], height, width, threshold
+        )
+    owner, column, chain = _columns(probabilities, boxes, left, right)
+    inside = chain >= np.float32(threshold)
+    at, cell = np.divmod(np.flatnonzero(inside[:, 1:] != inside[:, :-1]), inside.shape[1] - 1)
+    owner = owner[at]
+    row = _rows(chain, at, cell, boxes[owner], np.float32(threshold), probabilities.shape[1], height)
+    # One number line for all instances, each with a place for every pixel and one for its end
+    line = height * width + 1
+    places, times = np.unique(owner * line + column[at] * height + row, return_counts=True)
+    codes = _codes(places[times % 2 == 1], line, count)
+    return [{"size": [height, width], "counts": code} for code in codes]
+
+
+def decode(rles: Sequence[dict[str, Any]], height: int, width: int) -> NDArray[np.bool_]:
+    """COCO run-length codes → bool[N, height, width]."""
+    if not rles:
+        return np.zeros((0, height, width), bool)
+    return np.ascontiguousarray(coco_mask.decode(list(rles)).transpose(2, 0, 1)).astype(bool)
+
+
+def _pixels(
+    low: NDArray[np.float32], high: NDArray[np.float32], limit: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rule 1: the first pixel whose centre is in [low, high) and the first beyond, int64[N]; equal when none is."""
+    start = np.clip(np.ceil(low - _HALF), 0, limit).astype(np.int64)
+    end = np.clip(np.ceil(high - _HALF), 0, limit).astype(np.int64)
+    return start, np.maximum(start, end)
+
+
+def _columns(
+    probabilities: NDArray[np.float32], boxes: NDArray[np.float32], left: NDArray[np.int64], right: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Rule 2 for all pixel columns of all instances: its instance, its x, and B float32[columns, M + 2]."""
+    count, side = probabilities.shape[:2]
+    widths = right - left
+    owner = np.repeat(np.arange(count), widths)
+    column = np.arange(len(owner)) - np.repeat(np.cumsum(widths) - widths - left, widths)
+    x0, x1 = boxes[owner, 0], boxes[owner, 2]
+    place = (((column.astype(np.float32) + _HALF) - x0) / (x1 - x0)) * np.float32(side) - _HALF
+    cell = np.clip(np.floor(place), np.float32(-1), np.float32(side - 1))
+    padded = np.zeros((count, side + 2, side + 2), np.float32)  # [instance, column, row]
+    padded[:, 1:-1, 1:-1] = probabilities.transpose(0, 2, 1)
+    lines = padded.reshape(-1, side + 2)
+    index = owner * (side + 2) + (cell.astype(np.int64) + 1)
+    chain = np.take(lines, index, axis=0)
+    rise = np.take(lines, index + 1, axis=0)
+    rise -= chain
+    rise *= (place - cell)[:, None]
+    chain += rise
+    return owner, column, chain
+
+
+def _rows(
+    chain: NDArray[np.float32],
+    at: NDArray[np.intp],
+    cell: NDArray[np.intp],
+    boxes: NDArray[np.float32],
+    threshold: np.float32,
+    side: int,
+    height: int,
+) -> NDArray[np.int64]:
+    """Rule 3: the pixel rows at which the mask begins or ends, int64[crossings]."""
+    before, after = chain[at, cell], chain[at, cell + 1]
+    fraction = (threshold - before) / (after - before)
+    y0, y1 = boxes[:, 1], boxes[:, 3]
+    place = y0 + (((((cell - 1).astype(np.float32) + fraction) + _HALF) / np.float32(side)) * (y1 - y0))
+    top, bottom = _pixels(y0, y1, height)
+    row = np.clip(np.ceil(place - _HALF), 0, height).astype(np.int64)
+    return np.minimum(np.maximum(row, top), bottom)
+
+
+def _codes(places: NDArray[np.int64], line: int, count: int) -> list[bytes]:
+    """Begins and ends on the number line → each instance's compressed run lengths."""
+    size = line - 1
+    owner, place = np.divmod(places, line)
+    owner, place = owner[place < size], place[place < size]  # a mask that ends with the picture has no run after it
+    ends = np.searchsorted(owner, np.arange(count), side="right")
+    runs = np.diff(place, prepend=0)
+    begins = np.concatenate([[0], ends[:-1]])
+    filled = begins < ends
+    runs[begins[filled]] = place[begins[filled]]
+    rest = np.full(count, size)
+    rest[filled] -= place[ends[filled] - 1]
+    return _compress(np.insert(runs, ends, rest), ends + np.arange(1, count + 1))
+
+
+def _compress(runs: NDArray[np.int64], ends: NDArray[np.intp]) -> list[bytes]:
+    """The run lengths of several masks, one after the other (each up to its end), in COCO's compressed form.
+
+    As in COCO's maskApi.c: from the fourth run on the difference to the last but one, in groups of five bits, lowest
+    first, with a sixth bit that says that more follow, as characters from "0" on. Done for all at once, because
+    pycocotools takes the runs one Python number at a time.
+    """
+    first = np.concatenate([[0], ends[:-1]])
+    number = np.arange(len(runs)) - np.repeat(first, ends - first)
+    later = np.flatnonzero(number > 2)
+    rest = runs.copy()
+    rest[later] -= runs[later - 2]
+    characters = np.zeros((len(runs), 13), np.uint8)
+    active = np.arange(len(runs))
+    group = 0
+    while len(active):
+        bits = rest & 31
+        rest = rest >> 5
+        more = rest != np.where(bits & 16, -1, 0)
+        characters[active, group] = bits + 48 + 32 * more
+        active, rest = active[more], rest[more]
+        group += 1
+    characters = characters[:, :group]
+    bounds = np.concatenate([[0], np.cumsum(np.count_nonzero(characters, axis=1))[ends - 1]])
+    text = characters[characters > 0].tobytes()
+    return [text[a:b] for a, b in itertools.pairwise(bounds)]

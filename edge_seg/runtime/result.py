@@ -1,0 +1,64 @@
+"""What a picture holds: boxes, scores, classes and masks of its instances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_seg.runtime.masks import decode
+
+
+@dataclass(frozen=True)
+class Instances:
+    """N instances, best first, in pixels of the picture as it was read.
+
+    ``boxes`` float32[N, 4] (x0, y0, x1, y1) with 0 <= x0 <= x1 <= width; ``scores`` float32[N]; ``classes`` int64[N],
+    indices into the model's class names; ``rles`` N COCO run-length codes, ``{"size": [height, width], "counts":
+    bytes}``.
+    """
+
+    height: int
+    width: int
+    boxes: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    scores: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    classes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    rles: list[dict[str, Any]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @property
+    def masks(self) -> NDArray[np.bool_]:
+        """bool[N, height, width], decoded anew at each call."""
+        return decode(self.rles, self.height, self.width)
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """One plain dict an instance: box, score, class and segmentation (COCO run-length code, counts as text)."""
+        return [
+            {
+                "box": box,
+                "score": score,
+                "class": label,
+                "segmentation": {"size": rle["size"], "counts": rle["counts"].decode("ascii")},
+            }
+            for box, score, label, rle in zip(
+                self.boxes.tolist(), self.scores.tolist(), self.classes.tolist(), self.rles, strict=True
+            )
+        ]
+
+    def as_coco(self, image_id: int, category_ids: tuple[int, ...]) -> list[dict[str, Any]]:
+        """COCO results of this picture: image_id, category_id, bbox (x, y, width, height), score, segmentation."""
+        return [
+            {
+                "image_id": image_id,
+                "category_id": category_ids[item["class"]],
+                "bbox": [x0, y0, x1 - x0, y1 - y0],
+                "score": item["score"],
+                "segmentation": item["segmentation"],
+            }
+            for item in self.as_json()
+            for x0, y0, x1, y1 in [item["box"]]
+        ]
