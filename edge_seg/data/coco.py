@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import math
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "val")
 ANNOTATION_FILES = ("{split}.json", "annotations/instances_{split}2017.json", "annotations/{split}.json")
+LONGEST_SIDE = 65_535
 PICTURE_FOLDERS = ("images", "JPEGImages", "{split}2017", "images/{split}2017", ".")
 
 
@@ -181,7 +182,8 @@ def _is_int(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    # abs() and not math.isfinite(), which fails on a whole number too large for a float.
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _identifier(file: Path, entry: Any, where: str, seen: set[int]) -> int:
@@ -223,8 +225,10 @@ def _pictures(file: Path, entries: list[Any], folders: Sequence[Path]) -> dict[i
         if not isinstance(name, str) or not name:
             _fail(file, f"image {number}: file_name", "a file name", name)
         for side in ("width", "height"):
-            if not _is_int(entry.get(side)) or entry[side] < 1:
-                _fail(file, f"image {number} ({name}): {side}", "a size in pixels", entry.get(side))
+            if not _is_int(entry.get(side)) or not 1 <= entry[side] <= LONGEST_SIDE:
+                _fail(
+                    file, f"image {number} ({name}): {side}", f"a size in pixels, 1 to {LONGEST_SIDE}", entry.get(side)
+                )
         here = next((f for f in order if (f / name).is_file()), None)
         if here is None:
             raise DataError(
@@ -256,7 +260,7 @@ def _annotation(
     if isinstance(segmentation, dict):
         _check_rle(file, f"{where}: segmentation", segmentation, width, height)
     else:
-        _check_polygons(file, f"{where}: segmentation", segmentation)
+        _check_polygons(file, f"{where}: segmentation", segmentation, width, height)
     area = entry.get("area")
     if area is None:
         area = float(decode(segmentation, height, width).sum())
@@ -265,12 +269,16 @@ def _annotation(
     return Annotation(entry["id"], label, (x0, y0, x1, y1), float(area), bool(crowd), segmentation)
 
 
-def _check_polygons(file: Path, where: str, polygons: Any) -> None:
+def _check_polygons(file: Path, where: str, polygons: Any, width: int, height: int) -> None:
+    """Points may lie outside, as in real sets, but not far: pycocotools walks along the whole outline."""
     if not isinstance(polygons, list) or not polygons:
         _fail(file, where, "polygons [[x, y, x, y, …], …] or run lengths {size, counts}", polygons)
     for number, polygon in enumerate(polygons):
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2 or not all(map(_is_number, polygon)):
             _fail(file, f"{where}[{number}]", "[x, y, x, y, …] with at least three points", polygon)
+        for values, side in ((polygon[::2], width), (polygon[1::2], height)):
+            if min(values) < -side or max(values) > 2 * side:
+                _fail(file, f"{where}[{number}]", f"points in the picture, which is {width} x {height} pixels", polygon)
 
 
 def _check_rle(file: Path, where: str, rle: dict[str, Any], width: int, height: int) -> None:

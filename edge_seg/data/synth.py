@@ -113,7 +113,7 @@ def make(
 
     The last ``val_fraction`` of them (at least one) are for validation. ``progress(done, images)`` is called after each
     picture. Returns how many pictures and instances each split holds. Raises :class:`UsageError` for numbers that
-    can't be had, and when ``out`` already holds something.
+    can't be had, and when ``out`` exists and isn't an empty folder.
     """
     if images < 2:
         raise UsageError(f"{images} images: at least 2 are needed, one to train on and one to validate on")
@@ -123,8 +123,6 @@ def make(
         raise UsageError(f"seed {seed}: give a whole number that isn't negative")
     if not 0 < val_fraction < 1:
         raise UsageError(f"validation fraction {val_fraction}: expected a number between 0 and 1")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out}: exists already", remedy="give a new folder, or delete this one first")
     first_val = images - min(images - 1, max(1, round(images * val_fraction)))
     splits = {"train": _empty_coco(seed, size), "val": _empty_coco(seed, size)}
     with atomic_dir(out) as folder:
