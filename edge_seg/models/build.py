@@ -30,7 +30,7 @@ _TINY = Settings(
 _RECIPES: dict[str, tuple[Callable[[bool], Any], Settings]] = {
     "mask_rcnn_r50_fpn": (lambda frozen: ResNet(50, frozen_norm=frozen), Settings()),
     "mask_rcnn_r18_fpn": (lambda frozen: ResNet(18, frozen_norm=frozen), Settings()),
-    "mask_rcnn_hrnet_fpn": (lambda frozen: HRNet(18, frozen_norm=frozen), Settings()),
+    "mask_rcnn_hrnet_fpn": (lambda frozen: HRNet(18, frozen_norm=frozen), Settings(extra_conv=True)),
     "mask_rcnn_tiny_fpn": (lambda frozen: ResNet(18, width=24, frozen_norm=frozen), _TINY),
 }
 
@@ -93,7 +93,7 @@ def _settle(model: MaskRCNN, rng: np.random.Generator) -> None:
         scale = 1.0 / maps[i].std().item()
         _scale(conv, scale)
         maps[i] = maps[i] * scale
-    maps[4] = nn.functional.max_pool2d(maps[3], 1, stride=2)
+    maps = maps[:4]
     logits, deltas = model.rpn_head(maps)
     _scale(model.rpn_head.rpn_rois_score, 2.0 / logits[1].std().item())
     _scale(model.rpn_head.rpn_rois_delta, 0.2 / deltas[1].std().item())

@@ -16,9 +16,12 @@ F = paddle.nn.functional
 
 
 class FPN(nn.Layer):
-    """Nearest upsampling, addition, a 3x3 convolution a level; P6 is every second value of P5 (for proposals only)."""
+    """Nearest upsampling, addition, a 3x3 convolution a level.
 
-    def __init__(self, specs: Sequence[FeatureSpec], width: int) -> None:
+    P6, which serves proposals only, is every second value of P5, or with ``extra_conv`` a strided convolution of it.
+    """
+
+    def __init__(self, specs: Sequence[FeatureSpec], width: int, *, extra_conv: bool = False) -> None:
         super().__init__()
         self.laterals, self.outputs = [], []
         for level, spec in enumerate(specs, start=2):
@@ -26,13 +29,17 @@ class FPN(nn.Layer):
             self.laterals.append(self.add_sublayer(name, nn.Conv2D(spec.channels, width, 1, weight_attr=_xavier(spec.channels))))
             conv = nn.Conv2D(width, width, 3, padding=1, weight_attr=_xavier(width * 9))
             self.outputs.append(self.add_sublayer(f"fpn_res{level}_sum", conv))
+        self.fpn_6 = None
+        if extra_conv:
+            self.fpn_6 = nn.Conv2D(width, width, 3, stride=2, padding=1, weight_attr=_xavier(width * 9))
 
     def forward(self, maps: list[Any]) -> list[Any]:
         inner = [lateral(x) for lateral, x in zip(self.laterals, maps, strict=True)]
         for i in range(len(inner) - 1, 0, -1):
             inner[i - 1] = inner[i - 1] + F.interpolate(inner[i], scale_factor=2.0, mode="nearest")
         pyramid = [conv(x) for conv, x in zip(self.outputs, inner, strict=True)]
-        return [*pyramid, F.max_pool2d(pyramid[-1], 1, stride=2)]
+        coarsest = pyramid[-1]
+        return [*pyramid, F.max_pool2d(coarsest, 1, stride=2) if self.fpn_6 is None else self.fpn_6(coarsest)]
 
 
 def _xavier(fan: int) -> Any:

@@ -46,7 +46,7 @@ class MaskHead(nn.Layer):
         return self.mask_fcn_logits(self.head(pooled))
 
 
-def mask_targets(masks: Any, boxes: Any, objects: Any, counts: Any) -> Any:
+def mask_targets(masks: Any, boxes: Any, counts: Any) -> Any:
     """The ground truth as the head sees it, float32[N, 28, 28] of 0 and 1.
 
     ``masks`` float32[G, H, W] are the pictures' objects; boxes [N, 4] must be ordered by object, ``counts`` int32[G] says

@@ -36,6 +36,7 @@ class Settings:
     pyramid_width: int = 256
     box_width: int = 1024
     mask_width: int = 256
+    extra_conv: bool = False
     anchor_sizes: tuple[float, ...] = (32, 64, 128, 256, 512)
     canonical_size: int = 224
     train_before_nms: int = 2000
@@ -68,7 +69,7 @@ class MaskRCNN(nn.Layer):
         self.num_classes = num_classes
         width = settings.pyramid_width
         self.backbone = backbone
-        self.neck = FPN(backbone.out_specs, width)
+        self.neck = FPN(backbone.out_specs, width, extra_conv=settings.extra_conv)
         self.rpn_head = rpn.RPNHead(width, len(RATIOS))
         self.bbox_head = box_head.BoxHead(width, settings.box_width, num_classes)
         self.mask_head = mask_head.MaskHead(width, settings.mask_width, num_classes)
@@ -187,8 +188,11 @@ class MaskRCNN(nn.Layer):
         pictures = np.repeat(np.arange(len(sampled.counts)), sampled.counts)[foreground]
         objects = sampled.objects[foreground]
         boxes = paddle.to_tensor(sampled.boxes[foreground])
-        counts = paddle.to_tensor(np.bincount(pictures, minlength=len(sampled.counts)).astype(np.int32))
-        logits = self.mask_head(self._pool(maps, boxes, counts, mask_head.RESOLUTION))
+        # Pictures without a box are left out: distribute_fpn_proposals refuses them on a CPU.
+        present, counts = np.unique(pictures, return_counts=True)
+        chosen = [paddle.gather(x, paddle.to_tensor(present)) for x in maps[:4]]
+        pooled = self._pool(chosen, boxes, paddle.to_tensor(counts.astype(np.int32)), mask_head.RESOLUTION)
+        logits = self.mask_head(pooled)
         channel = np.arange(len(foreground)) * self.num_classes + sampled.labels[foreground]
         truth = paddle.to_tensor(np.concatenate(batch.masks).astype(np.float32))
         per_object = paddle.to_tensor(np.bincount(objects, minlength=truth.shape[0]).astype(np.int32))
