@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -71,7 +71,9 @@ def steps_per_epoch(dataset: CocoDataset, settings: LoaderSettings) -> int:
     return -(-len(dataset) // settings.batch_size)
 
 
-def batches(dataset: CocoDataset, settings: LoaderSettings, seed: int, start_step: int = 0) -> Iterator[Batch]:
+def batches(
+    dataset: CocoDataset, settings: LoaderSettings, seed: int, start_step: int = 0
+) -> Generator[Batch, None, None]:
     """Batch number ``start_step`` and those after it, without end. Close the iterator to stop the threads.
 
     Raises :class:`DataError`, from the iterator, when a picture can't be read or has another size than annotated.

@@ -1,0 +1,1 @@
+"""How a model learns: runs, trainer, schedule, checkpoints, evaluation."""

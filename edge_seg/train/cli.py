@@ -1,0 +1,234 @@
+"""``edge-seg train`` and ``edge-seg eval``."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edge_seg import zoo
+from edge_seg.bundle import MANIFEST, PostprocessSpec, PreprocessSpec
+from edge_seg.errors import RunError, UsageError
+from edge_seg.files import sha256
+from edge_seg.guard import guarded, phase
+from edge_seg.options import SIZE, echo_json, json_option
+from edge_seg.train.run import CONFIG, RunConfig, TrainSettings, load_run
+
+if TYPE_CHECKING:
+    from edge_seg.data.coco import CocoDataset
+    from edge_seg.runtime.segmenter import Segmenter
+
+_FOLDER = click.Path(path_type=Path)
+_COUNT = click.IntRange(min=1)
+_COUNT_OR_OFF = click.IntRange(min=0)
+_ABOVE_0 = click.FloatRange(min=0, min_open=True)
+_DEVICE = click.option(
+    "--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True, help="Where to compute."
+)
+
+DEFAULT_SIZE = (320, 320)
+DEFAULT_LONG_SIDE = 1333
+LR_PER_PICTURE = 0.00125  # of the published recipe: 0.01 at batch 8
+
+
+@click.command()
+@click.argument("model")
+@click.option("--data", type=_FOLDER, required=True, help="Folder with train.json, val.json and images/ (COCO).")
+@click.option("--out", type=_FOLDER, required=True, help="The run folder to write.")
+@click.option("--epochs", type=_COUNT, default=12, show_default=True, help="Passes over the training pictures.")
+@click.option("--batch", type=_COUNT, default=2, show_default=True, help="Pictures a step.")
+@click.option("--lr", type=_ABOVE_0, help="Learning rate.  [default: 0.00125 x batch]")
+@click.option("--size", type=SIZE, help="Network input; in training too, without --short-side.  [default: 320]")
+@click.option("--scale", nargs=2, type=_ABOVE_0, default=(0.8, 1.25), show_default=True, help="Random zoom.")
+@click.option("--short-side", type=_COUNT, multiple=True, help="Resize by the short side; several: one at random.")
+@click.option("--long-side", type=_COUNT, help="Longest side with --short-side.  [default: 1333]")
+@click.option("--warmup-steps", type=_COUNT_OR_OFF, help="Steps to the full rate.  [default: a tenth, up to 500]")
+@click.option("--decay-epochs", metavar="E,E…", help="When the rate is divided by 10.  [default: at 2/3 and 11/12]")
+@click.option("--weights", type=_FOLDER, help="Weights to begin with (.pdparams with PaddleDetection's names).")
+@click.option("--frozen-norm", is_flag=True, help="Leave batch normalisation as in --weights: for small batches.")
+@click.option("--clip-norm", type=click.FloatRange(min=0), default=0.0, help="Limit of the gradient's norm; 0 is off.")
+@click.option("--seed", type=_COUNT_OR_OFF, default=0, show_default=True, help="Equal seeds give equal trainings.")
+@click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint; begin if there is no run yet.")
+@click.option("--eval-every", type=_COUNT_OR_OFF, default=1, show_default=True, help="Epochs an evaluation; 0: none.")
+@click.option("--checkpoint-every", type=_COUNT, default=500, show_default=True, help="Steps; also after each epoch.")
+@click.option("--log-every", type=_COUNT, default=20, show_default=True, help="Steps a line of metrics.jsonl.")
+@click.option("--max-steps", type=_COUNT_OR_OFF, default=0, help="Stop after this many steps; 0: no limit.")
+@_DEVICE
+@json_option
+def train(model: str, data: Path, out: Path, resume: bool, device: str, as_json: bool, **options: Any) -> None:
+    """Train MODEL (a name from `edge-seg zoo`) on a COCO folder and write a run.
+
+    A killed training goes on when the same command is given again with --resume, and ends as if it had run through.
+    """
+    zoo.find(model)
+    from edge_seg.data.coco import load_splits
+    from edge_seg.train import checkpoint, folder
+    from edge_seg.train import device as devices
+    from edge_seg.train.display import Display
+    from edge_seg.train.trainer import Trainer
+
+    devices.use(device)
+    splits = load_splits(data)
+    config = _config(model, data, splits[0], **options)
+    resume = resume and (out / CONFIG).is_file()
+    if resume:
+        config = folder.reopen(out, config)
+    else:
+        folder.begin(out, config, splits[1])
+    display = Display()
+    trainer = Trainer(out, config, *splits, display)
+    if resume and checkpoint.exists(out):
+        trainer.resume()
+    else:
+        trainer.start()
+    display.say(f"{model}: {len(splits[0])} pictures, {len(config.classes)} classes, {trainer.total_steps} steps")
+    try:
+        config = trainer.run()
+    except (KeyboardInterrupt, SystemExit):
+        display.say(f"stopped at step {trainer.state.step}; the same command with --resume goes on")
+        raise
+    if as_json:
+        echo_json({"run": out, "steps": trainer.state.step, "seconds": trainer.state.seconds, **config.metrics})
+    else:
+        click.echo(f"{out}: {_summary(config.metrics)}")
+
+
+def _config(
+    model: str,
+    data: Path,
+    dataset: CocoDataset,
+    *,
+    size: tuple[int, int] | None,
+    scale: tuple[float, float],
+    short_side: tuple[int, ...],
+    long_side: int | None,
+    lr: float | None,
+    warmup_steps: int | None,
+    decay_epochs: str | None,
+    weights: Path | None,
+    **options: Any,
+) -> RunConfig:
+    """The run's configuration, with every default put in."""
+    if long_side and not short_side:
+        raise UsageError("--long-side is used only with --short-side", remedy="give --short-side too")
+    if scale[0] > scale[1]:
+        raise UsageError(f"--scale {scale[0]:g} {scale[1]:g}: expected the smaller factor first")
+    long_side = (long_side or DEFAULT_LONG_SIDE) if short_side else 0
+    if short_side and max(short_side) > long_side:
+        raise UsageError(f"--short-side {max(short_side)} is longer than --long-side {long_side}")
+    epochs, batch = options["epochs"], options["batch"]
+    steps = epochs * -(-len(dataset) // batch)
+    settings = TrainSettings(
+        lr=LR_PER_PICTURE * batch if lr is None else lr,
+        warmup_steps=min(500, steps // 10) if warmup_steps is None else warmup_steps,
+        decay_epochs=_epochs(decay_epochs) if decay_epochs is not None else (epochs * 2 / 3, epochs * 11 / 12),
+        short_sides=short_side,
+        long_side=long_side,
+        scale_range=(1.0, 1.0) if short_side else scale,
+        weights="" if weights is None else str(weights),
+        **options,
+    )
+    if size is None:
+        # Landscape pictures at their full training size; others are fitted in.
+        size = (_up_to_32(max(short_side)), _up_to_32(long_side)) if short_side else DEFAULT_SIZE
+    return RunConfig(
+        model=model,
+        classes=dataset.classes,
+        category_ids=dataset.category_ids,
+        preprocess=PreprocessSpec(size),
+        postprocess=PostprocessSpec(),
+        settings=settings,
+        data=str(data),
+        data_sha256=sha256(dataset.coco_json),
+    )
+
+
+def _epochs(text: str) -> tuple[float, ...]:
+    try:
+        epochs = tuple(float(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        epochs = (-1.0,)
+    if not all(epoch > 0 for epoch in epochs) or list(epochs) != sorted(epochs):
+        raise UsageError(f"--decay-epochs {text!r}: expected rising epochs such as 8,11, or '' for none")
+    return epochs
+
+
+def _up_to_32(side: int) -> int:
+    return -(-side // 32) * 32
+
+
+@click.command("eval")
+@click.argument("what", metavar="RUN|BUNDLE", type=_FOLDER)
+@click.option("--data", type=_FOLDER, required=True, help="Folder with train.json, val.json and images/ (COCO).")
+@click.option("--split", type=click.Choice(["train", "val"]), default="val", show_default=True, help="Which pictures.")
+@click.option("--limit", type=_COUNT, help="Only the first so many pictures.")
+@click.option("--threads", type=_COUNT_OR_OFF, default=0, help="Of a bundle's engine; 0: the engine's choice.")
+@click.option("--engine", help="Of a bundle, instead of the one in its manifest.")
+@_DEVICE
+@json_option
+@guarded
+def evaluate(
+    what: Path, data: Path, split: str, limit: int | None, threads: int, engine: str | None, device: str, as_json: bool
+) -> None:
+    """Box and mask mAP (COCO, IoU 0.50 to 0.95) of a run's best weights or of a bundle."""
+    from edge_seg.data.coco import load_split
+    from edge_seg.train.display import Display
+    from edge_seg.train.evaluate import evaluate as run_evaluation
+
+    segmenter = _open(what, threads, engine, device)
+    dataset = load_split(data, split)
+    display = Display()
+    phase("evaluating")
+    with segmenter:
+        found = run_evaluation(
+            segmenter,
+            dataset,
+            limit=limit,
+            progress=lambda done, total: display.status(f"evaluating: {done} of {total} pictures"),
+        )
+    display.clear()
+    if as_json:
+        echo_json({"evaluated": what, "split": split, **dataclasses.asdict(found)})
+        return
+    click.echo(f"{what}: {_summary({'box_map': found.box_map, 'mask_map': found.mask_map})}")
+    click.echo(f"{found.images} pictures, {found.objects} objects, {found.detections} detections")
+    for name, value in found.class_mask_map.items():
+        click.echo(f"  {name}: mask mAP {_shown(value)}")
+
+
+def _open(what: Path, threads: int, engine: str | None, device: str) -> Segmenter:
+    """A segmenter over a bundle or a run, whichever ``what`` is."""
+    from edge_seg.runtime.segmenter import Segmenter
+
+    if (what / MANIFEST).is_file():
+        phase(f"loading {what}")
+        return Segmenter(what, engine=engine, threads=threads)
+    if what.is_dir() and not (what / CONFIG).is_file():
+        raise RunError(
+            f"{what}: neither a run (no {CONFIG}) nor a bundle (no {MANIFEST})",
+            remedy="give the folder that `edge-seg train` or `edge-seg convert` made",
+            code="run-missing",
+        )
+    if engine:
+        raise UsageError("--engine is for bundles; a run is evaluated by paddle itself")
+    run = load_run(what)
+    from edge_seg.train import device as devices
+    from edge_seg.train.engine import DynamicEngine
+
+    devices.use(device)
+    config = run.config
+    return Segmenter.over(
+        DynamicEngine(run.build_model(), config.size), config.preprocess, config.postprocess, classes=config.classes
+    )
+
+
+def _summary(metrics: dict[str, float | None]) -> str:
+    if not metrics:
+        return "not evaluated"
+    return f"box mAP {_shown(metrics['box_map'])}, mask mAP {_shown(metrics['mask_map'])} (IoU 0.50 to 0.95)"
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

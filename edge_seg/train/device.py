@@ -1,0 +1,55 @@
+"""Where training computes: a GPU where paddle has one, else the CPU, tuned."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from pathlib import Path
+
+from edge_seg.errors import UsageError
+from edge_seg.paddle_env import paddle
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
+
+
+def use(device: str) -> None:
+    """Makes ``device`` ("cpu" or "gpu") the one that paddle computes on; call it before the first computation.
+
+    Raises :class:`UsageError` when there is no GPU that this paddle can use.
+    """
+    if device == "gpu":
+        if not paddle.device.is_compiled_with_cuda():
+            raise UsageError(
+                f"this PaddlePaddle ({paddle.__version__}) is built without GPU support",
+                remedy="install paddlepaddle-gpu instead of paddlepaddle, or train with --device cpu",
+                code="no-gpu",
+            )
+        if paddle.device.cuda.device_count() == 0:
+            raise UsageError(
+                "PaddlePaddle sees no GPU",
+                remedy="check that `nvidia-smi` lists one and CUDA_VISIBLE_DEVICES isn't empty, or use --device cpu",
+                code="no-gpu",
+            )
+    elif sys.platform == "linux":
+        _tune_cpu()
+    paddle.set_device(device)
+
+
+def _tune_cpu() -> None:
+    """Threads, memory and matrix kernels; together they make a training step two to three times as fast.
+
+    paddle computes on one thread unless told otherwise. glibc gives large blocks back to the system at each free, so
+    every intermediate result is paid for with page faults. MKL, as paddle brings it, takes its slowest kernels on a CPU
+    that isn't Intel's, unless this (undocumented) variable asks for those with AVX2.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        paddle.base.core.set_num_threads(len(os.sched_getaffinity(0)))
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):  # not in musl
+        libc.mallopt(_M_MMAP_MAX, 0)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        libc.mallopt(_M_TOP_PAD, 64 << 20)
+    cpu = Path("/proc/cpuinfo").read_text(errors="replace")
+    if "GenuineIntel" not in cpu and " avx2 " in cpu:
+        os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")

@@ -1,0 +1,104 @@
+"""A run folder's beginning: made whole or not at all, or found and checked before a training goes on in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import sys
+from pathlib import Path
+
+import cv2
+
+from edge_seg.data.coco import CocoDataset, ImageRecord
+from edge_seg.errors import RunError, UsageError
+from edge_seg.files import atomic_dir, write_text
+from edge_seg.runtime.image import read_image
+from edge_seg.train.run import COMMAND, CONFIG, GOLDEN, RunConfig, TrainSettings, read_config, write_config
+
+GOLDEN_SIDE = 1280
+"""Longest side of the golden picture, pixels: it travels with every bundle."""
+
+# What may change when a training is resumed: it doesn't alter the steps that were done.
+_FREE = {"epochs", "max_steps", "eval_every", "checkpoint_every", "weights"}
+
+
+def begin(out: Path, config: RunConfig, val: CocoDataset) -> None:
+    """Makes the run folder; :class:`UsageError` when ``out`` holds something already."""
+    if (out / CONFIG).is_file():
+        raise UsageError(
+            f"{out}: holds a training already",
+            remedy="add --resume to go on with it, or give another --out",
+            code="run-exists",
+        )
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out}: exists and is not a run", remedy="give another --out", code="run-exists")
+    with atomic_dir(out) as partial:
+        write_config(partial, config)
+        write_text(partial / COMMAND, _command())
+        _write_golden(partial / GOLDEN, _golden(val))
+
+
+def reopen(out: Path, config: RunConfig) -> RunConfig:
+    """Checks that the run in ``out`` was begun with the same settings and data; returns its configuration, updated.
+
+    Raises :class:`RunError` or :class:`UsageError` naming what differs.
+    """
+    before = read_config(out)
+    begun = (out / COMMAND).read_text(encoding="utf-8").splitlines()[:1] if (out / COMMAND).is_file() else []
+    remedy = f"give the same as in: {begun[0]}" if begun else "give the same as when the training began"
+    for name in ("model", "classes", "category_ids", "preprocess", "postprocess"):
+        if getattr(before, name) != getattr(config, name):
+            raise UsageError(
+                f"{out}: begun with {name} {_plain(getattr(before, name))}, now {_plain(getattr(config, name))}",
+                remedy=remedy,
+                code="run-differs",
+            )
+    for field in dataclasses.fields(TrainSettings):
+        old, new = getattr(before.settings, field.name), getattr(config.settings, field.name)
+        longer = field.name == "decay_epochs" and before.settings.epochs != config.settings.epochs
+        if old != new and field.name not in _FREE and not longer:
+            option = "--" + field.name.replace("_", "-")
+            raise UsageError(
+                f"{out}: begun with {option} {_plain(old)}, now {_plain(new)}", remedy=remedy, code="run-differs"
+            )
+    if before.data_sha256 != config.data_sha256:
+        raise RunError(
+            f"{config.data}: its training annotations have changed since this training began",
+            remedy="bring them back, or begin another run (--weights takes over this one's model.pdparams)",
+            code="data-changed",
+        )
+    config = dataclasses.replace(config, metrics=before.metrics)
+    write_config(out, config)
+    write_text(out / COMMAND, "".join(line + "\n" for line in begun) + _command())
+    return config
+
+
+def _command() -> str:
+    return shlex.join(["edge-seg", *sys.argv[1:]]) + "\n"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, tuple):
+        return " ".join(map(str, value)) or "(none)"
+    return str(value)
+
+
+def _golden(val: CocoDataset) -> ImageRecord:
+    """The picture with the most different classes, then with the most objects; the first of equals."""
+
+    def richness(record: ImageRecord) -> tuple[int, int]:
+        objects = [a.label for a in record.annotations if not a.crowd]
+        return len(set(objects)), len(objects)
+
+    return max(val.images, key=richness)
+
+
+def _write_golden(file: Path, record: ImageRecord) -> None:
+    image = read_image(record.path)
+    scale = GOLDEN_SIDE / max(image.shape[:2])
+    if scale < 1:
+        sides = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+        image = cv2.resize(image, sides, interpolation=cv2.INTER_AREA).astype(image.dtype)
+    ok, data = cv2.imencode(".png", image)
+    assert ok, "OpenCV can't write PNG"
+    file.write_bytes(data.tobytes())

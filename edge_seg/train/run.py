@@ -1,0 +1,166 @@
+"""A run: the folder in which a training lives and which conversion starts from.
+
+``config.json``      what was trained and how: everything that a resumed training or a conversion needs to know
+``model.pdparams``   the best weights so far, by mask mAP
+``last/``            the checkpoint that a killed training resumes from
+``metrics.jsonl``    a line per logged step and per evaluation; holds no times, so equal trainings have equal files
+``golden.png``       a validation picture, for the bundle's self-test
+``command.txt``      the command lines that made it
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_seg.bundle import PostprocessSpec, PreprocessSpec, from_plain
+from edge_seg.errors import BundleError, RunError
+from edge_seg.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from edge_seg.models.mask_rcnn import MaskRCNN
+
+SCHEMA = 1
+CONFIG, WEIGHTS, LAST, METRICS, GOLDEN, COMMAND = (
+    "config.json",
+    "model.pdparams",
+    "last",
+    "metrics.jsonl",
+    "golden.png",
+    "command.txt",
+)
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Every hyper-parameter. Two trainings on one machine with equal settings and data have equal losses.
+
+    A picture is resized to one of ``short_sides`` with the long side at most ``long_side``, or, when ``short_sides`` is
+    empty, into the run's input size, scaled by a factor drawn from ``scale_range``.
+    """
+
+    epochs: int
+    batch: int
+    lr: float
+    warmup_steps: int
+    decay_epochs: tuple[float, ...]
+    seed: int
+    short_sides: tuple[int, ...] = ()
+    long_side: int = 0
+    scale_range: tuple[float, float] = (1.0, 1.0)
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    clip_norm: float = 0.0
+    frozen_norm: bool = False
+    weights: str = ""
+    log_every: int = 20
+    eval_every: int = 1
+    checkpoint_every: int = 500
+    max_steps: int = 0
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What ``config.json`` holds.
+
+    ``metrics`` (``box_map``, ``mask_map``, 0 to 1) are of the best weights, empty as long as there are none.
+    """
+
+    model: str
+    classes: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    preprocess: PreprocessSpec
+    postprocess: PostprocessSpec
+    settings: TrainSettings
+    data: str
+    data_sha256: str
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the network's input when it is evaluated, pixels."""
+        return self.preprocess.size
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder whose ``config.json`` was read."""
+
+    path: Path
+    config: RunConfig
+
+    @property
+    def weights(self) -> Path:
+        """File of the best weights."""
+        return self.path / WEIGHTS
+
+    @property
+    def golden(self) -> Path:
+        """A picture of the validation split, PNG."""
+        return self.path / GOLDEN
+
+    def build_model(self) -> MaskRCNN:
+        """The model with the best weights, in eval mode; its input size isn't set yet.
+
+        Raises :class:`RunError` when the weights are damaged or of another model.
+        """
+        from edge_seg.train.weights import build, load_exactly
+
+        model = build(self.config.model, len(self.config.classes), self.config.settings.frozen_norm)
+        load_exactly(model, self.weights)
+        model.eval()
+        return model
+
+
+def write_config(path: Path, config: RunConfig) -> None:
+    """Replaces the run's ``config.json``."""
+    write_json(path / CONFIG, dataclasses.asdict(config))
+
+
+def read_config(path: Path) -> RunConfig:
+    """The run's configuration; :class:`RunError` when it is missing, of another schema or edited wrongly."""
+    if not path.is_dir():
+        what = "a file, not a run folder" if path.exists() else "no such run"
+        raise RunError(f"{path}: {what}", remedy="give the folder that `edge-seg train --out` made", code="run-missing")
+    file = path / CONFIG
+    if not file.is_file():
+        raise RunError(
+            f"{path}: not a run: it holds no {CONFIG}",
+            remedy="give the folder that `edge-seg train --out` made",
+            code="run-missing",
+        )
+    plain: Any = read_json(file, RunError)
+    schema = plain.get("schema") if isinstance(plain, dict) else None
+    if schema != SCHEMA or isinstance(schema, bool):
+        raise RunError(
+            f"{file}: run schema {schema!r}, expected {SCHEMA}",
+            remedy="train again with this version of edge-seg, or use the version that made the run",
+            code="run-schema",
+        )
+    try:
+        config = from_plain(RunConfig, plain, str(file))
+    except BundleError as problem:
+        raise RunError(problem.message, remedy="undo the edit, or train again", code="run-invalid") from None
+    if not config.classes or len(config.classes) != len(config.category_ids):
+        raise RunError(
+            f"{file}: {len(config.classes)} classes and {len(config.category_ids)} category ids, expected as many",
+            remedy="undo the edit, or train again",
+            code="run-invalid",
+        )
+    return config
+
+
+def load_run(path: Path | str) -> Run:
+    """Opens a run that has weights to use; :class:`RunError` says what is missing otherwise."""
+    path = Path(path)
+    run = Run(path, read_config(path))
+    if not run.weights.is_file():
+        raise RunError(
+            f"{path}: no weights yet: the training has not reached its first evaluation",
+            remedy="let it go on; if it was stopped, run its command again with --resume",
+            code="run-unfinished",
+        )
+    return run
