@@ -16,22 +16,22 @@ from edge_seg.zoo import find
 nn = paddle.nn
 
 _TINY = Settings(
-    pyramid_width=64,
-    box_width=256,
-    mask_width=64,
+    pyramid_width=48,
+    box_width=128,
+    mask_width=48,
     # Made for small pictures: every size is half the published one.
     anchor_sizes=(16, 32, 64, 128, 256),
     canonical_size=112,
-    train_before_nms=500,
-    train_after_nms=200,
-    rpn_samples=128,
-    box_samples=64,
+    train_before_nms=300,
+    train_after_nms=100,
+    rpn_samples=64,
+    box_samples=32,
 )
 _RECIPES: dict[str, tuple[Callable[[bool], Any], Settings]] = {
     "mask_rcnn_r50_fpn": (lambda frozen: ResNet(50, frozen_norm=frozen), Settings()),
     "mask_rcnn_r18_fpn": (lambda frozen: ResNet(18, frozen_norm=frozen), Settings()),
     "mask_rcnn_hrnet_fpn": (lambda frozen: HRNet(18, frozen_norm=frozen), Settings(extra_conv=True)),
-    "mask_rcnn_tiny_fpn": (lambda frozen: ResNet(18, width=24, frozen_norm=frozen), _TINY),
+    "mask_rcnn_tiny_fpn": (lambda frozen: ResNet(18, width=16, frozen_norm=frozen), _TINY),
 }
 
 
