@@ -7,11 +7,12 @@ it; it needs neither paddle nor OpenCV.
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 import types
 import typing
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, TypeVar
 
 from edge_seg.errors import BundleError
@@ -19,6 +20,8 @@ from edge_seg.files import read_json, sha256, write_json
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+# File names that a manifest may hold: `golden/image.png`, nothing that any system reads otherwise.
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]{0,200}")
 
 T = TypeVar("T")
 
@@ -268,10 +271,9 @@ def _check_file(folder: Path, name: str, expected: str) -> None:
 
 def _stays_inside(folder: Path, name: str) -> bool:
     """Whether ``name`` is a plain relative path, and no symbolic link on its way leads elsewhere."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or not path.parts or ".." in path.parts or "\\" in name or "\0" in name:
+    if not PLAIN_NAME.fullmatch(name) or ".." in name.split("/"):
         return False
     try:
-        return (folder / path).resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError):  # a name that is too long, or links that go round in circles
+        return (folder / name).resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # links that go round in circles
         return False

@@ -1,0 +1,41 @@
+"""Fixtures that several test packages use."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+Finished = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture
+def edge_seg(tmp_path: Path) -> Callable[..., Finished]:
+    """``edge_seg("zoo", "--json")`` runs the command as a user would, in a process of its own.
+
+    ``file_limit=N`` lets no file grow beyond N bytes, which fails as a full disk does.
+    """
+
+    def run(*arguments: str | Path, file_limit: int | None = None, **options: Any) -> Finished:
+        def limit() -> None:
+            assert file_limit is not None
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
+
+        options = {"cwd": tmp_path, "timeout": 300, **options}
+        options["env"] = {**os.environ, "PYTHONPATH": str(ROOT), **options.get("env", {})}
+        return subprocess.run(
+            [sys.executable, "-m", "edge_seg.cli", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            preexec_fn=limit if file_limit is not None else None,
+            **options,
+        )
+
+    return run
