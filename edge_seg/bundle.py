@@ -64,7 +64,7 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class GraphSpec:
-    """One graph: its files (name in the bundle -> sha256, the program first) and its tensors, in order."""
+    """One graph: its files (name in the bundle -> sha256) and its tensors, in order."""
 
     files: dict[str, str]
     inputs: tuple[TensorSpec, ...]

@@ -126,6 +126,20 @@ def atomic_dir(path: Path, *, mark: str | None = None) -> Iterator[Path]:
         remove(old)
 
 
+@contextlib.contextmanager
+def scratch_dir(near: Path) -> Iterator[Path]:
+    """Yields a new folder beside ``near``, on the same file system, for intermediate files; always removed."""
+    near = near.resolve()
+    near.parent.mkdir(parents=True, exist_ok=True)
+    scratch = _beside(near)
+    scratch.mkdir()
+    try:
+        with _named(near):
+            yield scratch
+    finally:
+        remove(scratch)
+
+
 def _check_replaceable(path: Path, mark: str | None) -> None:
     if not path.exists():
         return

@@ -1,0 +1,88 @@
+"""Job → bundles: the stages in order, one export for all recipes, and all bundles or none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from convert import golden, stages
+from convert.artifacts import Assembled, Compiled, Draft, Exported, Job, Referenced, Verified
+from convert.assemble import assemble
+from convert.compile import compile_graphs
+from convert.recipe import Recipe, find
+from convert.stages import Stage
+from convert.verify import verify
+from edge_seg.bundle import MANIFEST
+from edge_seg.files import atomic_dir, scratch_dir
+
+Note = Callable[[str, float], None]
+
+
+def shared_stages(scratch: Path) -> tuple[Stage, ...]:
+    """What is done once, whatever the recipes; exported graphs go to ``scratch``."""
+
+    def export(referenced: Referenced) -> Exported:
+        from convert.export import export
+
+        return export(referenced, scratch)
+
+    return (
+        Stage("reference", "gives the graphs' shapes and the answer to be met", Job, Referenced, golden.refer),
+        Stage("export", "layers to a program that other tools read", Referenced, Exported, export),
+    )
+
+
+RECIPE_STAGES = (
+    Stage("compile", "the program to what the engine loads", Draft, Compiled, compile_graphs),
+    Stage("assemble", "a bundle can be run only with its manifest", Compiled, Assembled, assemble),
+    Stage("verify", "last, on the very files that will be shipped", Assembled, Verified, verify),
+)
+
+
+def destinations(out: Path, recipes: Sequence[Recipe]) -> dict[Recipe, Path]:
+    """Where each bundle goes: ``out`` itself for one recipe, ``out/<recipe>`` for several."""
+    if len(recipes) == 1:
+        return {recipes[0]: out}
+    return {recipe: out / recipe.name for recipe in recipes}
+
+
+def make_bundles(
+    job: Job, recipes: Sequence[Recipe], out: Path, note: Note = lambda name, seconds: None
+) -> list[Verified]:
+    """Writes a bundle for each recipe; their folders appear once all are verified, replacing older bundles there.
+
+    Raises :class:`ConversionError` when a stage fails, UsageError when a destination holds something other than a
+    bundle; then nothing is left behind.
+    """
+    made_here = not out.exists()
+    places = destinations(out, recipes)
+    try:
+        with ExitStack() as stack:
+            folders = {r: stack.enter_context(atomic_dir(path, mark=MANIFEST)) for r, path in places.items()}
+            scratch = stack.enter_context(scratch_dir(out))
+            exported = stages.run(shared_stages(scratch), job, note)
+            verified = _all_recipes(exported, folders, scratch, note)
+    except BaseException:
+        if made_here and out.is_dir() and not any(out.iterdir()):
+            out.rmdir()
+        raise
+    return [Verified(recipe, places[recipe], verified[recipe].report) for recipe in recipes]
+
+
+def _all_recipes(exported: Exported, folders: dict[Recipe, Path], scratch: Path, note: Note) -> dict[Recipe, Verified]:
+    """Verifies each recipe's bundle after its witness's; a witness that wasn't asked for stays in ``scratch``."""
+    verified: dict[Recipe, Verified] = {}
+
+    def make(recipe: Recipe) -> Verified:
+        if recipe not in verified:
+            witness = None if recipe.witness == recipe.name else make(find(recipe.witness))
+            folder = folders.get(recipe, scratch / recipe.name)
+            folder.mkdir(exist_ok=True)
+            draft = Draft(exported, recipe, folder, witness)
+            verified[recipe] = stages.run(RECIPE_STAGES, draft, lambda name, s: note(f"{recipe.name}: {name}", s))
+        return verified[recipe]
+
+    for recipe in folders:
+        make(recipe)
+    return verified

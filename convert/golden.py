@@ -1,0 +1,46 @@
+"""The reference: what paddle, running the layers themselves, makes of the golden picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+
+from convert.artifacts import Job, Referenced
+from edge_seg.bundle import Golden
+from edge_seg.errors import ConversionError
+from edge_seg.files import sha256, write_json
+from edge_seg.runtime.preprocess import preprocess
+from edge_seg.runtime.segmenter import Segmenter
+
+IMAGE = "golden/image.png"
+EXPECTED = "golden/expected.json"
+FALLBACK_INSTANCES = 10
+"""So many best boxes are taken where the model finds nothing: an empty result would prove little."""
+
+
+def refer(job: Job) -> Referenced:
+    """Runs the golden picture through the model; at least one instance is in the result."""
+    from edge_seg.train.engine import DynamicEngine
+
+    engine = DynamicEngine(job.model, job.size, job.proposals)
+    detect = engine.run("detect", {"image": preprocess(job.picture, job.preprocess)[0]})
+    best = None
+    found = Segmenter.over(engine, job.preprocess, job.postprocess)(job.picture)
+    if not len(found):
+        best = min(FALLBACK_INSTANCES, job.postprocess.keep)
+        found = Segmenter.over(engine, job.preprocess, job.postprocess, instances=best)(job.picture)
+    return Referenced(job, detect, found, best)
+
+
+def write_golden(referenced: Referenced, folder: Path) -> Golden:
+    """Writes the picture (as PNG, which every machine decodes alike) and the expected instances into ``folder``."""
+    encoded, content = cv2.imencode(".png", referenced.job.picture)
+    if not encoded:
+        raise ConversionError("OpenCV can't write the golden picture as PNG")
+    (folder / IMAGE).parent.mkdir()
+    (folder / IMAGE).write_bytes(content.tobytes())
+    found = referenced.instances
+    write_json(folder / EXPECTED, {"height": found.height, "width": found.width, "instances": found.as_json()})
+    files = {name: sha256(folder / name) for name in (IMAGE, EXPECTED)}
+    return Golden(files=files, image=IMAGE, expected=EXPECTED, instances=referenced.best)

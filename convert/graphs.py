@@ -1,0 +1,113 @@
+"""What is exported: a model's `detect` and `mask` graphs, each a small layer with declared inputs and outputs.
+
+H, W: input size; R: proposals; C: classes; N: boxes kept by the host (at least 1); K: boxes that one graph keeps.
+Features P2 to P5 are float32[1, channels, H / 4 … H / 32, W / 4 … W / 32].
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge_seg.bundle import PostprocessSpec, TensorSpec
+from edge_seg.paddle_env import paddle
+
+LayerHelper = paddle.base.layer_helper.LayerHelper
+# paddle would rewrite the source of every function that it meets (and stumbles over `zip(…, strict=True)`). A model
+# whose control flow doesn't depend on data can be traced as it is.
+traced = paddle.jit.not_to_static
+
+FEATURES = ("p2", "p3", "p4", "p5")
+
+
+class Graph(paddle.nn.Layer):  # type: ignore[misc,unused-ignore]
+    """A layer to export: ``name`` of the graph, its ``inputs`` and its ``outputs`` in order."""
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class DetectGraph(Graph):
+    """``image`` float32[1, 3, H, W] → ``boxes`` [R, C, 4], ``scores`` [R, C + 1], ``p2`` … ``p5``."""
+
+    name = "detect"
+
+    def __init__(self, model: Any, size: tuple[int, int], outputs: tuple[TensorSpec, ...]) -> None:
+        super().__init__()
+        self.model = model
+        self.inputs = (TensorSpec("image", (1, 3, *size), "float32"),)
+        self.outputs = outputs
+
+    @traced
+    def forward(self, image: Any) -> tuple[Any, ...]:
+        boxes, scores, features = self.model.detect(image)
+        return (boxes, scores, *features)
+
+
+class MaskGraph(Graph):
+    """``p2`` … ``p5``, ``boxes`` [N, 4], ``num`` [1] = N, ``channel`` [N] = n * C + class → ``masks`` [N, 28, 28]."""
+
+    name = "mask"
+
+    def __init__(self, model: Any, features: tuple[TensorSpec, ...]) -> None:
+        super().__init__()
+        self.model = model
+        self.inputs = (
+            *features,
+            TensorSpec("boxes", (-1, 4), "float32"),
+            TensorSpec("num", (1,), "int32"),
+            TensorSpec("channel", (-1,), "int32"),
+        )
+        self.outputs = (TensorSpec("masks", (-1, 28, 28), "float32"),)
+
+    @traced
+    def forward(self, p2: Any, p3: Any, p4: Any, p5: Any, boxes: Any, num: Any, channel: Any) -> Any:
+        return self.model.masks([p2, p3, p4, p5], boxes, num, channel)
+
+
+class FullGraph(Graph):
+    """Both graphs and the NMS between them in one: what a bundle's two are measured against, never shipped.
+
+    ``image`` → ``detections`` [K, 6] (class, score, box) and ``masks`` [K, 28, 28]. It holds no fake box, so a picture
+    in which nothing is found makes it fail.
+    """
+
+    name = "full"
+
+    def __init__(self, model: Any, size: tuple[int, int], post: PostprocessSpec) -> None:
+        super().__init__()
+        self.model = model
+        self.post = post
+        self.inputs = (TensorSpec("image", (1, 3, *size), "float32"),)
+        self.outputs = (TensorSpec("detections", (-1, 6), "float32"), TensorSpec("masks", (-1, 28, 28), "float32"))
+
+    @traced
+    def forward(self, image: Any) -> tuple[Any, Any]:
+        boxes, scores, features = self.model.detect(image)
+        classes = boxes.shape[1]
+        detections, num = self._nms(boxes, scores[:, :-1])
+        rows = paddle.cumsum(paddle.ones_like(detections[:, 0])) - 1.0
+        channel = paddle.cast(rows * classes + detections[:, 0], "int32")
+        return detections, self.model.masks(list(features), detections[:, 2:], num, channel)
+
+    def _nms(self, boxes: Any, scores: Any) -> tuple[Any, Any]:
+        """Boxes [R, C, 4] and scores [R, C] → detections [K, 6] and K as int32[1], by Paddle's own operator."""
+        helper = LayerHelper("multiclass_nms3")
+        detections = helper.create_variable_for_type_inference("float32")
+        index = helper.create_variable_for_type_inference("int32")
+        count = helper.create_variable_for_type_inference("int32")
+        helper.append_op(
+            type="multiclass_nms3",
+            inputs={"BBoxes": boxes, "Scores": scores, "RoisNum": paddle.full([1], boxes.shape[0], "int32")},
+            attrs={
+                "background_label": -1,
+                "score_threshold": self.post.score_threshold,
+                "nms_top_k": -1,
+                "nms_threshold": self.post.nms_iou,
+                "keep_top_k": self.post.keep,
+                "nms_eta": 1.0,
+                "normalized": True,  # IoU without +1, as on the host
+            },
+            outputs={"Out": detections, "Index": index, "NmsRoisNum": count},
+        )
+        return detections.reshape([-1, 6]), count

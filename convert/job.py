@@ -1,0 +1,116 @@
+"""A job from what the user named: a run's best weights, or a zoo model with random ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from convert.artifacts import Job
+from edge_seg.bundle import PostprocessSpec, PreprocessSpec
+from edge_seg.errors import RunError, UsageError
+from edge_seg.files import sha256
+from edge_seg.runtime.image import read_image
+from edge_seg.zoo import ZOO, find
+
+DEFAULT_SIZE = (320, 320)
+DEFAULT_CLASSES = 80
+"""COCO's number, so that an untrained model has the size and cost of the published one."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user may set; None leaves a value to the run, or to the default for the input size."""
+
+    size: tuple[int, int] | None = None
+    proposals: int | None = None
+    keep: int | None = None
+    score: float | None = None
+    golden: Path | None = None
+
+
+def run_job(path: Path, options: Options) -> Job:
+    """The run's best weights. Raises :class:`RunError` when it can't be used."""
+    from edge_seg.models.build import default_proposals
+    from edge_seg.train.run import load_run
+
+    run = load_run(path)
+    size = options.size or run.config.size
+    proposals = options.proposals or default_proposals(size)
+    post = _postprocess(run.config.postprocess, options)
+    if options.golden is None and not run.golden.is_file():
+        message = f"{path}: the run holds no {run.golden.name}"
+        raise RunError(message, remedy="give a picture with --golden", code="run-invalid")
+    model = run.build_model()
+    return Job(
+        model=model,
+        zoo_model=run.config.model,
+        classes=run.config.classes,
+        category_ids=run.config.category_ids,
+        preprocess=dataclasses.replace(run.config.preprocess, size=size),
+        postprocess=post,
+        proposals=proposals,
+        picture=read_image(options.golden or run.golden),
+        random_weights=False,
+        source={
+            "run": path.resolve().name,
+            "weights_sha256": sha256(run.weights),
+            "options": _described(size, proposals, post),
+            "metrics": run.config.metrics,
+        },
+    )
+
+
+def random_job(name: str, seed: int, classes: int, options: Options) -> Job:
+    """The zoo's model ``name`` with the random weights of ``seed``; its classes have numbers for names."""
+    from edge_seg.data.synth import draw
+    from edge_seg.models.build import build_model, default_proposals, randomize
+
+    find(name)
+    size = options.size or DEFAULT_SIZE
+    proposals = options.proposals or default_proposals(size)
+    post = _postprocess(PostprocessSpec(), options)
+    picture = read_image(options.golden) if options.golden else draw(seed, max(size), 0)[0]
+    model = build_model(name, classes)
+    randomize(model, seed)
+    return Job(
+        model=model,
+        zoo_model=name,
+        classes=tuple(f"class {number}" for number in range(1, classes + 1)),
+        category_ids=tuple(range(1, classes + 1)),
+        preprocess=PreprocessSpec(size),
+        postprocess=post,
+        proposals=proposals,
+        picture=picture,
+        random_weights=True,
+        source={"seed": seed, "weights_sha256": _weights_sha256(model), "options": _described(size, proposals, post)},
+    )
+
+
+def refuse_unknown(source: str) -> None:
+    """Raises UsageError when ``source`` is neither a folder nor a zoo model."""
+    if not Path(source).exists() and source not in ZOO:
+        raise UsageError(
+            f"{source}: no such run, and no model of the zoo",
+            remedy=f"give the folder that `edge-seg train --out` made, or --random-weights and one of {', '.join(ZOO)}",
+            code="run-missing",
+        )
+
+
+def _postprocess(spec: PostprocessSpec, options: Options) -> PostprocessSpec:
+    keep = spec.keep if options.keep is None else options.keep
+    score = spec.score_threshold if options.score is None else options.score
+    return dataclasses.replace(spec, keep=keep, score_threshold=score)
+
+
+def _described(size: tuple[int, int], proposals: int, post: PostprocessSpec) -> str:
+    """The options that give the same bundle again; what comes from the recipe or the run stands elsewhere."""
+    return f"--size {size[0]}x{size[1]} --proposals {proposals} --keep {post.keep} --score {post.score_threshold:g}"
+
+
+def _weights_sha256(model: object) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):  # type: ignore[attr-defined]
+        digest.update(name.encode() + b"\0" + value.numpy().tobytes())
+    return digest.hexdigest()

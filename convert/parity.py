@@ -1,0 +1,76 @@
+"""How far two results for one picture differ: instances matched by class and overlap, then compared one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from edge_seg.runtime.result import Instances
+
+LEAST_OVERLAP = 0.5
+
+
+@dataclass(frozen=True)
+class Parity:
+    """``box_px``, ``score``, ``mask_iou`` and ``mask_pixels`` are the worst of the ``matched`` pairs.
+
+    ``mask_pixels`` is the number of pixels in which a pair's masks differ.
+    """
+
+    expected: int
+    found: int
+    matched: int
+    box_px: float
+    score: float
+    mask_iou: float
+    mask_pixels: int
+
+    @property
+    def share(self) -> float:
+        """Matched pairs as a part of the larger result; 1 when both are empty."""
+        return self.matched / max(self.expected, self.found) if max(self.expected, self.found) else 1.0
+
+
+def compare(expected: Instances, found: Instances) -> Parity:
+    """Pairs each expected instance, best first, with the free one of its class that overlaps it most (IoU >= 0.5)."""
+    overlap = _box_iou(expected.boxes, found.boxes)
+    overlap[expected.classes[:, None] != found.classes[None, :]] = 0.0
+    pairs = []
+    for row in range(len(expected)):
+        if not len(found):
+            break
+        column = int(overlap[row].argmax())
+        if overlap[row, column] >= LEAST_OVERLAP:
+            pairs.append((row, column))
+            overlap[:, column] = 0.0
+    masks = [_mask_difference(expected, row, found, column) for row, column in pairs]
+    return Parity(
+        expected=len(expected),
+        found=len(found),
+        matched=len(pairs),
+        box_px=max((float(np.abs(expected.boxes[r] - found.boxes[c]).max()) for r, c in pairs), default=0.0),
+        score=max((float(abs(expected.scores[r] - found.scores[c])) for r, c in pairs), default=0.0),
+        mask_iou=min((iou for iou, _ in masks), default=1.0),
+        mask_pixels=max((pixels for _, pixels in masks), default=0),
+    )
+
+
+def _box_iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
+    """IoU [A, B]; two boxes without area that lie on each other have 1."""
+    corner = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    inter = np.clip(corner[1] - corner[0], 0, None).prod(axis=2, dtype=np.float64)
+    areas = [(box[:, 2:] - box[:, :2]).prod(axis=1, dtype=np.float64) for box in (a, b)]
+    union = areas[0][:, None] + areas[1][None, :] - inter
+    same = np.abs(a[:, None] - b[None]).max(axis=2, initial=0.0) <= 0.5
+    return np.where(union > 0, inter / np.maximum(union, 1e-12), same.astype(np.float64))
+
+
+def _mask_difference(a: Instances, row: int, b: Instances, column: int) -> tuple[float, int]:
+    """IoU and number of differing pixels; two empty masks are equal."""
+    pair = [a.rles[row], b.rles[column]]
+    either = int(coco_mask.area(coco_mask.merge(pair)))
+    both = int(coco_mask.area(coco_mask.merge(pair, intersect=True)))
+    return (both / either if either else 1.0), either - both

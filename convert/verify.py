@@ -1,0 +1,153 @@
+"""The proof: a bundle, run by its engine on the golden picture, against paddle running the layers themselves.
+
+A bundle for another kind of machine is vouched for by its witness: the same graphs through the same tools, for an
+engine that the host has.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert import witness
+from convert.artifacts import Assembled, Referenced, Verified
+from convert.child import Outcome, run_module
+from convert.parity import Parity, compare
+from edge_seg.bundle import MANIFEST, Manifest, from_plain, write_manifest
+from edge_seg.errors import BundleError, ConversionError
+from edge_seg.files import read_json, scratch_dir
+
+LIMIT_S = 600.0
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far an engine may be from paddle in fp32; past it, a conversion has failed.
+
+    ``box_px`` is in pixels of the picture, or of the input where the picture is the larger of the two. A mask may miss
+    ``mask_iou`` by up to ``mask_pixels`` pixels: at the threshold a rounding error flips a pixel, and small masks have
+    few. ``feature`` is the largest difference of P2 to P5, as a part of the map's largest value.
+    """
+
+    matched: float = 0.99
+    box_px: float = 0.01
+    score: float = 1e-4
+    mask_iou: float = 0.999
+    mask_pixels: int = 2
+    feature: float = 1e-3
+
+
+FP32 = Tolerance()
+
+
+def verify(assembled: Assembled) -> Verified:
+    """Completes the manifest with what was measured. Raises :class:`ConversionError` when it is out of tolerance."""
+    draft = assembled.draft
+    report = draft.witness.report if draft.witness else examine(draft.folder, draft.exported.referenced)
+    manifest = from_plain(Manifest, read_json(draft.folder / MANIFEST, BundleError), MANIFEST)
+    write_manifest(draft.folder, dataclasses.replace(manifest, verification=report))
+    return Verified(draft.recipe, draft.folder, report)
+
+
+def examine(bundle: Path, referenced: Referenced) -> dict[str, Any]:
+    """Runs ``bundle`` in a child process and returns the report, or raises :class:`ConversionError`."""
+    with scratch_dir(bundle) as scratch:
+        outcome = run_module("convert.witness", bundle, scratch, limit_s=LIMIT_S)
+        if not outcome.ok:
+            raise _failure(outcome)
+        detect, found, repeats = witness.read(scratch)
+    manifest = from_plain(Manifest, read_json(bundle / MANIFEST, BundleError), MANIFEST)
+    features = {name: _relative(referenced.detect[name], detect[name]) for name in ("p2", "p3", "p4", "p5")}
+    parity = compare(referenced.instances, found)
+    faults = _faults(parity, features, repeats, FP32, _pixel_scale(referenced))
+    if faults:
+        raise ConversionError(
+            f"{manifest.name}: on the golden picture, {manifest.engine} differs from paddle: {'; '.join(faults)}",
+            remedy="nothing was written; try another --golden picture, and report the command line if it stays",
+            code="parity",
+        )
+    return {
+        "witness": manifest.recipe,
+        "engine": manifest.engine,
+        "engine_version": manifest.engine_version,
+        "features": {name: _rounded(value) for name, value in features.items()},
+        "proposals": _proposals(referenced.detect, detect),
+        "instances": parity.expected,
+        "found": parity.found,
+        "matched": parity.matched,
+        "box_px": _rounded(parity.box_px),
+        "score": _rounded(parity.score),
+        "mask_iou": round(parity.mask_iou, 6),
+        "mask_pixels": parity.mask_pixels,
+        "repeats": repeats,
+        "tolerance": dataclasses.asdict(FP32),
+    }
+
+
+def _faults(parity: Parity, features: dict[str, float], repeats: bool, limit: Tolerance, pixel: float) -> list[str]:
+    # "not <=", so that NaN is a fault
+    off = {name: value for name, value in features.items() if not value <= limit.feature}
+    faults = [f"{name} differs by {value:.1e} of its range" for name, value in off.items()]
+    if parity.share < limit.matched:
+        faults.append(f"{parity.matched} instances matched of {parity.expected} expected and {parity.found} found")
+    if parity.box_px > limit.box_px * pixel:
+        faults.append(f"a box differs by {parity.box_px:.4f} px")
+    if parity.score > limit.score:
+        faults.append(f"a score differs by {parity.score:.1e}")
+    if parity.mask_iou < limit.mask_iou and parity.mask_pixels > limit.mask_pixels:
+        faults.append(f"a mask differs in {parity.mask_pixels} pixels, IoU {parity.mask_iou:.4f}")
+    if not repeats:
+        faults.append("the second run gave another result than the first")
+    return faults
+
+
+def _pixel_scale(referenced: Referenced) -> float:
+    """Picture pixels to a pixel of the input, at least 1."""
+    height, width = referenced.job.size
+    found = referenced.instances
+    return max(1.0, found.height / height, found.width / width)
+
+
+def _relative(expected: NDArray[Any], found: NDArray[Any]) -> float:
+    return float(np.abs(expected - found).max() / max(1e-9, float(np.abs(expected).max())))
+
+
+def _proposals(expected: Any, found: Any) -> dict[str, Any]:
+    """Rows of `detect` whose boxes are the same to 0.01 px, in place, and how far these differ at worst."""
+    apart = np.abs(expected["boxes"] - found["boxes"]).max(axis=(1, 2))
+    same = apart <= FP32.box_px
+    scores = np.abs(expected["scores"] - found["scores"])[same]
+    return {
+        "rows": len(apart),
+        "same": int(same.sum()),
+        "box_px": _rounded(float(apart[same].max(initial=0.0))),
+        "score": _rounded(float(scores.max(initial=0.0))),
+    }
+
+
+def _rounded(value: float) -> float:
+    """Two significant digits, rounded up: a manifest shouldn't hang on the last bits."""
+    if value == 0.0:
+        return 0.0
+    digits = 1 - math.floor(math.log10(value))
+    return math.ceil(value * 10**digits) / 10**digits
+
+
+def _failure(outcome: Outcome) -> ConversionError:
+    if outcome.code == witness.REFUSED:
+        said = json.loads(outcome.stdout.splitlines()[-1])
+        message = f"the converted model can't be run: {said['message']}"
+        return ConversionError(message, remedy=said["remedy"], code=said["code"])
+    tail = outcome.tail()
+    return ConversionError(
+        f"running the converted model on the golden picture failed: the engine's process {outcome.ending()}"
+        f"{', its last words: ' + tail if tail else ''}",
+        code="engine-died",
+    )

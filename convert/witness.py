@@ -1,0 +1,76 @@
+"""Runs a bundle on its golden picture, as a user would, in a process of its own: ``python -m convert.witness``.
+
+The library may abort; then only this child dies, and :mod:`convert.verify` reports it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.child import no_core_file
+from edge_seg.bundle import open_bundle
+from edge_seg.errors import EdgeSegError
+from edge_seg.runtime.image import read_image
+from edge_seg.runtime.preprocess import preprocess
+from edge_seg.runtime.result import Instances
+from edge_seg.runtime.segmenter import Segmenter
+
+DETECT, INSTANCES = "detect.npz", "instances.json"
+REFUSED = 70
+"""Exit code for an error that has a message, printed as JSON."""
+
+
+def testify(bundle: Path, out: Path) -> None:
+    """Writes into ``out`` what the bundle's engine makes of its golden picture.
+
+    ``detect.npz``: the `detect` graph's outputs; ``instances.json``: the instances, and whether a second run gave the
+    same bytes.
+    """
+    opened = open_bundle(bundle)
+    golden = opened.manifest.golden
+    picture = read_image(opened.path / golden.image)
+    with Segmenter(opened, instances=golden.instances) as segmenter:
+        blob, _ = preprocess(picture, segmenter.preprocess)
+        detect = segmenter.engine.run("detect", {"image": blob})
+        first, second = segmenter(picture), segmenter(picture)
+        again = segmenter.engine.run("detect", {"image": blob})
+    same = _bytes(detect) == _bytes(again) and first.as_json() == second.as_json()
+    np.savez(out / DETECT, **detect)
+    answer = {"repeats": same, "height": first.height, "width": first.width, "instances": first.as_json()}
+    (out / INSTANCES).write_text(json.dumps(answer))
+
+
+def read(out: Path) -> tuple[dict[str, NDArray[Any]], Instances, bool]:
+    """What :func:`testify` wrote: `detect` outputs, instances, and whether the second run equalled the first."""
+    with np.load(out / DETECT) as arrays:
+        detect = {name: arrays[name] for name in arrays.files}
+    answer = json.loads((out / INSTANCES).read_text())
+    items = answer["instances"]
+    instances = Instances(
+        height=answer["height"],
+        width=answer["width"],
+        boxes=np.array([item["box"] for item in items], np.float32).reshape(-1, 4),
+        scores=np.array([item["score"] for item in items], np.float32),
+        classes=np.array([item["class"] for item in items], np.int64),
+        rles=[{**item["segmentation"], "counts": item["segmentation"]["counts"].encode()} for item in items],
+    )
+    return detect, instances, answer["repeats"]
+
+
+def _bytes(outputs: dict[str, NDArray[Any]]) -> list[bytes]:
+    return [value.tobytes() for value in outputs.values()]
+
+
+if __name__ == "__main__":
+    no_core_file()
+    try:
+        testify(Path(sys.argv[1]), Path(sys.argv[2]))
+    except EdgeSegError as problem:
+        print(json.dumps(problem.as_json()))
+        sys.exit(REFUSED)
