@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from bench.target import Running, Target
 from edge_seg.errors import EngineError
 
-INTERVAL_S = 1
+INTERVAL_S: float = 1  # whole: a board's `sleep` may know no fractions
 PROBE_LIMIT_S = 20.0
 
 # $1: root of the tree (empty but in tests)   $2: how many snapshots, 0 = until killed   $3: whole seconds between them

@@ -37,7 +37,7 @@ def bench() -> None:
     """Measure bundles and print the speed table."""
 
 
-@bench.command()
+@bench.command(short_help="Measure bundles on this machine.")
 @click.argument("bundles", metavar="BUNDLE…", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--images",
@@ -95,14 +95,18 @@ def run(
     from bench.record import Record, append, check_writable
     from bench.report import failure_text, record_json, record_text
     from bench.run import Settings, measure_all
-    from bench.target import Local
+    from bench.target import find_target
+    from edge_seg.runtime.image import SUFFIXES
 
+    # A shell makes `--images *.jpg` into one option and several words; a bundle is always a folder.
+    more = tuple(path for path in bundles if images and path.suffix.lower() in SUFFIXES and path.is_file())
+    bundles = tuple(path for path in bundles if path not in more)
     check_writable(out)
-    settings = Settings(images, warmup, repeat, threads, instances, timeout)
+    settings = Settings((*images, *more), warmup, repeat, threads, instances, timeout)
     progress = Progress()
     measured: list[Record] = []
     failures = []
-    for result in measure_all(Local(), bundles, settings, progress.show):
+    for result in measure_all(find_target("local"), bundles, settings, progress.show):
         progress.clear()
         if isinstance(result, Record):
             append(out, result)
@@ -120,7 +124,7 @@ def run(
     return max((failure.error.exit_code for failure in failures), default=0)
 
 
-@bench.command()
+@bench.command(short_help="Print the speed table from records.")
 @click.argument("records", metavar="RECORDS…", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the table there, not to stdout.")
 @json_option

@@ -213,6 +213,7 @@ def append(path: Path, record: Record) -> None:
     """Appends the record in one write: a line is whole or not there, also when several programs append."""
     line = record.line().encode()
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab+", buffering=0) as file:
             size = file.seek(0, os.SEEK_END)
             if size > 0:

@@ -1,0 +1,124 @@
+"""A target whose runner is a script, and a bundle that only bench's own code can open."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from bench.board import BoardState
+from bench.machine import Machine
+from bench.record import STAGES, TOTAL, Picture, Record, Sample, Scenario, Subject
+from bench.target import Local
+from bench.verdict import Verdict
+from edge_seg.bundle import Golden, GraphSpec, Manifest, PostprocessSpec, PreprocessSpec, write_manifest
+from edge_seg.files import sha256
+
+FAKE_RUNNER = Path(__file__).with_name("fake_runner.py")
+
+
+class FakeTarget(Local):
+    """This machine with the fake runner, which fails in the way asked for."""
+
+    def __init__(self, fault: str = "none") -> None:
+        super().__init__()
+        self.runner = (sys.executable, str(FAKE_RUNNER), fault)
+
+
+@pytest.fixture
+def fake_target() -> type[FakeTarget]:
+    return FakeTarget
+
+
+@pytest.fixture
+def bundle_path(tmp_path: Path) -> Path:
+    """A bundle whose hashes are right and whose graphs are no graphs."""
+    folder = tmp_path / "x86-fp32"
+    (folder / "golden").mkdir(parents=True)
+    for name in ("detect.nb", "mask.nb"):
+        (folder / name).write_bytes(name.encode() * 100)
+    cv2.imwrite(str(folder / "golden" / "image.png"), np.zeros((48, 64, 3), np.uint8))
+    (folder / "golden" / "expected.json").write_text("{}")
+    golden = {f"golden/{name}": sha256(folder / "golden" / name) for name in ("image.png", "expected.json")}
+    manifest = Manifest(
+        name="shapes",
+        model="mask_rcnn_tiny_fpn",
+        recipe="x86-fp32",
+        engine="paddle-lite",
+        engine_version="2.13",
+        target="x86",
+        precision="fp32",
+        classes=("circle",),
+        category_ids=(1,),
+        preprocess=PreprocessSpec((64, 96)),
+        postprocess=PostprocessSpec(),
+        proposals=10,
+        graphs={n: GraphSpec({f"{n}.nb": sha256(folder / f"{n}.nb")}, (), ()) for n in ("detect", "mask")},
+        golden=Golden(golden, "golden/image.png", "golden/expected.json", instances=4),
+        random_weights=True,
+        source={},
+    )
+    write_manifest(folder, manifest)
+    return folder
+
+
+def a_record() -> Record:
+    """A valid record of a trained model: 30 samples of one picture, 10 ms of model time within 13 ms."""
+    ns = dict(zip((*STAGES, TOTAL), (1_000_000, 8_000_000, 500_000, 1_500_000, 2_000_000, 13_000_000), strict=True))
+    metrics = {"box_map": 0.612, "mask_map": 0.587}
+    return Record(
+        time="2025-01-02T03:04:05+00:00",
+        bundle=Subject(
+            id="b" * 64,
+            name="shapes",
+            model="mask_rcnn_r18_fpn",
+            recipe="cpu-fp32",
+            engine="paddle-inference",
+            engine_version="2.6.2",
+            target="cpu",
+            precision="fp32",
+            size=(320, 320),
+            proposals=100,
+            classes=3,
+            random_weights=False,
+            model_bytes=125_600_000,
+            source={"metrics": metrics, "weights_sha256": "w" * 64},
+        ),
+        target="local",
+        machine=Machine(
+            arch="x86_64", cpu="Some CPU", cores=2, allowed_cores="0-1", memory_bytes=8 << 30, os="Some OS"
+        ),
+        runner={"type": "hello"},
+        scenario=Scenario((Picture("photo.jpg", "p" * 64, 1280, 720),), 5, 30, 2, None),
+        load={},
+        first_run={},
+        samples=tuple(Sample(0, repeat, 7, ns) for repeat in range(30)),
+        before=(BoardState(uptime_s=1.0),),
+        during=(),
+        after=(),
+        cpu_seconds=0.5,
+        memory=None,
+        verdict=Verdict("valid"),
+    )
+
+
+@pytest.fixture
+def make_record() -> Callable[..., Record]:
+    """Makes a record that differs from :func:`a_record` in the fields given; ``bundle__recipe=…`` reaches inside."""
+
+    def make(**changes: Any) -> Record:
+        record = a_record()
+        for name, value in changes.items():
+            outer, _, inner = name.partition("__")
+            if inner:
+                value = dataclasses.replace(getattr(record, outer), **{inner: value})
+            record = dataclasses.replace(record, **{outer: value, "id": ""})
+        return record
+
+    return make

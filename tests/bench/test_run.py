@@ -1,0 +1,156 @@
+"""Measuring from bundle to record, with a runner that is a script."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import bench.board
+import bench.target
+from bench.cli import bench as command
+from bench.record import Record, read
+from bench.run import Failure, Settings, find_images, measure_all
+from edge_seg.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def _short_look_at_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.board, "INTERVAL_S", 0.05)
+
+
+def measure(target: Any, bundles: list[Path], **settings: Any) -> list[Record | Failure]:
+    return list(measure_all(target, bundles, Settings(**{"repeats": 12, **settings}), lambda text: None))
+
+
+def test_a_record_holds_what_was_measured(fake_target: Any, bundle_path: Path) -> None:
+    (record,) = measure(fake_target(), [bundle_path], threads=(3,))
+    assert isinstance(record, Record)
+    assert record.bundle.name == "shapes"
+    assert record.bundle.size == (64, 96)
+    assert record.bundle.model_bytes == 100 * len("detect.nbmask.nb")
+    assert record.bundle.random_weights
+    assert record.scenario.threads == 3
+    assert record.scenario.instances == 4, "the number that the golden result was made with"
+    (picture,) = record.scenario.pictures
+    assert (picture.name, picture.width, picture.height) == ("image.png", 64, 48)
+    assert len(record.samples) == 12
+    assert record.model_ms().median == 10.0
+    assert record.runner["runner"] == "fake"
+    assert record.memory is not None
+    assert record.memory["peak_bytes"] == 123_456_789
+    assert record.machine.arch
+    assert len(record.before) == 2
+    assert len(record.after) == 1
+
+
+def test_every_pair_of_threads_and_instances_is_a_record(fake_target: Any, bundle_path: Path) -> None:
+    records = measure(fake_target(), [bundle_path], threads=(1, 2), instances=(0, 5))
+    assert all(isinstance(record, Record) for record in records)
+    scenarios = [(r.scenario.threads, r.scenario.instances) for r in records if isinstance(r, Record)]
+    assert scenarios == [(1, 0), (1, 5), (2, 0), (2, 5)]
+
+
+def test_own_pictures(fake_target: Any, bundle_path: Path, tmp_path: Path) -> None:
+    for name in ("b.png", "a.jpg"):
+        cv2.imwrite(str(tmp_path / name), np.zeros((20, 30, 3), np.uint8))
+    (tmp_path / "notes.txt").write_text("no picture")
+    (record,) = measure(fake_target(), [bundle_path], images=(tmp_path / "b.png", tmp_path))
+    assert isinstance(record, Record)
+    assert [picture.name for picture in record.scenario.pictures] == ["b.png", "a.jpg"]
+    assert [len(group) for group in record.by_picture()] == [12, 12]
+
+
+def test_a_failure_costs_no_other(fake_target: Any, bundle_path: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(bundle_path, broken)
+    (broken / "mask.nb").write_bytes(b"edited")
+    first, second = measure(fake_target(), [broken, bundle_path])
+    assert isinstance(first, Failure)
+    assert "mask.nb: altered or damaged" in str(first.error)
+    assert isinstance(second, Record)
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [("one-missing", "runner-protocol"), ("no-stage", "runner-protocol"), ("killed", "runner-died")],
+)
+def test_a_bad_runner_gives_no_record(fake_target: Any, bundle_path: Path, fault: str, code: str) -> None:
+    (failure,) = measure(fake_target(fault), [bundle_path])
+    assert isinstance(failure, Failure)
+    assert failure.error.code == code
+
+
+def test_a_runner_that_does_not_know_its_memory(fake_target: Any, bundle_path: Path) -> None:
+    (record,) = measure(fake_target("no-memory"), [bundle_path])
+    assert isinstance(record, Record)
+    assert record.memory is None
+
+
+def test_missing_pictures_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no\.png: no such picture"):
+        find_images([tmp_path / "no.png"])
+    with pytest.raises(UsageError, match="no pictures in this folder"):
+        find_images([tmp_path])
+
+
+@pytest.fixture
+def with_fake_runner(monkeypatch: pytest.MonkeyPatch, fake_target: Any) -> None:
+    monkeypatch.setattr(bench.target, "Local", fake_target)
+
+
+@pytest.mark.usefixtures("with_fake_runner")
+def test_commands_from_bundle_to_table(bundle_path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "records.jsonl"
+    words = ["run", str(bundle_path), "--repeat", "10", "--instances", "1,2", "--threads", "1", "--out", str(out)]
+    done = CliRunner().invoke(command, words, standalone_mode=False)
+    assert done.exception is None, done.stderr
+    assert done.return_value == 0
+    records, bad = read(out)
+    assert len(records) == 2
+    assert bad == []
+    for record in records:
+        assert f"record {record.id}" in done.stdout
+    table = CliRunner().invoke(command, ["table", str(out), "--json"], standalone_mode=False)
+    value = json.loads(table.stdout)
+    assert value["records"] == 2
+    written = tmp_path / "table.md"
+    CliRunner().invoke(command, ["table", str(out), "--out", str(written)], standalone_mode=False)
+    assert "| Model |" in written.read_text()
+
+
+@pytest.mark.usefixtures("with_fake_runner")
+def test_json_of_run_is_one_object_and_failures_are_in_it(bundle_path: Path, tmp_path: Path) -> None:
+    words = ["run", str(bundle_path), str(tmp_path / "none"), "--repeat", "10", "--json", "--out", str(tmp_path / "r")]
+    done = CliRunner().invoke(command, words, standalone_mode=False)
+    assert done.return_value == 1
+    value = json.loads(done.stdout)
+    (record,) = value["records"]
+    assert record["model_ms"]["median"] == 10.0
+    assert value["failed"][0]["code"] == "bundle-missing"
+    assert "no such bundle" in done.stderr
+
+
+@pytest.mark.usefixtures("with_fake_runner")
+def test_pictures_after_one_images_option_are_pictures(bundle_path: Path, tmp_path: Path) -> None:
+    """A shell makes `--images *.png` into one option and several words."""
+    pictures = [tmp_path / f"{name}.png" for name in "ab"]
+    for picture in pictures:
+        cv2.imwrite(str(picture), np.zeros((20, 30, 3), np.uint8))
+    words = ["run", str(bundle_path), "--repeat", "10", "--json", "--out", str(tmp_path / "r")]
+    done = CliRunner().invoke(command, [*words, "--images", *map(str, pictures)], standalone_mode=False)
+    assert done.return_value == 0, done.stderr
+    assert json.loads(done.stdout)["records"][0]["pictures"] == ["a.png", "b.png"]
+
+
+def test_bad_numbers_are_refused_by_name(bundle_path: Path) -> None:
+    for option, value in (("--threads", "0"), ("--instances", "1,,2"), ("--instances", "-1"), ("--threads", "٣")):
+        done = CliRunner().invoke(command, ["run", str(bundle_path), option, value])
+        assert done.exit_code == 2
+        assert value in done.stderr
