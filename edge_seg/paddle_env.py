@@ -1,12 +1,13 @@
 """The one place that imports paddle: ``from edge_seg.paddle_env import paddle``.
 
-paddlepaddle 2.6.2 exports an ``inflate`` of its own: when zlib is first used after paddle was imported, it fails (importing
-pycocotools raises ``zlib.error -2``). Using it once before is the cure.
+paddlepaddle 2.6.2 exports an ``inflate`` of its own: when zlib is first used after paddle was imported, it fails
+(importing pycocotools raises ``zlib.error -2``). Using it once before is the cure.
 """
 
 from __future__ import annotations
 
 import os
+import warnings
 import zlib
 
 from edge_seg.errors import MissingDependencyError
@@ -21,5 +22,8 @@ except ImportError as problem:
         f"this command needs PaddlePaddle, which can't be imported: {problem}",
         remedy="install it with: pip install 'edge-seg[train]' (Python 3.10)",
     ) from None
+
+# paddle says so at every batch normalisation of every training.
+warnings.filterwarnings("ignore", message="When training, we now always track global mean and variance")
 
 __all__ = ["paddle"]

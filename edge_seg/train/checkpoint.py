@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from edge_seg.bundle import from_plain
 from edge_seg.errors import BundleError, DataError, RunError
-from edge_seg.files import TEMPORARY_MARK, read_json, write_json
+from edge_seg.files import read_json, write_json
 from edge_seg.train.run import LAST
 from edge_seg.train.weights import load_exactly, read_arrays, write_arrays
 
@@ -51,18 +51,13 @@ def save(run: Path, state: State, model: MaskRCNN, optimizer: Optimizer) -> None
     save_state(run, state)
     keep = {STATE, _weights(folder, state.step).name, _optimizer(folder, state.step).name}
     for file in folder.iterdir():
-        if file.name not in keep and (file.name.startswith(("step-", TEMPORARY_MARK))):
+        if file.name not in keep and file.name.startswith("step-"):
             file.unlink()
 
 
 def save_state(run: Path, state: State) -> None:
     """Replaces the state only; the weights of ``state.step`` are on disk already."""
     write_json(run / LAST / STATE, dataclasses.asdict(state))
-
-
-def exists(run: Path) -> bool:
-    """Whether there is a checkpoint to resume from."""
-    return (run / LAST / STATE).is_file()
 
 
 def load_state(run: Path) -> State:

@@ -64,22 +64,19 @@ def train(model: str, data: Path, out: Path, resume: bool, device: str, as_json:
     """
     zoo.find(model)
     from edge_seg.data.coco import load_splits
-    from edge_seg.train import checkpoint, folder
     from edge_seg.train import device as devices
+    from edge_seg.train import folder
     from edge_seg.train.display import Display
     from edge_seg.train.trainer import Trainer
 
+    if not resume:
+        folder.check_new(out)
     devices.use(device)
     splits = load_splits(data)
     config = _config(model, data, splits[0], **options)
-    resume = resume and (out / CONFIG).is_file()
-    if resume:
-        config = folder.reopen(out, config)
-    else:
-        folder.begin(out, config, splits[1])
     display = Display()
     trainer = Trainer(out, config, *splits, display)
-    if resume and checkpoint.exists(out):
+    if resume and (out / CONFIG).is_file():
         trainer.resume()
     else:
         trainer.start()
@@ -164,7 +161,7 @@ def _up_to_32(side: int) -> int:
 @click.option("--data", type=_FOLDER, required=True, help="Folder with train.json, val.json and images/ (COCO).")
 @click.option("--split", type=click.Choice(["train", "val"]), default="val", show_default=True, help="Which pictures.")
 @click.option("--limit", type=_COUNT, help="Only the first so many pictures.")
-@click.option("--threads", type=_COUNT_OR_OFF, default=0, help="Of a bundle's engine; 0: the engine's choice.")
+@click.option("--threads", type=_COUNT_OR_OFF, default=0, help="0: as many as the engine likes.")
 @click.option("--engine", help="Of a bundle, instead of the one in its manifest.")
 @_DEVICE
 @json_option
@@ -205,7 +202,7 @@ def _open(what: Path, threads: int, engine: str | None, device: str) -> Segmente
     if (what / MANIFEST).is_file():
         phase(f"loading {what}")
         return Segmenter(what, engine=engine, threads=threads)
-    if what.is_dir() and not (what / CONFIG).is_file():
+    if not (what / CONFIG).is_file():
         raise RunError(
             f"{what}: neither a run (no {CONFIG}) nor a bundle (no {MANIFEST})",
             remedy="give the folder that `edge-seg train` or `edge-seg convert` made",
@@ -217,7 +214,7 @@ def _open(what: Path, threads: int, engine: str | None, device: str) -> Segmente
     from edge_seg.train import device as devices
     from edge_seg.train.engine import DynamicEngine
 
-    devices.use(device)
+    devices.use(device, threads)
     config = run.config
     return Segmenter.over(
         DynamicEngine(run.build_model(), config.size), config.preprocess, config.postprocess, classes=config.classes

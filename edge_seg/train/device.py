@@ -13,8 +13,10 @@ from edge_seg.paddle_env import paddle
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 
 
-def use(device: str) -> None:
+def use(device: str, threads: int = 0) -> None:
     """Makes ``device`` ("cpu" or "gpu") the one that paddle computes on; call it before the first computation.
+
+    ``threads`` are the CPU's; 0 takes ``OMP_NUM_THREADS``, or one for each core that this process may use.
 
     Raises :class:`UsageError` when there is no GPU that this paddle can use.
     """
@@ -32,19 +34,19 @@ def use(device: str) -> None:
                 code="no-gpu",
             )
     elif sys.platform == "linux":
-        _tune_cpu()
+        _tune_cpu(threads)
     paddle.set_device(device)
 
 
-def _tune_cpu() -> None:
+def _tune_cpu(threads: int) -> None:
     """Threads, memory and matrix kernels; together they make a training step two to three times as fast.
 
     paddle computes on one thread unless told otherwise. glibc gives large blocks back to the system at each free, so
     every intermediate result is paid for with page faults. MKL, as paddle brings it, takes its slowest kernels on a CPU
     that isn't Intel's, unless this (undocumented) variable asks for those with AVX2.
     """
-    if "OMP_NUM_THREADS" not in os.environ:
-        paddle.base.core.set_num_threads(len(os.sched_getaffinity(0)))
+    if threads or "OMP_NUM_THREADS" not in os.environ:
+        paddle.base.core.set_num_threads(threads or len(os.sched_getaffinity(0)))
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):  # not in musl
         libc.mallopt(_M_MMAP_MAX, 0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -22,20 +24,27 @@ GOLDEN_SIDE = 1280
 _FREE = {"epochs", "max_steps", "eval_every", "checkpoint_every", "weights"}
 
 
-def begin(out: Path, config: RunConfig, val: CocoDataset) -> None:
-    """Makes the run folder; :class:`UsageError` when ``out`` holds something already."""
+def check_new(out: Path) -> None:
+    """Raises :class:`UsageError` when ``out`` holds a training already."""
     if (out / CONFIG).is_file():
         raise UsageError(
             f"{out}: holds a training already",
             remedy="add --resume to go on with it, or give another --out",
             code="run-exists",
         )
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out}: exists and is not a run", remedy="give another --out", code="run-exists")
+
+
+@contextlib.contextmanager
+def begin(out: Path, config: RunConfig, val: CocoDataset) -> Iterator[Path]:
+    """Makes the run folder: yields its temporary place for the first checkpoint, then it is there as a whole.
+
+    Raises :class:`UsageError` when ``out`` isn't empty.
+    """
     with atomic_dir(out) as partial:
         write_config(partial, config)
         write_text(partial / COMMAND, _command())
         _write_golden(partial / GOLDEN, _golden(val))
+        yield partial
 
 
 def reopen(out: Path, config: RunConfig) -> RunConfig:

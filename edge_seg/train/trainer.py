@@ -24,7 +24,7 @@ from edge_seg.data.loader import LoaderSettings, batches, steps_per_epoch
 from edge_seg.errors import EdgeSegError
 from edge_seg.paddle_env import paddle
 from edge_seg.runtime.segmenter import Segmenter
-from edge_seg.train import checkpoint
+from edge_seg.train import checkpoint, folder
 from edge_seg.train.checkpoint import State
 from edge_seg.train.display import Clock, Display, duration
 from edge_seg.train.engine import DynamicEngine
@@ -36,7 +36,7 @@ from edge_seg.train.weights import build, load_partly, write_arrays
 
 
 class Trainer:
-    """Trains the run in ``path``, whose folder exists already; :meth:`start` or :meth:`resume`, then :meth:`run`."""
+    """Trains the run in ``path``: :meth:`start` in a new folder or :meth:`resume`, then :meth:`run`."""
 
     def __init__(self, path: Path, config: RunConfig, train: CocoDataset, val: CocoDataset, display: Display) -> None:
         settings = config.settings
@@ -60,15 +60,20 @@ class Trainer:
         self.optimizer = Optimizer(self.model, settings)
 
     def start(self) -> None:
-        """Begins with the given weights or untrained ones, and leaves a first checkpoint."""
+        """Makes the run folder, with a first checkpoint of the given weights or untrained ones."""
         if self._settings.weights:
             file = Path(self._settings.weights)
             for line in load_partly(self.model, file).lines(file):
                 self._display.say(line)
-        self._save()
+        with folder.begin(self.path, self.config, self._val) as partial:
+            checkpoint.save(partial, self.state, self.model, self.optimizer)
 
     def resume(self) -> None:
-        """Goes back to the last checkpoint; what was written to ``metrics.jsonl`` after it is cut off."""
+        """Goes back to the last checkpoint; what was written to ``metrics.jsonl`` after it is cut off.
+
+        Raises :class:`EdgeSegError` when the run was begun with other settings, or the checkpoint is damaged.
+        """
+        self.config = folder.reopen(self.path, self.config)
         self.state = checkpoint.load_state(self.path)
         checkpoint.load_arrays(self.path, self.state.step, self.model, self.optimizer)
         metrics = self.path / METRICS
@@ -114,7 +119,7 @@ class Trainer:
         state.seconds += time.monotonic() - begin
         epoch_ends = state.step % self._epoch_steps == 0
         if epoch_ends or state.step % settings.checkpoint_every == 0 or state.step == self.total_steps:
-            self._save()
+            checkpoint.save(self.path, state, self.model, self.optimizer)
         self._display.status(self._line(losses, lr, clock))
 
     def _step(self, batch: Any, step: int) -> dict[str, float]:
@@ -175,9 +180,6 @@ class Trainer:
         write_arrays(self.path / WEIGHTS, self.model.state_dict())
         self.config = dataclasses.replace(self.config, metrics=metrics)
         write_config(self.path, self.config)
-
-    def _save(self) -> None:
-        checkpoint.save(self.path, self.state, self.model, self.optimizer)
 
     def _write_metrics(self, kind: str, values: dict[str, float | None]) -> None:
         line = json.dumps({"kind": kind, "step": self.state.step, "epoch": round(self._epoch, 6), **values})
