@@ -102,9 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         _handle_signals()
     try:
-        result = cli.main(words, prog_name="edge-seg", standalone_mode=False, obj=again)
-        sys.stdout.flush()
-        code = result if isinstance(result, int) else 0
+        code = _run(words, again)
     except BaseException as problem:
         code = _report(problem, as_json="--json" in words)
     if guard.is_child():
@@ -113,6 +111,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.flush()
         os._exit(code)
     return code
+
+
+def _run(words: list[str], again: list[str] | None) -> int:
+    try:
+        # Not cli.main(), which has messages and exit codes of its own for some of what may go wrong.
+        with cli.make_context("edge-seg", words, obj=again) as context:
+            result = cli.invoke(context)
+    except click.exceptions.Exit as end:  # --help and --version
+        result = end.exit_code
+    sys.stdout.flush()
+    return result if isinstance(result, int) else 0
 
 
 def _handle_signals() -> None:
@@ -141,6 +150,9 @@ def _report(problem: BaseException, as_json: bool) -> int:
     if isinstance(problem, BrokenPipeError):
         _silence_stdout()  # the reader has gone (`| head`): nobody to tell
         return 1
+    if isinstance(problem, click.exceptions.NoArgsIsHelpError):
+        click.echo(problem.format_message(), err=True)
+        return problem.exit_code
     code, error = explain(problem)
     if isinstance(problem, OSError):
         _silence_if_broken()
@@ -167,6 +179,8 @@ def explain(problem: BaseException) -> tuple[int, EdgeSegError]:
         return 1, missing_module(problem.name)
     if isinstance(problem, OSError) and problem.errno is not None:
         return 1, explain_os_error(problem)
+    if isinstance(problem, OSError):  # numpy raises some without a number
+        return 1, EdgeSegError(str(problem), code="os")
     if isinstance(problem, MemoryError):
         return 1, EdgeSegError("out of memory", remedy="use a smaller size or fewer pictures at a time", code="memory")
     return 1, EdgeSegError(

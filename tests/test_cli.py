@@ -1,0 +1,243 @@
+"""The command line as users meet it: quick help, one clear message for whatever goes wrong, exit codes."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from edge_seg import __version__, cli
+from edge_seg.errors import BundleError, UsageError
+
+ROOT = Path(__file__).parents[1]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def raising(problem: BaseException) -> Callable[[], None]:
+    def act() -> None:
+        raise problem
+
+    return act
+
+
+@pytest.fixture
+def act(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[], object]], None]]:
+    """Makes ``edge-seg act`` call a function."""
+    monkeypatch.setitem(cli.COMMANDS, "act", cli.Entry("tests_act:act", "Does what it is told."))
+    module = type(sys)("tests_act")
+    monkeypatch.setitem(sys.modules, "tests_act", module)
+
+    def set_function(function: Callable[[], object]) -> None:
+        @click.command()
+        @click.option("--json", is_flag=True)
+        def act(json: bool) -> object:
+            return function()
+
+        module.__dict__["act"] = act
+
+    return set_function
+
+
+def test_the_version(edge_seg: Run) -> None:
+    assert edge_seg("--version").stdout == f"edge-seg, version {__version__}\n"
+
+
+def test_help_is_quick_and_lists_every_command(edge_seg: Run) -> None:
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        done = edge_seg("--help")
+        seconds.append(time.perf_counter() - start)
+        assert done.returncode == 0
+    for name in cli.COMMANDS:
+        assert re.search(rf"^  {name} ", done.stdout, re.MULTILINE)
+    assert "Examples:" in done.stdout
+    assert min(seconds) < 0.3
+
+
+HEAVY = ["paddle", "paddlelite", "cv2", "numpy", "pycocotools", "PIL"]
+LOOK = """
+import sys
+from edge_seg import cli
+code = cli.main(sys.argv[1:])
+heavy = [name for name in {heavy} if name in sys.modules]
+sys.exit(f"imported {{heavy}}" if heavy else code)
+"""
+
+
+def walk(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        for name, sub in command.commands.items():
+            yield from walk(sub, (*path, name))
+
+
+def load(name: str) -> click.Command:
+    command = cli.cli.get_command(click.Context(cli.cli), name)
+    assert command is not None
+    return command
+
+
+@pytest.mark.parametrize("name", [None, *cli.COMMANDS])
+def test_help_imports_nothing_heavy(name: str | None) -> None:
+    words = [] if name is None else [name]
+    paths = [words] if name is None else [list(path) for path, _ in walk(load(name), (name,))]
+    for path in paths:
+        code = LOOK.format(heavy=HEAVY)
+        done = subprocess.run([sys.executable, "-c", code, *path, "--help"], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, f"{path}: {done.stderr}"
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_is_explained(name: str) -> None:
+    for path, command in walk(load(name), (name,)):
+        text = command.get_help(click.Context(command, info_name=" ".join(("edge-seg", *path))))
+        assert command.help, path
+        if not isinstance(command, click.Group):
+            assert f"edge-seg {' '.join(path)}" in command.help, f"{path}: no example of its use"
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, f"{path} {parameter.opts}: no help"
+        assert max(map(len, text.splitlines())) <= 80, path
+
+
+@pytest.mark.parametrize("words", [["nothing"], ["--nothing"], ["zoo", "--nothing"], ["predict"]])
+def test_wrong_usage_exits_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*words, "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith("Error: ")
+    assert "--help" in err
+    assert json.loads(out)["error"]["code"] == "usage"
+
+
+def test_no_arguments_show_the_help(edge_seg: Run) -> None:
+    done = edge_seg()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("Usage: edge-seg")
+
+
+PROBLEMS = [
+    (BundleError("b: altered", remedy="copy it again"), 1, "bundle", "b: altered\n  copy it again"),
+    (UsageError("size"), 2, "usage", "size"),
+    (OSError(errno.ENOSPC, "No space left on device", "a/b"), 1, "enospc", "a/b: disk full"),
+    (OSError(errno.ENOSPC, "No space left on device"), 1, "enospc", "disk full"),
+    (PermissionError(errno.EACCES, "Permission denied", "a"), 1, "eacces", "a: permission denied"),
+    (FileNotFoundError(errno.ENOENT, "No such file", b"a\xff"), 1, "enoent", "no such file or folder"),
+    (IsADirectoryError(errno.EISDIR, "Is a directory", "a"), 1, "eisdir", "a folder stands where"),
+    (OSError(errno.ELOOP, "Too many levels", "a"), 1, "eloop", "a: Too many levels"),
+    (OSError("28 requested and 0 written"), 1, "os", "28 requested and 0 written"),
+    (ModuleNotFoundError("No module named 'paddle'", name="paddle.nn"), 1, "missing-dependency", "edge-seg[train]"),
+    (ModuleNotFoundError("No module named 'cv2'", name="cv2"), 1, "missing-dependency", "pip install edge-seg"),
+    (MemoryError(), 1, "memory", "out of memory"),
+    (KeyboardInterrupt(), 130, "interrupted", "stopped"),
+    (ZeroDivisionError("division"), 1, "bug", "unexpected ZeroDivisionError: division"),
+]
+
+
+@pytest.mark.parametrize(("problem", "code", "name", "text"), PROBLEMS, ids=lambda value: type(value).__name__)
+def test_whatever_goes_wrong_is_one_message(
+    act: Callable[[Callable[[], object]], None],
+    capsys: pytest.CaptureFixture[str],
+    problem: BaseException,
+    code: int,
+    name: str,
+    text: str,
+) -> None:
+    act(raising(problem))
+    assert cli.main(["act"]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert text in err
+    assert "Traceback" not in err
+    assert cli.main(["act", "--json"]) == code
+    out, err = capsys.readouterr()
+    assert json.loads(out)["error"]["code"] == name
+    assert text in err
+
+
+def test_a_traceback_on_request(
+    act: Callable[[Callable[[], object]], None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    act(raising(BundleError("altered")))
+    monkeypatch.setenv("EDGE_SEG_TRACEBACK", "1")
+    assert cli.main(["act"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_commands_exit_code_counts(act: Callable[[Callable[[], object]], None]) -> None:
+    act(lambda: 1)
+    assert cli.main(["act"]) == 1
+    act(lambda: None)
+    assert cli.main(["act"]) == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_output_that_cannot_be_written_is_a_failure() -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "edge_seg.cli", "--help"]
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: disk full")
+    assert len(done.stderr.splitlines()) == 2
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    command = [sys.executable, "-m", "edge_seg.cli", "--help"]
+    done = subprocess.run(command, cwd=ROOT, stdout=write_end, stderr=subprocess.PIPE, text=True)
+    os.close(write_end)
+    assert done.stderr == ""
+
+
+SLOW = """
+import sys, time, click
+from edge_seg import cli
+@click.command()
+def act():
+    try:
+        print("here", flush=True)
+        time.sleep(60)
+    finally:
+        time.sleep(0.5)
+        print("tidied", flush=True)
+sys.modules["slow_act"] = type(sys)("slow_act")
+sys.modules["slow_act"].act = act
+cli.COMMANDS["act"] = cli.Entry("slow_act:act", "")
+sys.argv = ["edge-seg", "act"]
+sys.exit(cli.main())
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_let_the_command_tidy_up(number: signal.Signals, code: int) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "here\n"
+    process.send_signal(number)
+    time.sleep(0.2)
+    process.send_signal(number)  # a terminal and a supervisor may both send it
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert out == "tidied\n"
+    assert len(err.split()) == 1  # one word after the ^C of the terminal
+
+
+def test_the_segmenter_is_found_when_asked_for() -> None:
+    code = "import sys, edge_seg; assert 'numpy' not in sys.modules; from edge_seg import Segmenter; print(Segmenter)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert "edge_seg.runtime.segmenter.Segmenter" in done.stdout, done.stderr
