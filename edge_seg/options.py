@@ -20,6 +20,10 @@ class SizeType(click.ParamType):
 
     name = "HxW"
 
+    def get_metavar(self, *_arguments: Any, **_options: Any) -> str:
+        """How the help shows it; click would write HXW."""
+        return self.name
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         """Height and width in pixels; an option's default may be such a pair already."""
         if isinstance(value, tuple):
