@@ -37,7 +37,7 @@ class RecordError(EdgeSegError):
 
 @dataclass(frozen=True)
 class Subject:
-    """The bundle that was measured. mAP is what its training measured, 0 to 1, None where none was."""
+    """The bundle that was measured; ``source`` is its manifest's, with the training's mAP where one was measured."""
 
     id: str
     name: str
@@ -49,6 +49,8 @@ class Subject:
     precision: str
     size: tuple[int, int]
     proposals: int
+    keep: int
+    score_threshold: float
     classes: int
     random_weights: bool
     model_bytes: int
@@ -68,6 +70,8 @@ class Subject:
             precision=manifest.precision,
             size=manifest.preprocess.size,
             proposals=manifest.proposals,
+            keep=manifest.postprocess.keep,
+            score_threshold=manifest.postprocess.score_threshold,
             classes=len(manifest.classes),
             random_weights=manifest.random_weights,
             model_bytes=bundle.model_bytes,
@@ -270,17 +274,20 @@ def parse(line: bytes) -> Record:
     """The record in a line; :class:`RecordError` says what is wrong with it."""
     try:
         plain = json.loads(line)
-    except (UnicodeDecodeError, json.JSONDecodeError) as problem:
+    except (ValueError, RecursionError) as problem:
         raise RecordError(f"not JSON: {problem}") from None
     if not isinstance(plain, dict) or plain.get("schema") != SCHEMA:
         found = plain.get("schema") if isinstance(plain, dict) else None
         raise RecordError(f"record schema {found!r}, expected {SCHEMA}")
     try:
         record = from_plain(Record, plain, "record")
+        digest = record.digest()
     except EdgeSegError as problem:
         raise RecordError(problem.message) from None
-    if record.id != record.digest():
-        raise RecordError(f"record {record.id} was altered: its contents have the id {record.digest()}")
+    except ValueError as problem:  # NaN and infinity, which Python's JSON reader takes
+        raise RecordError(f"not JSON: {problem}") from None
+    if record.id != digest:
+        raise RecordError(f"record {record.id} was altered: its contents have the id {digest}")
     _check(record)
     return record
 

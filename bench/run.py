@@ -17,7 +17,7 @@ from bench.record import STAGES, TOTAL, Picture, Record, Sample, Scenario, Subje
 from bench.runner_process import Message, Outcome, drive
 from bench.target import Target
 from bench.verdict import Evidence, judge
-from edge_seg.bundle import Bundle, open_bundle
+from edge_seg.bundle import Bundle, from_plain, open_bundle
 from edge_seg.errors import EdgeSegError, EngineError, UsageError
 from edge_seg.files import sha256
 
@@ -162,14 +162,14 @@ def _samples(outcome: Outcome, images: Sequence[str], scenario: Scenario) -> tup
     index = {name: number for number, name in enumerate(images)}
     samples = []
     for message in outcome.samples:
-        ns = message.get("ns")
-        if (
-            message.get("image") not in index
-            or not isinstance(ns, dict)
-            or any(name not in ns for name in (*STAGES, TOTAL))
-        ):
-            raise _protocol(f"a sample lacks its picture or a stage: {message}")
-        samples.append(Sample(index[message["image"]], message["repeat"], message["instances"], ns))
+        plain = {name: message.get(name) for name in ("repeat", "instances", "ns")}
+        try:
+            sample = from_plain(Sample, {"image": index[message["image"]], **plain}, "sample")
+        except (KeyError, EdgeSegError) as problem:
+            raise _protocol(f"a sample of another form ({problem}): {message}") from None
+        if missing := [name for name in (*STAGES, TOTAL) if name not in sample.ns]:
+            raise _protocol(f"a sample without {', '.join(missing)}: {message}")
+        samples.append(sample)
     if len(samples) != len(images) * scenario.repeats:
         raise _protocol(f"{len(samples)} samples instead of {len(images)} pictures x {scenario.repeats} repeats")
     return tuple(samples)

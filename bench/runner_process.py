@@ -6,7 +6,7 @@ import json
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from bench.target import Running, Target
 from edge_seg.errors import EngineError
@@ -73,8 +73,8 @@ def drive(
 
 def _parse(line: str, running: Running) -> Message:
     try:
-        message = json.loads(line)
-    except json.JSONDecodeError:
+        message = json.loads(line, parse_constant=_refuse)
+    except (ValueError, RecursionError):
         message = None
     kind = message.get("type") if isinstance(message, dict) else None
     if kind == "error":
@@ -93,6 +93,10 @@ def _parse(line: str, running: Running) -> Message:
             code="runner-protocol",
         )
     return message
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _keep(outcome: Outcome, message: Message) -> None:

@@ -91,7 +91,8 @@ def _published_row(model: ZooModel) -> Row:
 def _conditions(record: Record) -> tuple[Any, ...]:
     bundle, scenario = record.bundle, record.scenario
     pictures = tuple(picture.sha256 for picture in scenario.pictures)
-    return bundle.model, _weights(record), bundle.size, bundle.proposals, pictures, scenario.instances
+    found = None if scenario.instances is not None else (bundle.keep, bundle.score_threshold)
+    return bundle.model, _weights(record), bundle.size, bundle.proposals, pictures, scenario.instances, found
 
 
 def _weights(record: Record) -> str:

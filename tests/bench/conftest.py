@@ -85,6 +85,8 @@ def a_record() -> Record:
             precision="fp32",
             size=(320, 320),
             proposals=100,
+            keep=100,
+            score_threshold=0.05,
             classes=3,
             random_weights=False,
             model_bytes=125_600_000,

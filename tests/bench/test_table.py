@@ -102,6 +102,7 @@ def test_what_the_cost_depends_on_never_shares_a_row(make_record: Make) -> None:
         make_record(bundle__source={"weights_sha256": "other"}),
         make_record(bundle__model="mask_rcnn_r50_fpn"),
         make_record(bundle__proposals=300),
+        make_record(bundle__score_threshold=0.5),
         make_record(
             scenario__pictures=(*record.scenario.pictures[:0], type(record.scenario.pictures[0])("b", "c", 9, 9))
         ),
