@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from edge_seg.bundle import PostprocessSpec
 from edge_seg.models import box_head, mask_head, rpn
 from edge_seg.models.anchors import RATIOS, pyramid_anchors
 from edge_seg.models.boxes import decode
@@ -21,6 +22,7 @@ from edge_seg.models.fpn import FPN
 from edge_seg.models.matcher import match, sample
 from edge_seg.models.roi_align import pool
 from edge_seg.paddle_env import paddle
+from edge_seg.runtime.postprocess import Detections, select
 
 if TYPE_CHECKING:
     from edge_seg.data.batch import Batch
@@ -120,6 +122,21 @@ class MaskRCNN(nn.Layer):
         """
         logits = self.mask_head(self._pool(maps, boxes, count, mask_head.RESOLUTION))
         return F.sigmoid(mask_head.pick(logits, channel))
+
+    def predict(self, image: Any, spec: PostprocessSpec) -> tuple[Detections, npt.NDArray[np.float32]]:
+        """What is found in one picture [1, 3, H, W]: detections, and their mask probabilities float32[N, 28, 28].
+
+        The model must be in evaluation mode and :meth:`set_input` called with (H, W).
+        """
+        with paddle.no_grad():
+            boxes, scores, maps = self.detect(image)
+            found = select(boxes.numpy(), scores.numpy(), spec)
+            if not len(found):
+                return found, np.zeros((0, mask_head.MASK_SIZE, mask_head.MASK_SIZE), np.float32)
+            channel = (np.arange(len(found)) * self.num_classes + found.classes).astype(np.int32)
+            count = paddle.full([1], len(found), dtype="int32")
+            masks = self.masks(maps, paddle.to_tensor(found.boxes), count, paddle.to_tensor(channel))
+        return found, masks.numpy()
 
     def loss(self, batch: Batch, rng: np.random.Generator) -> dict[str, Any]:
         """The five losses, scalars to be added up; ``rng`` draws the anchors and proposals that take part."""

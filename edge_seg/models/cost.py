@@ -1,0 +1,88 @@
+"""What a model costs: parameters, bytes, multiply-accumulates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edge_seg.models import box_head, mask_head
+from edge_seg.models.mask_rcnn import MaskRCNN
+from edge_seg.paddle_env import paddle
+
+nn = paddle.nn
+_PROBE = 64
+
+
+@dataclass(frozen=True)
+class Cost:
+    """``parameters`` are the trained ones (no normalisation statistics); MAC: multiply-accumulates of convolutions and
+    fully connected layers, of the trunk (backbone, FPN, RPN) for a picture, of the box head for a proposal, of the mask
+    head for an object."""
+
+    parameters: int
+    trunk_mac: int
+    box_mac: int
+    mask_mac: int
+
+    @property
+    def bytes(self) -> int:
+        """Size of the parameters in fp32."""
+        return 4 * self.parameters
+
+    def total_mac(self, proposals: int, objects: int) -> int:
+        """MAC of one picture with that many proposals and objects."""
+        return self.trunk_mac + proposals * self.box_mac + objects * self.mask_mac
+
+
+def measure(model: MaskRCNN, size: tuple[int, int]) -> Cost:
+    """The cost of ``model`` at input ``size`` (height, width).
+
+    The trunk's is counted on a small picture and scaled by the area (P6, rounded up, makes less than 0.1 % of it).
+    """
+    width = model.settings.pyramid_width
+    with paddle.no_grad(), _Counter(model) as counter:
+        maps = model.features(paddle.zeros([1, 3, _PROBE, _PROBE]))
+        model.rpn_head(maps)
+        trunk = counter.take() * size[0] * size[1] // _PROBE**2
+        model.bbox_head(paddle.zeros([1, width, box_head.RESOLUTION, box_head.RESOLUTION]))
+        box = counter.take()
+        model.mask_head(paddle.zeros([1, width, mask_head.RESOLUTION, mask_head.RESOLUTION]))
+        mask = counter.take()
+    statistics = ("._mean", "._variance")
+    counts = [int(np.prod(p.shape)) for name, p in model.named_parameters() if not name.endswith(statistics)]
+    return Cost(sum(counts), trunk, box, mask)
+
+
+class _Counter:
+    """Adds up the MAC of every layer that runs while it is open, in evaluation mode."""
+
+    def __init__(self, model: MaskRCNN) -> None:
+        self._model = model
+        self._mac = 0
+        self._hooks: list[Any] = []
+
+    def __enter__(self) -> _Counter:
+        self._training = self._model.training
+        self._model.eval()
+        kinds = (nn.Conv2D, nn.Conv2DTranspose, nn.Linear)
+        layers = [layer for layer in self._model.sublayers() if isinstance(layer, kinds)]
+        self._hooks = [layer.register_forward_post_hook(self._add) for layer in layers]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        if self._training:
+            self._model.train()
+
+    def _add(self, layer: Any, inputs: Any, output: Any) -> None:
+        # Every weight meets each output position once; a transposed convolution's meets each input position.
+        grid = inputs[0] if isinstance(layer, nn.Conv2DTranspose) else output
+        positions = int(np.prod(grid.shape[2:])) if len(grid.shape) == 4 else grid.shape[0]
+        self._mac += int(np.prod(layer.weight.shape)) * positions
+
+    def take(self) -> int:
+        mac, self._mac = self._mac, 0
+        return mac

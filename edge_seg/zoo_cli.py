@@ -1,0 +1,62 @@
+"""``edge-seg zoo``: the models by name, what they cost, what others published of them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from edge_seg.options import SIZE, echo_json, json_option
+
+COCO_CLASSES = 80
+
+
+@click.command()
+@click.option("--size", type=SIZE, default="640", show_default=True, help="Input size that the GMAC are counted for.")
+@click.option("--classes", type=click.IntRange(1, 10000), default=COCO_CLASSES, show_default=True, help="Without background.")
+@click.option("--objects", type=click.IntRange(0, 1000), default=10, show_default=True, help="Objects a picture, for the GMAC.")
+@json_option
+def zoo(size: tuple[int, int], classes: int, objects: int, as_json: bool) -> None:
+    """List the models: parameters, size, cost, and the figures that others published.
+
+    \b
+    Examples:
+      edge-seg zoo
+      edge-seg zoo --size 320x480 --classes 3 --json
+    """
+    from edge_seg.models.build import build_model, default_proposals
+    from edge_seg.models.cost import measure
+    from edge_seg.zoo import ZOO
+
+    proposals = default_proposals(size)
+    models: list[dict[str, Any]] = []
+    for entry in ZOO.values():
+        cost = measure(build_model(entry.name, classes), size)
+        models.append(
+            {
+                **asdict(entry),
+                "parameters": cost.parameters,
+                "size_mb": round(cost.bytes / 1e6, 1),
+                "gmac": round(cost.total_mac(proposals, objects) / 1e9, 2),
+            }
+        )
+    if as_json:
+        echo_json({"size": size, "classes": classes, "proposals": proposals, "objects": objects, "models": models})
+        return
+    click.echo(f"{'model':22} {'parameters':>10} {'fp32 MB':>8} {'GMAC':>7}  published: box/mask mAP, MB, GPU ms")
+    for model in models:
+        published = model["published"]
+        cited = "-"
+        if published:
+            gpu = "-" if published["gpu_ms"] is None else published["gpu_ms"]
+            cited = f"{published['box_map']} / {published['mask_map']}, {published['size_mb']}, {gpu}"
+        click.echo(
+            f"{model['name']:22} {model['parameters'] / 1e6:8.1f} M {model['size_mb']:8} {model['gmac']:7}  {cited}"
+        )
+    click.echo(
+        f"\nGMAC: {size[0]}x{size[1]}, {proposals} proposals, {objects} objects; parameters for {classes} classes and background."
+    )
+    for model in models:
+        if model["published"]:
+            click.echo(f"{model['title']}: {model['published']['source']}. {model['published']['note']}.")
