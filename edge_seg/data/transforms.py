@@ -24,6 +24,9 @@ from edge_seg.runtime.image import read_image
 LEAST_LEFT = 0.2
 """An object of which the window holds less than this part is no target: one could not tell what it is."""
 
+LEAST_SIDE = 1.0
+"""Nor is one whose box is narrower than this, in input pixels: real sets hold boxes without any area."""
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -101,7 +104,7 @@ def put_targets(record: ImageRecord, placement: Placement, height: int, width: i
     boxes: list[tuple[float, float, float, float]] = []
     labels: list[int] = []
     masks: list[NDArray[np.uint8]] = []
-    target, source = _overlap(placement, (height, width))
+    (rows, columns), source = _overlap(placement, (height, width))
     whole = (placement.scaled_height, placement.scaled_width)
     cropped = (source[0].stop - source[0].start, source[1].stop - source[1].start) != whole
     for annotation in record.annotations:
@@ -111,13 +114,16 @@ def put_targets(record: ImageRecord, placement: Placement, height: int, width: i
         if placement.mirrored:
             scaled = scaled[:, ::-1]
         kept = scaled[source]
-        pixels, total = cv2.countNonZero(np.ascontiguousarray(kept)), cv2.countNonZero(np.ascontiguousarray(scaled))
+        pixels = int(np.count_nonzero(kept))
+        total = int(np.count_nonzero(scaled)) if cropped else pixels
         if pixels == 0 or pixels < LEAST_LEFT * total:
             continue
         mask = np.zeros((height, width), np.uint8)
-        mask[target] = kept
-        box = _mask_box(mask) if cropped and pixels < total else _scale_box(annotation, record, placement)
-        if box[2] - box[0] <= 0 or box[3] - box[1] <= 0:
+        mask[rows, columns] = kept
+        box = _mask_box(mask) if pixels < total else _scale_box(annotation, record, placement)
+        # A fraction of a pixel can stick out though no pixel of the mask is cut.
+        box = (max(box[0], columns.start), max(box[1], rows.start), min(box[2], columns.stop), min(box[3], rows.stop))
+        if box[2] - box[0] < LEAST_SIDE or box[3] - box[1] < LEAST_SIDE:
             continue
         boxes.append(box)
         labels.append(annotation.label)
