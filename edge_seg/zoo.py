@@ -42,8 +42,8 @@ _MODELS = (
             177.7,
             160.185,
             PADDLEX_PAGE,
-            "160.185 ms is what PaddleDetection release/0.1 docs/BENCHMARK_INFER_cn.md prints for mask_rcnn_r50_1x, the C4 "
-            "model without FPN; for R50-FPN it prints 95.72 (1x), 84.545 (2x) and 83.567 with TensorRT FP32",
+            "160.185 ms is what PaddleDetection release/0.1 docs/BENCHMARK_INFER_cn.md prints for mask_rcnn_r50_1x, "
+            "the C4 model without FPN; for R50-FPN it prints 95.72 (1x), 84.545 (2x) and 83.567 with TensorRT FP32",
         ),
     ),
     ZooModel(
@@ -65,7 +65,7 @@ _MODELS = (
         "HRNet-W18 trunk, few parameters",
         Published(38.7, 34.7, 120.7, None, PADDLEX_PAGE, "the mAP equals the R50 row's; no separate source was found"),
     ),
-    ZooModel("mask_rcnn_tiny_fpn", "MaskRCNN-Tiny-FPN", "a narrow ResNet18-FPN for the demo: learns in minutes on a CPU"),
+    ZooModel("mask_rcnn_tiny_fpn", "MaskRCNN-Tiny-FPN", "a narrow ResNet18-FPN for the demo, quick on a CPU"),
 )
 ZOO = {model.name: model for model in _MODELS}
 
@@ -73,5 +73,7 @@ ZOO = {model.name: model for model in _MODELS}
 def find(name: str) -> ZooModel:
     """The zoo's model of that name; :class:`UsageError`, listing the choices, when there is none."""
     if name not in ZOO:
-        raise UsageError(f"no model named {name!r} in the zoo", remedy=f"choose one of: {', '.join(ZOO)}", code="unknown-model")
+        raise UsageError(
+            f"no model named {name!r} in the zoo", remedy=f"choose one of: {', '.join(ZOO)}", code="unknown-model"
+        )
     return ZOO[name]

@@ -9,13 +9,11 @@ import click
 
 from edge_seg.options import SIZE, echo_json, json_option
 
-COCO_CLASSES = 80
-
 
 @click.command()
 @click.option("--size", type=SIZE, default="640", show_default=True, help="Input size that the GMAC are counted for.")
-@click.option("--classes", type=click.IntRange(1, 10000), default=COCO_CLASSES, show_default=True, help="Without background.")
-@click.option("--objects", type=click.IntRange(0, 1000), default=10, show_default=True, help="Objects a picture, for the GMAC.")
+@click.option("--classes", type=click.IntRange(1, 10000), default=80, show_default=True, help="Classes, no background.")
+@click.option("--objects", type=click.IntRange(0, 1000), default=10, show_default=True, help="Objects in a picture.")
 @json_option
 def zoo(size: tuple[int, int], classes: int, objects: int, as_json: bool) -> None:
     """List the models: parameters, size, cost, and the figures that others published.
@@ -55,7 +53,8 @@ def zoo(size: tuple[int, int], classes: int, objects: int, as_json: bool) -> Non
             f"{model['name']:22} {model['parameters'] / 1e6:8.1f} M {model['size_mb']:8} {model['gmac']:7}  {cited}"
         )
     click.echo(
-        f"\nGMAC: {size[0]}x{size[1]}, {proposals} proposals, {objects} objects; parameters for {classes} classes and background."
+        f"\nGMAC: input {size[0]}x{size[1]}, {proposals} proposals, {objects} objects. "
+        f"Parameters: {classes} classes and background."
     )
     for model in models:
         if model["published"]:

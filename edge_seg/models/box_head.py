@@ -8,10 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from edge_seg.models.boxes import encode
-from edge_seg.paddle_env import paddle
+from edge_seg.paddle_env import nn, paddle
 
-nn = paddle.nn
-F = paddle.nn.functional
+F = nn.functional
 RESOLUTION = 7
 WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 

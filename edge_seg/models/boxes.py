@@ -1,4 +1,4 @@
-"""Boxes as paddle tensors, xyxy in pixels, and the deltas that lead from one to another (R-CNN, Girshick et al., 2014)."""
+"""Boxes as paddle tensors, xyxy in pixels, and the deltas between them (R-CNN, Girshick et al., 2014)."""
 
 from __future__ import annotations
 

@@ -10,10 +10,8 @@ import numpy as np
 from edge_seg.models.hrnet import HRNet
 from edge_seg.models.mask_rcnn import MaskRCNN, Settings
 from edge_seg.models.resnet import ResNet
-from edge_seg.paddle_env import paddle
+from edge_seg.paddle_env import nn, paddle
 from edge_seg.zoo import find
-
-nn = paddle.nn
 
 _TINY = Settings(
     pyramid_width=48,
@@ -56,8 +54,8 @@ def default_proposals(size: tuple[int, int]) -> int:
 def randomize(model: MaskRCNN, seed: int) -> None:
     """Weights from ``seed`` that behave like trained ones: activations of unit size, scores that differ.
 
-    Ordinary initial weights give every proposal nearly the same score, so the order of detections would hang on the last
-    bits; a conversion couldn't be checked with them, nor its cost be measured on real numbers of objects.
+    Ordinary initial weights give every proposal nearly the same score, so the order of detections would hang on the
+    last bits; a conversion couldn't be checked with them, nor its cost be measured on real numbers of objects.
     """
     for i, (name, parameter) in enumerate(sorted(model.named_parameters())):
         shape = parameter.shape

@@ -9,17 +9,17 @@ import numpy as np
 
 from edge_seg.models import box_head, mask_head
 from edge_seg.models.mask_rcnn import MaskRCNN
-from edge_seg.paddle_env import paddle
+from edge_seg.paddle_env import nn, paddle
 
-nn = paddle.nn
 _PROBE = 64
 
 
 @dataclass(frozen=True)
 class Cost:
-    """``parameters`` are the trained ones (no normalisation statistics); MAC: multiply-accumulates of convolutions and
-    fully connected layers, of the trunk (backbone, FPN, RPN) for a picture, of the box head for a proposal, of the mask
-    head for an object."""
+    """Trained parameters (no normalisation statistics), and MAC: multiply-accumulates of convolutions and linear layers.
+
+    ``trunk_mac`` (backbone, FPN, RPN) is for a picture, ``box_mac`` for a proposal, ``mask_mac`` for an object.
+    """
 
     parameters: int
     trunk_mac: int

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from edge_seg.models.layers import FeatureSpec
-from edge_seg.paddle_env import paddle
+from edge_seg.paddle_env import nn, paddle
 
-nn = paddle.nn
-F = paddle.nn.functional
+F = nn.functional
 
 
 class FPN(nn.Layer):
@@ -26,7 +25,9 @@ class FPN(nn.Layer):
         self.laterals, self.outputs = [], []
         for level, spec in enumerate(specs, start=2):
             name = "fpn_inner_res5_sum" if level == 5 else f"fpn_inner_res{level}_sum_lateral"
-            self.laterals.append(self.add_sublayer(name, nn.Conv2D(spec.channels, width, 1, weight_attr=_xavier(spec.channels))))
+            self.laterals.append(
+                self.add_sublayer(name, nn.Conv2D(spec.channels, width, 1, weight_attr=_xavier(spec.channels)))
+            )
             conv = nn.Conv2D(width, width, 3, padding=1, weight_attr=_xavier(width * 9))
             self.outputs.append(self.add_sublayer(f"fpn_res{level}_sum", conv))
         self.fpn_6 = None

@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from edge_seg.models.layers import ConvNorm, FeatureSpec
-from edge_seg.paddle_env import paddle
+from edge_seg.paddle_env import nn
 
-nn = paddle.nn
-F = paddle.nn.functional
+F = nn.functional
 
 
 class BasicBlock(nn.Layer):
@@ -48,7 +47,8 @@ class Stem(nn.Layer):
     def __init__(self, name: str, *, frozen: bool) -> None:
         super().__init__()
         self.blocks = [
-            self.add_sublayer(f"block_{name}_{i + 1}", Bottleneck(64 if i == 0 else 256, frozen=frozen)) for i in range(4)
+            self.add_sublayer(f"block_{name}_{i + 1}", Bottleneck(64 if i == 0 else 256, frozen=frozen))
+            for i in range(4)
         ]
 
     def forward(self, x: Any) -> Any:
@@ -100,7 +100,7 @@ class Branches(nn.Layer):
 
 
 class Fuse(nn.Layer):
-    """Every branch receives the sum of all, brought to its resolution: strided 3x3 downwards, 1x1 and nearest upwards."""
+    """Every branch receives the sum of all at its resolution: strided 3x3 downwards, 1x1 and nearest upwards."""
 
     def __init__(self, name: str, widths: list[int], *, frozen: bool) -> None:
         super().__init__()

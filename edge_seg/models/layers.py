@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from edge_seg.paddle_env import paddle
-
-nn = paddle.nn
+from edge_seg.paddle_env import nn, paddle
 
 
 class FeatureSpec(NamedTuple):
@@ -19,8 +17,8 @@ class FeatureSpec(NamedTuple):
 class ConvNorm(nn.Layer):
     """Convolution without bias, batch normalisation, optionally ReLU: float32[N, in, H, W] -> [N, out, H/s, W/s].
 
-    With ``frozen`` the normalisation uses its stored statistics also while training and isn't trained: small batches would
-    spoil what pretrained weights bring along.
+    With ``frozen`` the normalisation uses its stored statistics also while training and isn't trained: small batches
+    would spoil what pretrained weights bring along.
     """
 
     def __init__(

@@ -8,10 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from edge_seg.models.roi_align import ops
-from edge_seg.paddle_env import paddle
+from edge_seg.paddle_env import nn, paddle
 
-nn = paddle.nn
-F = paddle.nn.functional
+F = nn.functional
 RESOLUTION = 14
 MASK_SIZE = 28
 
@@ -49,8 +48,8 @@ class MaskHead(nn.Layer):
 def mask_targets(masks: Any, boxes: Any, counts: Any) -> Any:
     """The ground truth as the head sees it, float32[N, 28, 28] of 0 and 1.
 
-    ``masks`` float32[G, H, W] are the pictures' objects; boxes [N, 4] must be ordered by object, ``counts`` int32[G] says
-    how many boxes each object has.
+    ``masks`` float32[G, H, W] are the pictures' objects; boxes [N, 4] must be ordered by object, ``counts`` int32[G]
+    says how many boxes each object has.
     """
     cropped = ops.roi_align(masks.unsqueeze(1), boxes, counts, MASK_SIZE, spatial_scale=1.0, aligned=True)
     return (cropped.squeeze(1) >= 0.5).astype("float32")

@@ -21,14 +21,13 @@ from edge_seg.models.boxes import decode
 from edge_seg.models.fpn import FPN
 from edge_seg.models.matcher import match, sample
 from edge_seg.models.roi_align import pool
-from edge_seg.paddle_env import paddle
+from edge_seg.paddle_env import nn, paddle
 from edge_seg.runtime.postprocess import Detections, select
 
 if TYPE_CHECKING:
     from edge_seg.data.batch import Batch
 
-nn = paddle.nn
-F = paddle.nn.functional
+F = nn.functional
 
 
 @dataclass(frozen=True)
@@ -101,9 +100,7 @@ class MaskRCNN(nn.Layer):
         logits, deltas = self.rpn_head(maps)
         anchors = [getattr(self, f"anchors{level}") for level in range(2, 7)]
         size = paddle.concat([paddle.full([1, 1], float(side)) for side in self.size], axis=1)
-        levels = rpn.propose(
-            logits, deltas, anchors, size, before=self.settings.test_before_nms, after=self.proposals
-        )
+        levels = rpn.propose(logits, deltas, anchors, size, before=self.settings.test_before_nms, after=self.proposals)
         # Paddle Lite aborts when topk is asked for more than there is: dummies are appended.
         boxes = paddle.concat([boxes for boxes, _, _ in levels] + [paddle.zeros([self.proposals, 4])])
         objectness = paddle.concat([score for _, score, _ in levels] + [paddle.full([self.proposals, 1], -1.0)])

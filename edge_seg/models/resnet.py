@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from edge_seg.models.layers import ConvNorm, FeatureSpec
-from edge_seg.paddle_env import paddle
+from edge_seg.paddle_env import nn
 
-nn = paddle.nn
 BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
 
 

@@ -17,8 +17,8 @@ ops = paddle.vision.ops
 def pool(maps: Sequence[Any], boxes: Any, counts: Any, *, resolution: int, canonical_size: int) -> Any:
     """Features float32[R, C, resolution, resolution] of ``boxes`` [R, 4], in their order.
 
-    A box is read from level ``floor(4 + log2(sqrt(area) / canonical_size))``, between 2 and 5. ``counts`` int32[N]: boxes
-    of each picture.
+    A box is read from level ``floor(4 + log2(sqrt(area) / canonical_size))``, between 2 and 5. ``counts`` int32[N]:
+    boxes of each picture.
     """
     levels, restore, level_counts = ops.distribute_fpn_proposals(boxes, 2, 5, 4, canonical_size, rois_num=counts)
     pooled = [

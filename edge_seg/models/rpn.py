@@ -12,10 +12,9 @@ import numpy as np
 
 from edge_seg.models.boxes import encode
 from edge_seg.models.matcher import match, sample
-from edge_seg.paddle_env import paddle
+from edge_seg.paddle_env import nn, paddle
 
-nn = paddle.nn
-F = paddle.nn.functional
+F = nn.functional
 WEIGHTS = (1.0, 1.0, 1.0, 1.0)
 NMS_IOU = 0.7
 
@@ -50,8 +49,8 @@ def propose(
 ) -> list[tuple[Any, Any, Any]]:
     """For each level (boxes [K, 4], objectness [K, 1], boxes a picture [N]), after NMS at IoU 0.7.
 
-    ``anchors`` are [Hi, Wi, A, 4]; ``sizes`` float32[N, 2] are (height, width), to which boxes are clipped; ``before`` and
-    ``after`` bound the boxes of a picture and level that enter and leave NMS.
+    ``anchors`` are [Hi, Wi, A, 4]; ``sizes`` float32[N, 2] are (height, width), to which boxes are clipped; ``before``
+    and ``after`` bound the boxes of a picture and level that enter and leave NMS.
     """
     return [
         paddle.vision.ops.generate_proposals(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ from edge_seg.models.matcher import match, sample
 from edge_seg.paddle_env import paddle
 
 
-def tensor(*rows: tuple[float, ...]):
+def tensor(*rows: tuple[float, ...]) -> Any:
     return paddle.to_tensor(np.array(rows, np.float32).reshape(-1, 4))
 
 
@@ -21,7 +23,7 @@ def test_anchors_stand_on_the_cells_corners_with_the_area_asked_for() -> None:
     levels = pyramid_anchors((64, 96), (32, 64, 128, 256, 512))
     assert [a.shape for a in levels] == [(16, 24, 3, 4), (8, 12, 3, 4), (4, 6, 3, 4), (2, 3, 3, 4), (1, 2, 3, 4)]
     assert grid_sizes((64, 96))[-1] == (1, 2)
-    np.testing.assert_allclose(levels[0][1, 2, 1], [8 - 16, 4 - 16, 8 + 16, 4 + 16])
+    assert levels[0][1, 2, 1].tolist() == [8 - 16, 4 - 16, 8 + 16, 4 + 16]
     sides = levels[2][0, 0, :, 2:] - levels[2][0, 0, :, :2]
     np.testing.assert_allclose(sides.prod(axis=1), 128 * 128, rtol=1e-6)
     np.testing.assert_allclose(sides[:, 1] / sides[:, 0], [0.5, 1, 2], rtol=1e-6)
@@ -29,7 +31,7 @@ def test_anchors_stand_on_the_cells_corners_with_the_area_asked_for() -> None:
 
 def test_iou() -> None:
     values = boxes.iou(tensor((0, 0, 10, 10), (5, 5, 5, 5)), tensor((0, 0, 10, 10), (5, 0, 15, 10), (20, 20, 30, 30)))
-    np.testing.assert_allclose(values.numpy(), [[1, 1 / 3, 0], [0, 0, 0]], atol=1e-6)
+    np.testing.assert_allclose(values.numpy(), [[1.0, 1 / 3, 0.0], [0.0, 0.0, 0.0]], atol=1e-6)
 
 
 def test_decode_undoes_encode() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge_seg.bundle import PostprocessSpec
 from edge_seg.data.batch import Batch
@@ -17,14 +20,14 @@ from edge_seg.paddle_env import paddle
 
 
 @pytest.fixture(scope="module")
-def tiny():
+def tiny() -> Any:
     model = build_model("mask_rcnn_tiny_fpn", 3)
     randomize(model, 5)
     model.set_input((96, 128), 50)
     return model
 
 
-def picture(seed: int, height: int = 96, width: int = 128) -> np.ndarray:
+def picture(seed: int, height: int = 96, width: int = 128) -> NDArray[np.float32]:
     return np.random.default_rng(seed).normal(size=(1, 3, height, width)).astype(np.float32)
 
 
@@ -96,7 +99,7 @@ def test_default_proposals_grow_with_the_area() -> None:
     assert default_proposals((32, 32)) == 50
 
 
-def test_detect_and_masks_have_the_graphs_shapes(tiny) -> None:
+def test_detect_and_masks_have_the_graphs_shapes(tiny: Any) -> None:
     with paddle.no_grad():
         boxes, scores, maps = tiny.detect(paddle.to_tensor(picture(0)))
         assert boxes.shape == [50, 3, 4]
@@ -108,7 +111,7 @@ def test_detect_and_masks_have_the_graphs_shapes(tiny) -> None:
     assert 0 <= float(masks.min()) <= float(masks.max()) <= 1
 
 
-def test_fewer_proposals_than_asked_for_are_padded_with_boxes_without_area(tiny) -> None:
+def test_fewer_proposals_than_asked_for_are_padded_with_boxes_without_area(tiny: Any) -> None:
     model = build_model("mask_rcnn_tiny_fpn", 3)
     randomize(model, 5)
     model.set_input((32, 32), 400)
@@ -119,7 +122,7 @@ def test_fewer_proposals_than_asked_for_are_padded_with_boxes_without_area(tiny)
     assert 0 < empty.sum() < 400
 
 
-def test_predict_agrees_with_its_parts_and_with_itself(tiny) -> None:
+def test_predict_agrees_with_its_parts_and_with_itself(tiny: Any) -> None:
     image = paddle.to_tensor(picture(1))
     found, masks = tiny.predict(image, PostprocessSpec(keep=5))
     again, same = tiny.predict(image, PostprocessSpec(keep=5))
@@ -131,7 +134,7 @@ def test_predict_agrees_with_its_parts_and_with_itself(tiny) -> None:
     assert len(nothing) == len(none) == 0
 
 
-def test_random_weights_are_the_same_for_a_seed_and_give_detections(tiny) -> None:
+def test_random_weights_are_the_same_for_a_seed_and_give_detections(tiny: Any) -> None:
     other = build_model("mask_rcnn_tiny_fpn", 3)
     randomize(other, 5)
     for name, value in tiny.state_dict().items():
