@@ -17,6 +17,7 @@ os.environ.setdefault("GLOG_minloglevel", "2")  # paddle's C++ side greets on st
 
 try:
     import paddle
+    from paddle import nn
 except ImportError as problem:
     raise MissingDependencyError(
         f"this command needs PaddlePaddle, which can't be imported: {problem}",
@@ -26,4 +27,4 @@ except ImportError as problem:
 # paddle says so at every batch normalisation of every training.
 warnings.filterwarnings("ignore", message="When training, we now always track global mean and variance")
 
-__all__ = ["paddle"]
+__all__ = ["nn", "paddle"]
