@@ -16,7 +16,7 @@ _PROBE = 64
 
 @dataclass(frozen=True)
 class Cost:
-    """Trained parameters (no normalisation statistics), and MAC: multiply-accumulates of all convolutions, linear layers.
+    """Trained parameters (no normalisation statistics), and MAC: multiply-accumulates of convolutions, matrices.
 
     ``trunk_mac`` (backbone, FPN, RPN) is for a picture, ``box_mac`` for a proposal, ``mask_mac`` for an object.
     """
