@@ -70,7 +70,7 @@ def folder(tmp_path: Path, manifest: Manifest) -> Path:
     return path
 
 
-def edit(folder: Path, change: Callable[[Any], None]) -> None:
+def edit(folder: Path, change: Callable[[Any], object]) -> None:
     file = folder / "manifest.json"
     plain = json.loads(file.read_text())
     change(plain)

@@ -31,7 +31,7 @@ def raising(problem: BaseException) -> Callable[[], None]:
 
 
 @pytest.fixture
-def act(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[], object]], None]]:
+def act(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
     """Makes ``edge-seg act`` call a function."""
     monkeypatch.setitem(cli.COMMANDS, "act", cli.Entry("tests_act:act", "Does what it is told."))
     module = type(sys)("tests_act")
