@@ -59,14 +59,14 @@ def paste(
         )
     owner, column, chain = _columns(probabilities, boxes, left, right)
     inside = chain >= np.float32(threshold)
-    at, cell = np.divmod(np.flatnonzero(inside[:, 1:] != inside[:, :-1]), inside.shape[1] - 1)
+    crossing = np.flatnonzero(inside[:, 1:] != inside[:, :-1])
+    at = crossing // (inside.shape[1] - 1)
     owner = owner[at]
-    row = _rows(chain, at, cell, boxes[owner], np.float32(threshold), probabilities.shape[1], height)
-    # One number line for all instances, each with a place for every pixel and one for its end
+    row = _rows(chain, at, crossing, boxes, owner, np.float32(threshold), height)
+    # One number line for all instances, each with a place for every pixel and one for its end; these are in order
     line = height * width + 1
-    places, times = np.unique(owner * line + column[at] * height + row, return_counts=True)
-    codes = _codes(places[times % 2 == 1], line, count)
-    return [{"size": [height, width], "counts": code} for code in codes]
+    places = _uncancelled(owner * line + (column[at] * height + row))
+    return [{"size": [height, width], "counts": code} for code in _codes(places, line, count)]
 
 
 def decode(rles: Sequence[dict[str, Any]], height: int, width: int) -> NDArray[np.bool_]:
@@ -111,38 +111,50 @@ def _columns(
 def _rows(
     chain: NDArray[np.float32],
     at: NDArray[np.intp],
-    cell: NDArray[np.intp],
+    crossing: NDArray[np.intp],
     boxes: NDArray[np.float32],
+    owner: NDArray[np.int64],
     threshold: np.float32,
-    side: int,
     height: int,
 ) -> NDArray[np.int64]:
-    """Rule 3: the pixel rows at which the mask begins or ends, int64[crossings]."""
-    before, after = chain[at, cell], chain[at, cell + 1]
+    """Rule 3: the pixel rows at which the mask begins or ends, int64[crossings].
+
+    ``crossing`` numbers the steps of all columns, M + 1 in each; ``at`` is the column, ``owner`` the instance of each.
+    """
+    side = chain.shape[1] - 2
+    before = chain.ravel()[crossing + at]
+    after = chain.ravel()[crossing + at + 1]
     fraction = (threshold - before) / (after - before)
+    cell = (crossing - at * (side + 1) - 1).astype(np.float32)
     y0, y1 = boxes[:, 1], boxes[:, 3]
-    place = y0 + (((((cell - 1).astype(np.float32) + fraction) + _HALF) / np.float32(side)) * (y1 - y0))
-    top, bottom = _pixels(y0, y1, height)
-    row = np.clip(np.ceil(place - _HALF), 0, height).astype(np.int64)
-    return np.minimum(np.maximum(row, top), bottom)
+    top, bottom = (edge.astype(np.float32) for edge in _pixels(y0, y1, height))
+    place = y0[owner] + (((cell + fraction) + _HALF) / np.float32(side)) * (y1 - y0)[owner]
+    return np.minimum(np.maximum(np.ceil(place - _HALF), top[owner]), bottom[owner]).astype(np.int64)
+
+
+def _uncancelled(places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of rising numbers those that occur an odd number of times, once each."""
+    first = np.flatnonzero(np.diff(places, prepend=-1))
+    times = np.diff(first, append=len(places))
+    return places[first[times % 2 == 1]]
 
 
 def _codes(places: NDArray[np.int64], line: int, count: int) -> list[bytes]:
     """Begins and ends on the number line → each instance's compressed run lengths."""
     size = line - 1
-    owner, place = np.divmod(places, line)
-    owner, place = owner[place < size], place[place < size]  # a mask that ends with the picture has no run after it
-    ends = np.searchsorted(owner, np.arange(count), side="right")
-    runs = np.diff(place, prepend=0)
+    # A mask that ends with the picture has no run after it
+    places = places[places % line != size]
+    ends = np.searchsorted(places, np.arange(1, count + 1) * line)
     begins = np.concatenate([[0], ends[:-1]])
-    filled = begins < ends
-    runs[begins[filled]] = place[begins[filled]]
+    filled = np.flatnonzero(begins < ends)
+    runs = np.diff(places, prepend=0)
+    runs[begins[filled]] = places[begins[filled]] - filled * line
     rest = np.full(count, size)
-    rest[filled] -= place[ends[filled] - 1]
+    rest[filled] -= places[ends[filled] - 1] - filled * line
     return _compress(np.insert(runs, ends, rest), ends + np.arange(1, count + 1))
 
 
-def _compress(runs: NDArray[np.int64], ends: NDArray[np.intp]) -> list[bytes]:
+def _compress(runs: NDArray[np.int64], ends: NDArray[np.int64]) -> list[bytes]:
     """The run lengths of several masks, one after the other (each up to its end), in COCO's compressed form.
 
     As in COCO's maskApi.c: from the fourth run on the difference to the last but one, in groups of five bits, lowest
@@ -150,21 +162,24 @@ def _compress(runs: NDArray[np.int64], ends: NDArray[np.intp]) -> list[bytes]:
     pycocotools takes the runs one Python number at a time.
     """
     first = np.concatenate([[0], ends[:-1]])
-    number = np.arange(len(runs)) - np.repeat(first, ends - first)
-    later = np.flatnonzero(number > 2)
-    rest = runs.copy()
-    rest[later] -= runs[later - 2]
-    characters = np.zeros((len(runs), 13), np.uint8)
-    active = np.arange(len(runs))
-    group = 0
-    while len(active):
-        bits = rest & 31
-        rest = rest >> 5
-        more = rest != np.where(bits & 16, -1, 0)
-        characters[active, group] = bits + 48 + 32 * more
-        active, rest = active[more], rest[more]
-        group += 1
-    characters = characters[:, :group]
-    bounds = np.concatenate([[0], np.cumsum(np.count_nonzero(characters, axis=1))[ends - 1]])
-    text = characters[characters > 0].tobytes()
-    return [text[a:b] for a, b in itertools.pairwise(bounds)]
+    runs = runs.astype(np.int32)
+    values = runs.copy()
+    values[2:] -= runs[:-2]
+    for early in range(3):
+        places = (first + early)[first + early < ends]
+        values[places] = runs[places]
+    magnitude = np.where(values < 0, ~values, values)  # the highest bit of the last group is the sign
+    groups = np.ones(len(values), np.int64)
+    limit, most = 16, int(magnitude.max())
+    while limit <= most:
+        groups += magnitude >= limit
+        limit *= 32
+    after = np.cumsum(groups)
+    text = np.empty(after[-1], np.uint8)
+    place = after - groups
+    while len(place):
+        more = magnitude >= 16
+        text[place] = (values & 31) + np.where(more, 80, 48)
+        place, values, magnitude = place[more] + 1, values[more] >> 5, magnitude[more] >> 5
+    data = text.tobytes()
+    return [data[a:b] for a, b in itertools.pairwise([0, *after[ends - 1].tolist()])]

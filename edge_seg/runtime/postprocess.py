@@ -32,7 +32,7 @@ from edge_seg.runtime.preprocess import Geometry
 
 @dataclass(frozen=True)
 class Detections:
-    """What NMS kept, best first: boxes float32[N, 4], input pixels, not clipped; scores float32[N]; classes int64[N]."""
+    """What NMS kept, best first: boxes float32[N, 4], input pixels, unclipped; scores float32[N]; classes int64[N]."""
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]

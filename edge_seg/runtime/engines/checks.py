@@ -7,13 +7,15 @@ channel count is read as it is, zero boxes abort, and NaN scores look like a pic
 from __future__ import annotations
 
 import platform
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.bundle import GraphSpec, Manifest, TensorSpec
+from edge_seg.bundle import Bundle, GraphSpec, Manifest, TensorSpec
 from edge_seg.errors import BundleError, EngineError
+from edge_seg.guard import phase
 
 _MACHINES = {
     "arm": ("aarch64", "arm64", "armv7l", "armv8l"),
@@ -52,6 +54,26 @@ def check_version(manifest: Manifest, found: str) -> None:
         )
 
 
+def file_of(bundle: Bundle, graph: str, suffix: str) -> Path:
+    """The graph's file that ends with ``suffix``; BundleError when the manifest names none."""
+    for name in bundle.manifest.graphs[graph].files:
+        if name.endswith(suffix):
+            return bundle.path / name
+    raise BundleError(f"{bundle.path}: the graph {graph!r} has no {suffix} file", code="manifest-invalid")
+
+
+def check_names(graph: str, spec: GraphSpec, inputs: list[str], outputs: int) -> None:
+    """Raises BundleError when a loaded graph hasn't the inputs (by name, in order) and outputs of the manifest."""
+    expected = [tensor.name for tensor in spec.inputs]
+    if inputs != expected or outputs != len(spec.outputs):
+        raise BundleError(
+            f"the graph {graph!r} has the inputs {', '.join(inputs)} and {outputs} outputs; its manifest says"
+            f" {', '.join(expected)} and {len(spec.outputs)}",
+            remedy="the manifest is another model's: copy the bundle again or convert anew",
+            code="manifest-invalid",
+        )
+
+
 class Checked:
     """An engine whose inputs and outputs are checked against the manifest's graphs at every run."""
 
@@ -59,6 +81,7 @@ class Checked:
         self.name: str = engine.name
         self._engine = engine
         self._graphs = graphs
+        self._ran: set[str] = set()
 
     def run(self, graph: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         spec = self._graphs.get(graph)
@@ -67,7 +90,13 @@ class Checked:
                 f"the bundle has no graph {graph!r}, only {', '.join(self._graphs)}", code="graph-missing"
             )
         check_inputs(graph, spec, inputs)
+        first = graph not in self._ran
+        if first:
+            phase(f"running the graph {graph} for the first time")
         outputs: dict[str, NDArray[Any]] = self._engine.run(graph, inputs)
+        if first:
+            self._ran.add(graph)
+            phase("running the model")  # noted once only: a note costs a system call
         check_outputs(f"{self.name}: {graph}", spec, outputs)
         return outputs
 

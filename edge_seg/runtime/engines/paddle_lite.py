@@ -1,0 +1,74 @@
+"""Paddle Lite through its Python wheel (x86-64 only): light predictors over `.nb` files.
+
+The wheel runs on one thread and offers no way to set the number. Every damaged file ends the process; the bundle's
+hashes are what keeps them away, and a guarded command's parent reports what they miss.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_seg.bundle import Bundle, GraphSpec
+from edge_seg.errors import MissingDependencyError
+from edge_seg.guard import phase
+from edge_seg.runtime.engines.checks import check_names, file_of
+
+NAME = "paddle-lite"
+
+
+def version() -> str:
+    """The wheel's version, such as ``2.13rc0``."""
+    try:
+        return importlib.metadata.version("paddlelite")
+    except importlib.metadata.PackageNotFoundError:
+        raise MissingDependencyError(
+            "this bundle needs the Python library paddlelite, which is not installed",
+            remedy="pip install 'edge-seg[lite]' (CPython 3.10 on x86-64; there is no wheel for"
+            f" {platform.machine()} and Python {platform.python_version()})"
+            if platform.machine() not in ("x86_64", "AMD64")
+            else "pip install 'edge-seg[lite]' (CPython 3.10)",
+        ) from None
+
+
+def load(bundle: Bundle, threads: int) -> PaddleLiteEngine:
+    """One predictor a graph. ``threads`` has no effect: the wheel has no setting for it."""
+    from paddlelite import lite
+
+    predictors = {}
+    for name, graph in bundle.manifest.graphs.items():
+        file = file_of(bundle, name, ".nb")
+        phase(f"loading {file}")
+        config = lite.MobileConfig()
+        config.set_model_from_file(str(file))
+        predictor = lite.create_paddle_predictor(config)
+        check_names(name, graph, predictor.get_input_names(), len(predictor.get_output_names()))
+        predictors[name] = (predictor, graph)
+    return PaddleLiteEngine(predictors)
+
+
+class PaddleLiteEngine:
+    """See the module."""
+
+    name = NAME
+
+    def __init__(self, predictors: dict[str, tuple[Any, GraphSpec]]) -> None:
+        self._predictors = predictors
+
+    def run(self, graph: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        predictor, spec = self._predictors[graph]
+        for index, tensor in enumerate(spec.inputs):
+            predictor.get_input(index).from_numpy(np.ascontiguousarray(inputs[tensor.name]))
+        predictor.run()
+        # numpy() is a view that the next run overwrites.
+        return {t.name: np.array(predictor.get_output(index).numpy()) for index, t in enumerate(spec.outputs)}
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": self.name, "version": version(), "threads": 1}
+
+    def close(self) -> None:
+        self._predictors.clear()
