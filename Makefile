@@ -35,7 +35,7 @@ format: env
 	$(BIN)/ruff format
 
 bench: env
-	$(BIN)/python -m bench.benchmarks
+	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .setup.lock

@@ -1,0 +1,47 @@
+"""Makes what is compared: bundles of one model with random weights, and the same model as one graph.
+
+``python -m benchmarks.build OUT MODEL SIZE OBJECTS`` writes ``OUT/<recipe>`` (two graphs, NMS on the host between them)
+and ``OUT/<recipe>-full`` (one graph, NMS and masks inside) for the recipes of this host.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import sys
+from pathlib import Path
+
+from convert.artifacts import Draft, Exported
+from convert.bundles import make_bundles
+from convert.compile import compile_graphs
+from convert.export import export_graph
+from convert.golden import refer
+from convert.graphs import FullGraph
+from convert.job import Options, random_job
+from convert.recipe import find
+from edge_seg.bundle import GraphSpec, open_bundle, write_manifest
+from edge_seg.files import scratch_dir, sha256
+
+RECIPES = ("cpu-fp32", "x86-fp32")
+SEED = 1
+CLASSES = 80
+
+
+def build(out: Path, model: str, size: int, objects: int) -> None:
+    """Writes all bundles. Each keeps ``objects`` boxes: with random weights more are found, so that many are kept."""
+    job = random_job(model, SEED, CLASSES, Options(size=(size, size), keep=objects))
+    made = make_bundles(job, [find(name) for name in RECIPES], out)
+    with scratch_dir(out) as scratch:
+        graph = export_graph(FullGraph(job.model, job.size, job.postprocess), scratch)
+        exported = Exported(refer(job), (graph,))
+        for verified in made:
+            folder = out / f"{verified.recipe.name}-full"
+            shutil.copytree(verified.folder / "golden", folder / "golden")
+            files = compile_graphs(Draft(exported, verified.recipe, folder, None)).files[graph.name]
+            spec = GraphSpec({name: sha256(folder / name) for name in files}, graph.inputs, graph.outputs)
+            manifest = open_bundle(verified.folder).manifest
+            write_manifest(folder, dataclasses.replace(manifest, graphs={graph.name: spec}))
+
+
+if __name__ == "__main__":
+    build(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
