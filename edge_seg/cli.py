@@ -36,7 +36,7 @@ class Entry:
 
 
 COMMANDS = {
-    "data": Entry("edge_seg.data.cli:data", "Draw, check and fetch datasets in COCO form."),
+    "data": Entry("edge_seg.data.cli:data", "Draw, check and convert datasets in COCO form."),
     "zoo": Entry("edge_seg.zoo_cli:zoo", "List the models with their size, cost and published figures."),
     "train": Entry("edge_seg.train.cli:train", "Train a model on a COCO folder."),
     "eval": Entry("edge_seg.train.cli:evaluate", "Box and mask mAP of a run or a bundle."),
