@@ -48,6 +48,7 @@ QUICK = Size(
     pictures=2,
     bench=("--warmup", "1", "--repeat", "2"),
 )
+STEPS = 8
 RECIPES = ("arm-fp32", "x86-fp32", "cpu-fp32")
 
 
@@ -134,7 +135,7 @@ class Demo:
         self._key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
         mark = self._marks / f"{self._number}"
         state = mark.read_text() if mark.exists() else ""
-        print(f"\n── {self._number}  {title}", flush=True)
+        print(f"\n── {self._number}/{STEPS}  {title}", flush=True)
         print(f"$ {_relative(shlex.join(command))}{' > ' + str(_shown(makes[0])) if into_file else ''}", flush=True)
         if state == f"done {self._key}" and all(path.exists() for path in makes):
             print("(done before)", flush=True)
