@@ -58,12 +58,14 @@ def failure_text(failure: Failure) -> str:
 
 def with_spread(summary: Summary) -> str:
     """Median ± half the middle half's width, in ms."""
-    return f"{milliseconds(summary.median)} ± {milliseconds(summary.spread)} ms"
+    digits = _digits(summary.median)
+    return f"{summary.median:.{digits}f} ± {summary.spread:.{digits}f} ms"
 
 
 def milliseconds(value: float) -> str:
-    """Three figures at least, none that the clock can't bear: 1157, 90.1, 3.14, 0.021."""
-    for limit, digits in ((1000, 0), (10, 1), (1, 2)):
-        if value >= limit:
-            return f"{value:.{digits}f}"
-    return f"{value:.3f}"
+    """Three figures or so: 1157, 90.1, 3.14, 0.021."""
+    return f"{value:.{_digits(value)}f}"
+
+
+def _digits(value: float) -> int:
+    return next((digits for limit, digits in ((1000, 0), (10, 1), (1, 2)) if value >= limit), 3)

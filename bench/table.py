@@ -127,13 +127,15 @@ def _map_cell(group: list[Record]) -> Cell:
     metrics = newest.bundle.source.get("metrics")
     if not isinstance(metrics, dict) or not all(isinstance(metrics.get(key), float) for key in ("box_map", "mask_map")):
         return Cell(note="the bundle's manifest holds no mAP: its training measured none")
-    text = f"{100 * metrics['box_map']:.1f} / {100 * metrics['mask_map']:.1f}"
+    text = f"{100 * metrics['box_map']:.1f} / {100 * metrics['mask_map']:.1f} [{newest.id}]"
     return Cell((text,), (newest,), "measured by the training on its own validation pictures")
 
 
 def _size_cell(group: list[Record]) -> Cell:
     newest = [_newest(same) for same in _split(group, lambda record: (record.bundle.recipe,))]
-    lines = tuple(f"{record.bundle.model_bytes / 1e6:.1f} MB `{record.bundle.recipe}`" for record in newest)
+    lines = tuple(
+        f"{record.bundle.model_bytes / 1e6:.1f} MB `{record.bundle.recipe}` [{record.id}]" for record in newest
+    )
     return Cell(lines, tuple(newest))
 
 
@@ -206,7 +208,7 @@ def markdown(table: Table) -> str:
         "",
     ]
     lines += [f"{number}. {_escape(note)}" for note, number in notes.items()]
-    used = {record.id: record for row in table.rows for column in SPEEDS for record in row.cells[column].records}
+    used = {record.id: record for row in table.rows for cell in row.cells.values() for record in cell.records}
     if used:
         lines += ["", "Records:", ""]
         lines += [f"- `{record.id}`: {_escape(_origin(record))}" for record in used.values()]

@@ -43,9 +43,9 @@ def test_a_valid_record_fills_its_cell_with_both_clocks_and_its_id(make_record: 
     record = make_record()
     row = the_row(record)
     (line,) = row.cells["x86"].lines
-    assert line == f"10.0 ± 0.000 ms / 13.0 ± 0.000 ms, `cpu-fp32`, 2 threads [{record.id}]"
-    assert row.cells["map"].lines == ("61.2 / 58.7",)
-    assert row.cells["size"].lines == ("125.6 MB `cpu-fp32`",)
+    assert line == f"10.0 ± 0.0 ms / 13.0 ± 0.0 ms, `cpu-fp32`, 2 threads [{record.id}]"
+    assert row.cells["map"].lines == (f"61.2 / 58.7 [{record.id}]",)
+    assert row.cells["size"].lines == (f"125.6 MB `cpu-fp32` [{record.id}]",)
     assert row.cells["gpu"].note == "no record from a GPU"
     assert row.cells["arm"].note == "no record from an Arm board"
 
