@@ -41,7 +41,13 @@ def save(tmp_path: Path) -> Callable[..., Path]:
         file.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(file.with_suffix(".png")), np.full((HEIGHT, WIDTH, 3), 90, np.uint8))
         plain: dict[str, Any] = {"version": "5.4.1", "flags": {}, "shapes": list(shapes)}
-        plain |= {"imagePath": file.stem + ".png", "imageData": None, "imageHeight": HEIGHT, "imageWidth": WIDTH, **changes}
+        plain |= {
+            "imagePath": file.stem + ".png",
+            "imageData": None,
+            "imageHeight": HEIGHT,
+            "imageWidth": WIDTH,
+            **changes,
+        }
         file.write_text(json.dumps(plain))
         return file
 
