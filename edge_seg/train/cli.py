@@ -44,7 +44,7 @@ LR_PER_PICTURE = 0.00125  # of the published recipe: 0.01 at batch 8
 @click.option("--scale", nargs=2, type=_ABOVE_0, default=(0.8, 1.25), show_default=True, help="Random zoom.")
 @click.option("--short-side", type=_COUNT, multiple=True, help="Resize by the short side; several: one at random.")
 @click.option("--long-side", type=_COUNT, help="Longest side with --short-side.  [default: 1333]")
-@click.option("--warmup-steps", type=_COUNT_OR_OFF, help="Steps to the full rate.  [default: a tenth, up to 500]")
+@click.option("--warmup-steps", type=_COUNT_OR_OFF, help="Steps to the full rate.  [default: an epoch, up to 500]")
 @click.option("--decay-epochs", metavar="E,E…", help="When the rate is divided by 10.  [default: at 2/3 and 11/12]")
 @click.option("--weights", type=_FOLDER, help="Weights to begin with (.pdparams with PaddleDetection's names).")
 @click.option("--frozen-norm", is_flag=True, help="Leave batch normalisation as in --weights: for small batches.")
@@ -116,10 +116,9 @@ def _config(
     if short_side and max(short_side) > long_side:
         raise UsageError(f"--short-side {max(short_side)} is longer than --long-side {long_side}")
     epochs, batch = options["epochs"], options["batch"]
-    steps = epochs * -(-len(dataset) // batch)
     settings = TrainSettings(
         lr=LR_PER_PICTURE * batch if lr is None else lr,
-        warmup_steps=min(500, steps // 10) if warmup_steps is None else warmup_steps,
+        warmup_steps=min(500, -(-len(dataset) // batch)) if warmup_steps is None else warmup_steps,
         decay_epochs=_epochs(decay_epochs) if decay_epochs is not None else (epochs * 2 / 3, epochs * 11 / 12),
         short_sides=short_side,
         long_side=long_side,

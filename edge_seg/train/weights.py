@@ -56,9 +56,12 @@ def read_arrays(file: Path) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def write_arrays(file: Path, state: Mapping[str, Any]) -> None:
-    """Writes a state dict as ``.pdparams`` or ``.pdopt``, atomically."""
+    """Writes a state dict as ``.pdparams`` or ``.pdopt``, atomically; equal values give equal bytes.
+
+    Tensors go as arrays: paddle would add their names in this process, which hang on what it built before.
+    """
     with atomic_file(file) as partial:
-        paddle.save(dict(state), str(partial))
+        paddle.save({name: value.numpy() for name, value in state.items()}, str(partial))
 
 
 def build(name: str, num_classes: int, frozen_norm: bool) -> MaskRCNN:
@@ -114,30 +117,28 @@ def load_partly(model: MaskRCNN, file: Path) -> LoadReport:
     Heads of another number of classes are skipped. Raises :class:`DataError` when nothing fits.
     """
     found = read_arrays(file)
-    prefix = "" if any(name.startswith("backbone.") for name in found) else "backbone."
+    expected = model.state_dict()
+    prefix = "" if found.keys() & expected.keys() else "backbone."
     found = {prefix + name: value for name, value in found.items()}
     report = LoadReport()
-    fitting = {}
-    expected = model.state_dict()
     for name, value in expected.items():
         if name not in found:
             report.missing.append(name)
         elif list(found[name].shape) == list(value.shape):
             report.loaded.append(name)
-            fitting[name] = found[name].astype(np.float32)
+            value.set_value(found[name].astype(np.float32))
         elif name.startswith(CLASS_LAYERS):
             report.other_classes.append(name)
         else:
             report.other_shape.append(name)
     report.unused = [name.removeprefix(prefix) for name in found if name not in expected]
-    if not fitting:
+    if not report.loaded:
         names = _some([name.removeprefix(prefix) for name in found])
         raise DataError(
             f"{file}: none of its {len(found)} arrays fits the model; it holds {names}",
             remedy="give weights of the same architecture, with PaddleDetection's names",
             code="weights-invalid",
         )
-    model.set_state_dict(fitting)
     return report
 
 

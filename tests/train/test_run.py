@@ -1,0 +1,92 @@
+"""A run folder: what it holds, and what is said when something is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_seg.errors import RunError
+from edge_seg.train.run import Run, load_run, read_config, write_config
+
+
+@pytest.fixture
+def copy(finished: Run, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished.path, tmp_path / "run"))
+
+
+def edit(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    config = json.loads((run / "config.json").read_text())
+    change(config)
+    (run / "config.json").write_text(json.dumps(config))
+
+
+def test_holds_all_that_a_conversion_needs(finished: Run, data: Path) -> None:
+    config = finished.config
+    assert config.model == "mask_rcnn_tiny_fpn"
+    assert config.classes == ("circle", "triangle", "star")
+    assert config.size == config.preprocess.size == (64, 64)
+    assert config.settings.seed == 3
+    assert 0 <= (config.metrics["mask_map"] or 0) <= 1
+    assert f"--data {data}" in (finished.path / "command.txt").read_text() or "pytest" in str(finished.path)
+    names = {path.name for path in finished.path.iterdir()}
+    assert names == {"config.json", "command.txt", "golden.png", "last", "metrics.jsonl", "model.pdparams"}
+
+
+def test_golden_picture_is_a_validation_picture_bit_for_bit(finished: Run, data: Path) -> None:
+    golden = cv2.imread(str(finished.golden))
+    names = [image["file_name"] for image in json.loads((data / "val.json").read_text())["images"]]
+    assert any(np.array_equal(golden, cv2.imread(str(data / "images" / name))) for name in names)
+
+
+def test_build_model_gives_the_best_weights_in_eval_mode(finished: Run) -> None:
+    model = finished.build_model()
+    assert not model.training
+    assert model.num_classes == 3
+
+
+def test_config_survives_writing_and_reading(copy: Path) -> None:
+    config = read_config(copy)
+    write_config(copy, config)
+    assert read_config(copy) == config
+
+
+@pytest.mark.parametrize(
+    ("damage", "code", "words"),
+    [
+        (shutil.rmtree, "run-missing", "no such run"),
+        (lambda run: (run / "config.json").unlink(), "run-missing", "config.json"),
+        (lambda run: (run / "model.pdparams").unlink(), "run-unfinished", "no weights yet"),
+        (lambda run: (run / "config.json").write_text("{"), "run", "line 1"),
+        (lambda run: edit(run, lambda c: c.update(schema=2)), "run-schema", "schema 2"),
+        (lambda run: edit(run, lambda c: c.pop("classes")), "run-invalid", "classes: missing"),
+        (lambda run: edit(run, lambda c: c.update(category_ids=[1])), "run-invalid", "3 classes and 1 category ids"),
+        (lambda run: edit(run, lambda c: c["settings"].update(lr="big")), "run-invalid", "settings.lr"),
+    ],
+)
+def test_a_broken_run_is_refused_by_name(copy: Path, damage: Callable[[Path], object], code: str, words: str) -> None:
+    damage(copy)
+    with pytest.raises(RunError, match=words) as caught:
+        load_run(copy)
+    assert caught.value.code == code
+    assert str(copy) in caught.value.message
+
+
+def test_weights_of_another_model_are_refused(copy: Path) -> None:
+    edit(copy, lambda c: c.update(classes=["circle"], category_ids=[1]))
+    with pytest.raises(RunError, match=r"bbox_score.*expected shape"):
+        load_run(copy).build_model()
+
+
+def test_damaged_weights_are_refused(copy: Path) -> None:
+    file = copy / "model.pdparams"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(RunError, match="damaged") as caught:
+        load_run(copy).build_model()
+    assert str(file) in caught.value.message
