@@ -50,6 +50,10 @@ def check(folder: Path, as_json: bool) -> int:
     """Open every picture and outline of the dataset in DIR and say what is wrong.
 
     Exit code 1 when a training on it would stop; warnings alone don't.
+
+    \b
+    Example:
+      edge-seg data check dataset
     """
     from dataclasses import asdict
 
