@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from pathlib import Path
 
 from edge_seg.errors import UsageError
 from edge_seg.paddle_env import paddle
@@ -39,11 +38,10 @@ def use(device: str, threads: int = 0) -> None:
 
 
 def _tune_cpu(threads: int) -> None:
-    """Threads, memory and matrix kernels; together they make a training step two to three times as fast.
+    """Threads and memory.
 
     paddle computes on one thread unless told otherwise. glibc gives large blocks back to the system at each free, so
-    every intermediate result is paid for with page faults. MKL, as paddle brings it, takes its slowest kernels on a CPU
-    that isn't Intel's, unless this (undocumented) variable asks for those with AVX2.
+    every intermediate result is paid for with page faults.
     """
     if threads or "OMP_NUM_THREADS" not in os.environ:
         paddle.base.core.set_num_threads(threads or len(os.sched_getaffinity(0)))
@@ -52,6 +50,3 @@ def _tune_cpu(threads: int) -> None:
         libc.mallopt(_M_MMAP_MAX, 0)
         libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
         libc.mallopt(_M_TOP_PAD, 64 << 20)
-    cpu = Path("/proc/cpuinfo").read_text(errors="replace")
-    if "GenuineIntel" not in cpu and " avx2 " in cpu:
-        os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
