@@ -39,7 +39,9 @@ class MaskHead(nn.Layer):
     def __init__(self, inputs: int, width: int, num_classes: int) -> None:
         super().__init__()
         self.head = MaskFeature(inputs, width)
-        self.mask_fcn_logits = nn.Conv2D(width, num_classes, 1, weight_attr=_kaiming(num_classes))
+        # Small weights: a mask begins as "don't know" (loss 0.69), not as noise.
+        small = paddle.ParamAttr(initializer=nn.initializer.Normal(std=0.001))
+        self.mask_fcn_logits = nn.Conv2D(width, num_classes, 1, weight_attr=small)
 
     def forward(self, pooled: Any) -> Any:
         return self.mask_fcn_logits(self.head(pooled))
