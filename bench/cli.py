@@ -90,7 +90,7 @@ def run(
     \b
     Examples:
       edge-seg bench run bundles/x86-fp32 bundles/cpu-fp32
-      edge-seg bench run bundles/cpu-fp32 --images photo.jpg --instances 1,10,50 --threads 1,2
+      edge-seg bench run bundles/cpu-fp32 --images photo.jpg --instances 1,10,50
     """
     from bench.record import Record, append, check_writable
     from bench.report import failure_text, record_json, record_text
