@@ -134,6 +134,10 @@ def table(records: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
     A speed cell holds model time / end to end, median ± half the middle half's width, in ms a picture, and the id of
     its record. Only valid records fill cells: of one machine, recipe and number of threads the newest, then the number
     of threads with the lowest model time. A "-" says why. Published figures stand in rows of their own, with sources.
+
+    \b
+    Example:
+      edge-seg bench table records.jsonl --out table.md
     """
     from bench.record import read
     from bench.table import as_json_value, make_table, markdown

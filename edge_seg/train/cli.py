@@ -61,6 +61,11 @@ def train(model: str, data: Path, out: Path, resume: bool, device: str, as_json:
     """Train MODEL (a name from `edge-seg zoo`) on a COCO folder and write a run.
 
     A killed training goes on when the same command is given again with --resume, and ends as if it had run through.
+
+    \b
+    Examples:
+      edge-seg train mask_rcnn_tiny_fpn --data shapes --out run
+      edge-seg train mask_rcnn_r18_fpn --data photos --out run --batch 4 --size 640
     """
     zoo.find(model)
     from edge_seg.data.coco import load_splits
@@ -168,7 +173,13 @@ def _up_to_32(side: int) -> int:
 def evaluate(
     what: Path, data: Path, split: str, limit: int | None, threads: int, engine: str | None, device: str, as_json: bool
 ) -> None:
-    """Box and mask mAP (COCO, IoU 0.50 to 0.95) of a run's best weights or of a bundle."""
+    """Box and mask mAP (COCO, IoU 0.50 to 0.95) of a run's best weights or of a bundle.
+
+    \b
+    Examples:
+      edge-seg eval run --data shapes
+      edge-seg eval bundles/x86-fp32 --data shapes --json
+    """
     from edge_seg.data.coco import load_split
     from edge_seg.train.display import Display
     from edge_seg.train.evaluate import evaluate as run_evaluation
