@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from convert import witness
 from convert.artifacts import Assembled, Referenced, Verified
 from convert.child import Outcome, run_module
-from convert.parity import Parity, compare
 from edge_seg.bundle import MANIFEST, Manifest, from_plain, write_manifest
 from edge_seg.errors import BundleError, ConversionError
 from edge_seg.files import read_json, scratch_dir
+from edge_seg.runtime.parity import Parity, compare
 
 LIMIT_S = 600.0
 

@@ -52,15 +52,7 @@ def read(out: Path) -> tuple[dict[str, NDArray[Any]], Instances, bool]:
         detect = {name: arrays[name] for name in arrays.files}
     answer = json.loads((out / INSTANCES).read_text())
     items = answer["instances"]
-    instances = Instances(
-        height=answer["height"],
-        width=answer["width"],
-        boxes=np.array([item["box"] for item in items], np.float32).reshape(-1, 4),
-        scores=np.array([item["score"] for item in items], np.float32),
-        classes=np.array([item["class"] for item in items], np.int64),
-        rles=[{**item["segmentation"], "counts": item["segmentation"]["counts"].encode()} for item in items],
-    )
-    return detect, instances, answer["repeats"]
+    return detect, Instances.from_json(items, answer["height"], answer["width"]), answer["repeats"]
 
 
 def _bytes(outputs: dict[str, NDArray[Any]]) -> list[bytes]:

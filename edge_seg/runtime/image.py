@@ -35,13 +35,26 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         raise ImageError(f"{path}: empty file, not a picture", remedy=_REMEDY, code="image-unreadable")
     if _is_cut_short(content):
         raise ImageError(f"{path}: cut short, its end is missing", remedy=_REMEDY, code="image-unreadable")
-    try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error as problem:
-        raise ImageError(f"{path}: can't be decoded: {problem.err}", remedy=_REMEDY, code="image-unreadable") from None
+    image = _decode(path, content)
     if image is None:
         raise ImageError(f"{path}: damaged, or not a picture", remedy=_REMEDY, code="image-unreadable")
-    return np.asarray(image, np.uint8)
+    if image.dtype == np.uint16:
+        return (image >> 8).astype(np.uint8)
+    if image.dtype != np.uint8:
+        raise ImageError(f"{path}: holds {image.dtype} values, not 8 or 16 bits", remedy=_REMEDY, code="image-type")
+    return image
+
+
+def _decode(path: Path, content: bytes) -> NDArray[Any] | None:
+    level = cv2.getLogLevel()
+    cv2.setLogLevel(0)  # silent: the one message is ours
+    try:
+        # With any depth, because OpenCV would turn floating-point pictures into nearly black ones without a word.
+        return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    except cv2.error as problem:
+        raise ImageError(f"{path}: can't be decoded: {problem.err}", remedy=_REMEDY, code="image-unreadable") from None
+    finally:
+        cv2.setLogLevel(level)
 
 
 def as_bgr(image: Any) -> NDArray[np.uint8]:

@@ -49,6 +49,18 @@ class Instances:
             )
         ]
 
+    @classmethod
+    def from_json(cls, items: list[dict[str, Any]], height: int, width: int) -> Instances:
+        """The instances that :meth:`as_json` described."""
+        return cls(
+            height=height,
+            width=width,
+            boxes=np.array([item["box"] for item in items], np.float32).reshape(-1, 4),
+            scores=np.array([item["score"] for item in items], np.float32),
+            classes=np.array([item["class"] for item in items], np.int64),
+            rles=[{**item["segmentation"], "counts": item["segmentation"]["counts"].encode()} for item in items],
+        )
+
     def as_coco(self, image_id: int, category_ids: tuple[int, ...]) -> list[dict[str, Any]]:
         """COCO results of this picture: image_id, category_id, bbox (x, y, width, height), score, segmentation."""
         return [

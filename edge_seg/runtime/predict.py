@@ -1,0 +1,206 @@
+"""Pictures → overlay pictures and one ``predictions.json`` in COCO results form."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from edge_seg.errors import EdgeSegError, ImageError, UsageError
+from edge_seg.files import atomic_file, write_json
+from edge_seg.runtime.image import SUFFIXES, read_image
+from edge_seg.runtime.overlay import draw
+from edge_seg.runtime.result import Instances
+from edge_seg.runtime.segmenter import Segmenter
+
+PREDICTIONS = "predictions.json"
+_JPEG_QUALITY = 92
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture to be done: its number in the results, the name it has there, and where its overlay goes."""
+
+    image_id: int
+    file: Path
+    name: str
+    overlay: Path
+
+
+@dataclass(frozen=True)
+class Done:
+    """A picture and what was found in it, or why it couldn't be used; ``ms`` is from decoded picture to instances."""
+
+    picture: Picture
+    found: Instances | None = None
+    ms: float = 0.0
+    error: ImageError | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `edge-seg predict` did."""
+
+    done: list[Done]
+    classes: tuple[str, ...]
+    predictions: Path
+
+    @property
+    def failed(self) -> list[Done]:
+        return [item for item in self.done if item.error is not None]
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.failed else 0
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "predictions": str(self.predictions),
+            "pictures": [
+                {
+                    "image_id": item.picture.image_id,
+                    "file_name": item.picture.name,
+                    "overlay": str(item.picture.overlay),
+                    "instances": len(item.found),
+                    "ms": round(item.ms, 3),
+                }
+                for item in self.done
+                if item.found is not None
+            ],
+            "failed": [
+                {"image_id": item.picture.image_id, "file_name": item.picture.name, **item.error.as_json()}
+                for item in self.done
+                if item.error is not None
+            ],
+        }
+
+    def __str__(self) -> str:
+        objects = sum(len(item.found) for item in self.done if item.found is not None)
+        good = len(self.done) - len(self.failed)
+        text = f"{_count(objects, 'object')} in {_count(good, 'picture')} → {self.predictions}"
+        if self.failed:
+            text += f"\n{_count(len(self.failed), 'picture')} could not be used: " + ", ".join(
+                item.picture.name for item in self.failed
+            )
+        return text
+
+
+def find_pictures(paths: Sequence[Path], out: Path) -> list[Picture]:
+    """The pictures named and those in the folders named (not below), by path, each once, numbered from 1.
+
+    Raises :class:`ImageError` for a path that isn't there or a folder without pictures, :class:`UsageError` when an
+    overlay would overwrite a picture.
+    """
+    files = sorted({file.resolve(): file for path in paths for file in _expand(path)}.values())
+    names = Counter(file.name for file in files)
+    taken: set[str] = {PREDICTIONS}
+    inputs = {file.resolve() for file in files}
+    pictures = []
+    for number, file in enumerate(files, 1):
+        overlay = out / _free_name(file, taken)
+        if overlay.resolve() in inputs:
+            raise UsageError(
+                f"{overlay}: would be overwritten by the overlay picture of {file}",
+                remedy="give --out a folder of its own",
+            )
+        pictures.append(Picture(number, file, file.name if names[file.name] == 1 else str(file), overlay))
+    return pictures
+
+
+def _expand(path: Path) -> list[Path]:
+    if not path.exists():
+        raise ImageError(f"{path}: no such picture or folder", remedy="check the path", code="image-missing")
+    if not path.is_dir():
+        return [path]
+    found = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file()]
+    if not found:
+        raise ImageError(
+            f"{path}: no pictures in this folder",
+            remedy=f"pictures end with {', '.join(sorted(SUFFIXES))}; folders below aren't searched",
+            code="image-missing",
+        )
+    return found
+
+
+def _free_name(file: Path, taken: set[str]) -> str:
+    """JPEG stays JPEG, all else becomes PNG; a name that is taken gets a number."""
+    suffix = ".jpg" if file.suffix.lower() in (".jpg", ".jpeg") else ".png"
+    name, number = f"{file.stem}{suffix}", 1
+    while name in taken:
+        number += 1
+        name = f"{file.stem}-{number}{suffix}"
+    taken.add(name)
+    return name
+
+
+def check_folder(out: Path) -> None:
+    """Makes the folder for the results; OSError when that, or writing into it, is impossible: before the work."""
+    out.mkdir(parents=True, exist_ok=True)
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(out))
+
+
+def predict(
+    segmenter: Segmenter,
+    pictures: Sequence[Picture],
+    out: Path,
+    category_ids: tuple[int, ...],
+    progress: Callable[[str], None],
+) -> Report:
+    """Does all pictures, writes each one's overlay and at the end ``predictions.json`` into ``out``.
+
+    A picture that can't be read is reported and left out. Raises :class:`EngineError` and OSError as they come.
+    """
+    done = []
+    for item in _each(segmenter, pictures):
+        progress(_line(item, segmenter.classes))
+        done.append(item)
+    results = [
+        {**result, "file_name": item.picture.name}
+        for item in done
+        if item.found is not None
+        for result in item.found.as_coco(item.picture.image_id, category_ids)
+    ]
+    write_json(out / PREDICTIONS, results)
+    return Report(done, segmenter.classes, out / PREDICTIONS)
+
+
+def _each(segmenter: Segmenter, pictures: Sequence[Picture]) -> Iterator[Done]:
+    for picture in pictures:
+        try:
+            image = read_image(picture.file)
+        except ImageError as problem:
+            yield Done(picture, error=problem)
+            continue
+        found, ns = segmenter.timed(image)
+        write_picture(picture.overlay, draw(image, found, segmenter.classes))
+        yield Done(picture, found, sum(ns.values()) / 1e6)
+
+
+def write_picture(path: Path, image: Any) -> None:
+    """Writes uint8[h, w, 3] BGR as JPEG or PNG, by the path's ending, whole or not at all."""
+    # OpenCV's own writer reports a full disk as success.
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if path.suffix == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 3]
+    encoded, content = cv2.imencode(path.suffix, image, quality)
+    if not encoded:
+        raise EdgeSegError(f"{path}: OpenCV can't encode a picture of {image.shape[1]} x {image.shape[0]} pixels")
+    with atomic_file(path) as partial:
+        partial.write_bytes(content.tobytes())
+
+
+def _line(item: Done, classes: tuple[str, ...]) -> str:
+    if item.found is None:
+        return f"{item.picture.name}: left out: {item.error}"
+    counted = Counter(classes[c] for c in item.found.classes.tolist())
+    what = ", ".join(f"{number} {name}" for name, number in counted.most_common()) or "nothing"
+    return f"{item.picture.name}: {what} ({item.ms:.1f} ms)"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
