@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +82,7 @@ def train(model: str, data: Path, out: Path, resume: bool, device: str, as_json:
     splits = load_splits(data)
     config = _config(model, data, splits[0], **options)
     display = Display()
-    trainer = Trainer(out, config, *splits, display)
+    trainer = Trainer(out, config, *splits, display, workers=min(8, os.cpu_count() or 1) if device == "gpu" else 1)
     if resume and (out / CONFIG).is_file():
         trainer.resume()
     else:
@@ -115,6 +117,9 @@ def _config(
     """The run's configuration, with every default put in."""
     if long_side and not short_side:
         raise UsageError("--long-side is used only with --short-side", remedy="give --short-side too")
+    for name, value in (("--lr", lr), ("--clip-norm", options["clip_norm"]), ("--scale", sum(scale))):
+        if value is not None and not math.isfinite(value):  # click's ranges let nan and inf through
+            raise UsageError(f"{name}: {value} is not a number that can be computed with")
     if scale[0] > scale[1]:
         raise UsageError(f"--scale {scale[0]:g} {scale[1]:g}: expected the smaller factor first")
     long_side = (long_side or DEFAULT_LONG_SIDE) if short_side else 0
@@ -151,7 +156,7 @@ def _epochs(text: str) -> tuple[float, ...]:
         epochs = tuple(float(part) for part in text.split(",")) if text else ()
     except ValueError:
         epochs = (-1.0,)
-    if not all(epoch > 0 for epoch in epochs) or list(epochs) != sorted(epochs):
+    if not all(0 < epoch < math.inf for epoch in epochs) or list(epochs) != sorted(epochs):
         raise UsageError(f"--decay-epochs {text!r}: expected rising epochs such as 8,11, or '' for none")
     return epochs
 

@@ -55,7 +55,7 @@ def reopen(out: Path, config: RunConfig) -> RunConfig:
     before = read_config(out)
     begun = (out / COMMAND).read_text(encoding="utf-8").splitlines()[:1] if (out / COMMAND).is_file() else []
     remedy = f"give the same as in: {begun[0]}" if begun else "give the same as when the training began"
-    for name in ("model", "classes", "category_ids", "preprocess", "postprocess"):
+    for name in ("model", "classes", "category_ids", "size", "preprocess", "postprocess"):
         if getattr(before, name) != getattr(config, name):
             raise UsageError(
                 f"{out}: begun with {name} {_plain(getattr(before, name))}, now {_plain(getattr(config, name))}",

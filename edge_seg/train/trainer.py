@@ -38,7 +38,17 @@ from edge_seg.train.weights import build, load_partly, write_arrays
 class Trainer:
     """Trains the run in ``path``: :meth:`start` in a new folder or :meth:`resume`, then :meth:`run`."""
 
-    def __init__(self, path: Path, config: RunConfig, train: CocoDataset, val: CocoDataset, display: Display) -> None:
+    def __init__(
+        self,
+        path: Path,
+        config: RunConfig,
+        train: CocoDataset,
+        val: CocoDataset,
+        display: Display,
+        *,
+        workers: int = 1,
+    ) -> None:
+        """``workers`` threads prepare batches; on the CPU one keeps up and leaves the cores to the model."""
         settings = config.settings
         self.path, self.config, self.state = path, config, State()
         self._settings, self._train, self._val, self._display = settings, train, val, display
@@ -48,6 +58,8 @@ class Trainer:
             scale_range=settings.scale_range,
             short_sides=settings.short_sides,
             long_side=settings.long_side,
+            workers=workers,
+            ahead=workers + 2,
         )
         self._epoch_steps = steps_per_epoch(train, self._loader)
         self.total_steps = settings.epochs * self._epoch_steps

@@ -98,7 +98,7 @@ def test_resume_without_a_run_begins_one(train: Train, tmp_path: Path) -> None:
     [
         (["--lr", "0.5"], "--lr 0.0025, now 0.5"),
         (["--seed", "4"], "--seed 3, now 4"),
-        (["--size", "96"], "preprocess"),
+        (["--size", "96"], "size 64 64, now 96 96"),
     ],
 )
 def test_resuming_with_other_settings_is_refused(
@@ -153,6 +153,7 @@ def test_resizing_by_the_short_side(train: Train, tmp_path: Path) -> None:
         (["--long-side", "96"], "--short-side"),
         (["--short-side", "96", "--long-side", "64"], "longer than"),
         (["--scale", "2", "1"], "smaller factor first"),
+        (["--lr", "nan"], "--lr: nan"),
         (["--decay-epochs", "8,x"], "--decay-epochs"),
         (["--decay-epochs", "8,4"], "rising"),
         (["--size", "100"], "multiple of 32"),
