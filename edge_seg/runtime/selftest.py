@@ -1,0 +1,85 @@
+"""A bundle's golden picture against the result that was expected when it was converted."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from edge_seg.bundle import Bundle
+from edge_seg.errors import BundleError
+from edge_seg.files import read_json
+from edge_seg.runtime.image import read_image
+from edge_seg.runtime.parity import Parity, compare
+from edge_seg.runtime.result import Instances
+from edge_seg.runtime.segmenter import Segmenter
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a device may be from the expected result and still be sound.
+
+    Wider than what a conversion is held to: another processor rounds otherwise, and what is looked for here is a wrong
+    library, a wrong file or a wrong channel order, which miss by far more. ``box_px`` is in pixels of the network's
+    input; a mask may miss ``mask_iou`` by up to ``mask_pixels`` pixels.
+    """
+
+    matched: float = 0.98
+    box_px: float = 0.1
+    score: float = 1e-3
+    mask_iou: float = 0.99
+    mask_pixels: int = 4
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """The outcome: what differs, and the ``faults`` that are out of tolerance (none: passed)."""
+
+    parity: Parity
+    tolerance: Tolerance
+    faults: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "passed": not self.faults,
+            **dataclasses.asdict(self.parity),
+            "tolerance": dataclasses.asdict(self.tolerance),
+            "faults": list(self.faults),
+        }
+
+
+def self_test(segmenter: Segmenter, bundle: Bundle, tolerance: Tolerance | None = None) -> SelfTest:
+    """Runs the golden picture through the segmenter's engine and compares. Raises BundleError for a bad golden file."""
+    tolerance = tolerance or Tolerance()
+    golden = bundle.manifest.golden
+    image = read_image(bundle.path / golden.image)
+    height, width = image.shape[:2]
+    file = bundle.path / golden.expected
+    try:
+        expected = Instances.from_json(read_json(file, BundleError)["instances"], height, width)
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        raise BundleError(f"{file}: not a list of instances: {problem!r}", code="golden-invalid") from None
+    tester = Segmenter.over(
+        segmenter.engine,
+        segmenter.preprocess,
+        segmenter.postprocess,
+        classes=segmenter.classes,
+        instances=golden.instances,
+    )
+    parity = compare(expected, tester(image))
+    # Where the picture is the larger one, an input pixel is several of its pixels.
+    scale = max(1.0, height / segmenter.preprocess.size[0], width / segmenter.preprocess.size[1])
+    return SelfTest(parity, tolerance, tuple(_faults(parity, tolerance, scale)))
+
+
+def _faults(parity: Parity, limit: Tolerance, scale: float) -> list[str]:
+    faults = []
+    if parity.share < limit.matched:
+        faults.append(f"{parity.matched} instances matched of {parity.expected} expected and {parity.found} found")
+    if parity.box_px > limit.box_px * scale:
+        faults.append(f"a box differs by {parity.box_px:.3f} px")
+    if parity.score > limit.score:
+        faults.append(f"a score differs by {parity.score:.1e}")
+    if parity.mask_iou < limit.mask_iou and parity.mask_pixels > limit.mask_pixels:
+        faults.append(f"a mask differs in {parity.mask_pixels} pixels, IoU {parity.mask_iou:.4f}")
+    return faults
