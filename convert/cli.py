@@ -51,7 +51,8 @@ def convert(source: str, recipe: str, out: Path, random_weights: bool, as_json: 
     \b
     Examples:
       edge-seg convert run --recipe arm-fp32,x86-fp32 --size 320 --out bundles
-      edge-seg convert mask_rcnn_r18_fpn --random-weights --recipe cpu-fp32 --out r
+      edge-seg convert mask_rcnn_r18_fpn --random-weights --size 320x480 \\
+          --recipe cpu-fp32 --out r18
     """
     from convert.recipe import parse
 

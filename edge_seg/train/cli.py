@@ -67,7 +67,7 @@ def train(model: str, data: Path, out: Path, resume: bool, device: str, as_json:
     \b
     Examples:
       edge-seg train mask_rcnn_tiny_fpn --data shapes --out run
-      edge-seg train mask_rcnn_r18_fpn --data photos --out run --batch 4 --size 640
+      edge-seg train mask_rcnn_r18_fpn --data photos --out run --size 640
     """
     zoo.find(model)
     from edge_seg.data.coco import load_splits
