@@ -33,6 +33,11 @@ def predict(
     Writes into the folder --out an overlay picture for each picture, and predictions.json: COCO results (image_id,
     category_id, bbox, score, segmentation as run-length code) with a file_name in each. Pictures are numbered from 1 in
     the order of their paths. A picture that can't be read is named and left out; the exit code is 1 then.
+
+    \b
+    Examples:
+      edge-seg predict bundles/cpu-fp32 photo.jpg --out pictures
+      edge-seg predict bundles/x86-fp32 shapes/images --out pictures --score 0.5
     """
     from edge_seg.bundle import open_bundle
     from edge_seg.runtime.predict import check_folder, find_pictures
