@@ -65,7 +65,6 @@ class Machine:
     memory_bytes: int | None = None
     os: str | None = None
     kernel: str | None = None
-    features: str | None = None
 
     @property
     def is_arm(self) -> bool:
@@ -106,7 +105,6 @@ def parse_machine(lines: list[str]) -> Machine:
     status = dict(_pair(line, ":") for line in parts.get("/proc/self/status", []))
     kilobytes = re.match(r"(\d+) kB", memory.get("MemTotal", ""))
     android = _first(parts, "ro.build.version.release")
-    features = next((value for key, value in cpuinfo if key in ("flags", "Features")), None)
     return Machine(
         arch=uname[2] if len(uname) == 3 else None,
         cpu=_cpu(cpuinfo),
@@ -117,7 +115,6 @@ def parse_machine(lines: list[str]) -> Machine:
         memory_bytes=int(kilobytes[1]) * 1024 if kilobytes else None,
         os=f"Android {android}" if android else release.get("PRETTY_NAME", "").strip('"') or None,
         kernel=" ".join(uname[:2]) or None,
-        features=features,
     )
 
 

@@ -118,8 +118,8 @@ class Sample:
 class Record:
     """One bundle on one target under one scenario. ``id`` is derived from everything else, so an edit shows.
 
-    ``runner``, ``load`` and ``first_run`` are the runner's own lines of those names; ``memory`` comes from a pass of
-    its own, None where it couldn't be had.
+    ``runner``, ``load`` and ``first_run`` are the runner's own lines (``hello`` and those names). ``self_test`` and
+    ``memory`` are lines of a pass of their own, None where the runner knows none.
     """
 
     time: str
@@ -135,6 +135,7 @@ class Record:
     during: tuple[BoardState, ...]
     after: tuple[BoardState, ...]
     cpu_seconds: float | None
+    self_test: dict[str, Any] | None
     memory: dict[str, Any] | None
     verdict: Verdict
     schema: int = SCHEMA

@@ -86,16 +86,16 @@ def measure(
     silence: float,
     progress: Progress,
 ) -> Record:
-    """One measurement: state before, the timed pass watched by a sampler, state after, then a pass for memory alone."""
-    progress("looking at the machine")
+    """One measurement: a short pass for proof and memory, then the timed pass, and the machine's state around it."""
     there = target.push(bundle.path)
     images = [target.push(picture) for picture in pictures]
+    progress("self-test")
+    short = _short_pass(target, there, images, scenario, silence)
+    progress("looking at the machine")
     before = snapshots(target, 2)
     outcome, during = _timed_pass(target, _options(there, images, scenario), len(images), scenario, silence, progress)
     after = snapshots(target, 1)
     samples = _samples(outcome, images, scenario)
-    progress("memory")
-    memory = _memory_pass(target, there, images, scenario, silence)
     model_ns = [[s.model_ns for s in samples if s.image == index] for index in range(len(images))]
     return Record(
         time=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -111,7 +111,8 @@ def measure(
         during=tuple(during),
         after=tuple(after),
         cpu_seconds=outcome.cpu_seconds,
-        memory=memory,
+        self_test=short.single.get("self_test"),
+        memory=short.single.get("memory"),
         verdict=judge(Evidence(model_ns, before, during, after, outcome.cpu_seconds, target.emulated)),
     )
 
@@ -141,12 +142,13 @@ def _timed_pass(
     return outcome, [state for sampler in samplers for state in sampler.states]
 
 
-def _memory_pass(
-    target: Target, bundle: str, images: Sequence[str], scenario: Scenario, silence: float
-) -> Message | None:
-    """The runner's ``memory`` line from a short run of its own, so that looking at memory can't disturb the clock."""
-    short = dataclasses.replace(scenario, warmup=0, repeats=1)
-    return drive(target, _options(bundle, images, short), silence=silence).single.get("memory")
+def _short_pass(target: Target, bundle: str, images: Sequence[str], scenario: Scenario, silence: float) -> Outcome:
+    """Each picture once, for what must not stand between timed runs: the self-test and the memory's peak.
+
+    Raises :class:`EngineError` when the self-test fails: the speed of wrong results is of no use.
+    """
+    once = dataclasses.replace(scenario, warmup=0, repeats=1)
+    return drive(target, ["--self-test", *_options(bundle, images, once)], silence=silence)
 
 
 def _options(bundle: str, images: Sequence[str], scenario: Scenario) -> list[str]:

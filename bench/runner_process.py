@@ -13,7 +13,7 @@ from edge_seg.errors import EngineError
 
 Message = dict[str, Any]
 
-SINGLE = ("hello", "load", "first_run", "memory", "done")
+SINGLE = ("hello", "load", "self_test", "first_run", "memory", "done")
 REPEATED = ("sample", "result")
 ENDING_LIMIT = 30.0
 """Seconds that a runner may take to end after its last line."""

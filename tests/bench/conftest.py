@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
+import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from bench.machine import Machine
 from bench.record import STAGES, TOTAL, Picture, Record, Sample, Scenario, Subject
 from bench.target import Local
 from bench.verdict import Verdict
-from edge_seg.bundle import Golden, GraphSpec, Manifest, PostprocessSpec, PreprocessSpec, write_manifest
+from edge_seg.bundle import Golden, GraphSpec, Manifest, PostprocessSpec, PreprocessSpec, TensorSpec, write_manifest
 from edge_seg.files import sha256
+from edge_seg.runtime.segmenter import Segmenter
 
 FAKE_RUNNER = Path(__file__).with_name("fake_runner.py")
 
@@ -36,17 +38,50 @@ def fake_target() -> type[FakeTarget]:
     return FakeTarget
 
 
+FEATURES = tuple(TensorSpec(f"p{level}", (1, 8, 64 >> level, 96 >> level), "float32") for level in range(2, 6))
+BOXES = TensorSpec("boxes", (10, 1, 4), "float32")
+GRAPHS = {
+    "detect": GraphSpec(
+        {},
+        (TensorSpec("image", (1, 3, 64, 96), "float32"),),
+        (BOXES, TensorSpec("scores", (10, 2), "float32"), *FEATURES),
+    ),
+    "mask": GraphSpec(
+        {},
+        (
+            *FEATURES,
+            TensorSpec("boxes", (-1, 4), "float32"),
+            TensorSpec("num", (1,), "int32"),
+            TensorSpec("channel", (-1,), "int32"),
+        ),
+        (TensorSpec("masks", (-1, 28, 28), "float32"),),
+    ),
+}
+INSTANCES = 4
+
+
 @pytest.fixture
 def bundle_path(tmp_path: Path) -> Path:
-    """A bundle whose hashes are right and whose graphs are no graphs."""
+    """A bundle whose hashes are right and whose graphs are no graphs; its golden result is the null engine's."""
     folder = tmp_path / "x86-fp32"
     (folder / "golden").mkdir(parents=True)
-    for name in ("detect.nb", "mask.nb"):
-        (folder / name).write_bytes(name.encode() * 100)
-    cv2.imwrite(str(folder / "golden" / "image.png"), np.zeros((48, 64, 3), np.uint8))
-    (folder / "golden" / "expected.json").write_text("{}")
+    image, expected = folder / "golden" / "image.png", folder / "golden" / "expected.json"
+    cv2.imwrite(str(image), np.zeros((48, 64, 3), np.uint8))
+    for name in GRAPHS:
+        (folder / f"{name}.nb").write_bytes(f"{name}.nb".encode() * 100)
+    instances: list[dict[str, Any]] = []
+    for _ in range(2):  # first to have a bundle that can be asked what is expected
+        expected.write_text(json.dumps({"height": 48, "width": 64, "instances": instances}))
+        write_manifest(folder, _manifest(folder))
+        with Segmenter(folder, engine="null", instances=INSTANCES) as segmenter:
+            instances = segmenter(image).as_json()
+    return folder
+
+
+def _manifest(folder: Path) -> Manifest:
     golden = {f"golden/{name}": sha256(folder / "golden" / name) for name in ("image.png", "expected.json")}
-    manifest = Manifest(
+    graphs = {n: replace(graph, files={f"{n}.nb": sha256(folder / f"{n}.nb")}) for n, graph in GRAPHS.items()}
+    return Manifest(
         name="shapes",
         model="mask_rcnn_tiny_fpn",
         recipe="x86-fp32",
@@ -59,13 +94,11 @@ def bundle_path(tmp_path: Path) -> Path:
         preprocess=PreprocessSpec((64, 96)),
         postprocess=PostprocessSpec(),
         proposals=10,
-        graphs={n: GraphSpec({f"{n}.nb": sha256(folder / f"{n}.nb")}, (), ()) for n in ("detect", "mask")},
-        golden=Golden(golden, "golden/image.png", "golden/expected.json", instances=4),
+        graphs=graphs,
+        golden=Golden(golden, "golden/image.png", "golden/expected.json", instances=INSTANCES),
         random_weights=True,
         source={},
     )
-    write_manifest(folder, manifest)
-    return folder
 
 
 def a_record() -> Record:
@@ -105,6 +138,7 @@ def a_record() -> Record:
         during=(),
         after=(),
         cpu_seconds=0.5,
+        self_test=None,
         memory=None,
         verdict=Verdict("valid"),
     )
@@ -119,8 +153,8 @@ def make_record() -> Callable[..., Record]:
         for name, value in changes.items():
             outer, _, inner = name.partition("__")
             if inner:
-                value = dataclasses.replace(getattr(record, outer), **{inner: value})
-            record = dataclasses.replace(record, **{outer: value, "id": ""})
+                value = replace(getattr(record, outer), **{inner: value})
+            record = replace(record, **{outer: value, "id": ""})
         return record
 
     return make

@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--instances", type=int)
+    parser.add_argument("--self-test", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(sys.argv[2:])
     say("hello", runner="fake", version="0")
@@ -31,6 +32,8 @@ def main() -> None:
         say("error", code="wrong-target", message="an Arm bundle on an x86 host", remedy="convert with x86-fp32")
         sys.exit(1)
     say("load", ns=5_000_000)
+    if options.self_test:
+        say("self_test", passed=True)
     if fault == "killed":
         print("libfake: assertion failed", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGABRT)
@@ -52,7 +55,7 @@ def main() -> None:
     if fault == "exit-3":
         sys.exit(3)
     if fault != "no-memory":
-        say("memory", peak_bytes=123_456_789)
+        say("memory", load_bytes=100_000_000, peak_bytes=123_456_789)
     if fault == "no-done":
         return
     say("done")

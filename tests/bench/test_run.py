@@ -15,8 +15,10 @@ from click.testing import CliRunner
 import bench.board
 import bench.target
 from bench.cli import bench as command
-from bench.record import Record, read
+from bench.machine import describe
+from bench.record import STAGES, TOTAL, Record, read
 from bench.run import Failure, Settings, find_images, measure_all
+from bench.target import Local
 from edge_seg.errors import UsageError
 
 
@@ -45,9 +47,40 @@ def test_a_record_holds_what_was_measured(fake_target: Any, bundle_path: Path) -
     assert record.runner["runner"] == "fake"
     assert record.memory is not None
     assert record.memory["peak_bytes"] == 123_456_789
+    assert record.self_test is not None
+    assert record.self_test["passed"]
     assert record.machine.arch
     assert len(record.before) == 2
     assert len(record.after) == 1
+
+
+def test_the_real_runner_is_measured(bundle_path: Path) -> None:
+    """With the engine that computes nothing: the whole way but for the library."""
+    target = Local()
+    target.runner = (*target.runner, "--engine", "null")
+    (record,) = measure(target, [bundle_path], instances=(2,))
+    assert isinstance(record, Record), record.error
+    assert record.runner["runner"] == "python"
+    assert record.load["engine"]["name"] == "null"
+    assert record.self_test is not None
+    assert record.self_test["passed"]
+    assert record.memory is not None
+    assert record.memory["peak_bytes"] > 1_000_000
+    assert record.objects() == 2
+    assert [sample.repeat for sample in record.samples] == list(range(12))
+    assert record.cpu_seconds is not None
+    for sample in record.samples:
+        assert sum(sample.ns[stage] for stage in STAGES) <= sample.ns[TOTAL]
+
+
+def test_an_arm_bundle_is_refused_with_the_remedy(bundle_path: Path) -> None:
+    manifest = json.loads((bundle_path / "manifest.json").read_text())
+    manifest.update(target="arm" if describe(Local()).is_x86 else "x86", engine_version="2.13")
+    (bundle_path / "manifest.json").write_text(json.dumps(manifest))
+    (failure,) = measure(Local(), [bundle_path])
+    assert isinstance(failure, Failure)
+    assert failure.error.code == "target-mismatch"
+    assert failure.error.remedy
 
 
 def test_every_pair_of_threads_and_instances_is_a_record(fake_target: Any, bundle_path: Path) -> None:
