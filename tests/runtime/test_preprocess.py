@@ -44,7 +44,7 @@ def test_picture_lies_at_the_upper_left_and_the_rest_is_padding(width: int, heig
     assert (blob[0, :, h:] == -7.5).all()
     assert (blob[0, :, :, w:] == -7.5).all()
     scaled = np.empty((3, h, w), np.float32)
-    normalize(cv2.resize(image, (w, h), interpolation=cv2.INTER_LINEAR), spec, scaled)
+    normalize(cv2.resize(image, (w, h), interpolation=cv2.INTER_LINEAR).astype(np.uint8), spec, scaled)
     np.testing.assert_array_equal(blob[0, :, :h, :w], scaled)
 
 
