@@ -96,11 +96,16 @@ def run(
     from bench.report import failure_text, record_json, record_text
     from bench.run import Settings, measure_all
     from bench.target import find_target
+    from edge_seg.errors import UsageError
     from edge_seg.runtime.image import SUFFIXES
 
     # A shell makes `--images *.jpg` into one option and several words; a bundle is always a folder.
     more = tuple(path for path in bundles if images and path.suffix.lower() in SUFFIXES and path.is_file())
     bundles = tuple(path for path in bundles if path not in more)
+    if not bundles:
+        raise UsageError(
+            "no bundle is named, only pictures", remedy="name the folder that `edge-seg convert --out` made"
+        )
     check_writable(out)
     settings = Settings((*images, *more), warmup, repeat, threads, instances, timeout)
     progress = Progress()

@@ -58,21 +58,23 @@ def measure_all(
     Raises :class:`EdgeSegError` before any measurement for pictures that can't be used.
     """
     images = find_images(settings.images)
+    described = [_describe_picture(image) for image in images]
     machine = describe(target)
     for path in bundles:
         try:
             bundle = open_bundle(path)
-            pictures = images or [bundle.path / bundle.manifest.golden.image]
-            described = [_describe_picture(picture) for picture in pictures]
+            golden = bundle.path / bundle.manifest.golden.image
+            shown = described or [_describe_picture(golden)]
         except EdgeSegError as error:
             yield Failure(path, str(path), error)
             continue
         instances: Sequence[int | None] = settings.instances or (bundle.manifest.golden.instances,)
         for threads, count in itertools.product(settings.threads or (_cores(machine),), instances):
-            scenario = Scenario(tuple(described), settings.warmup, settings.repeats, threads, count)
+            scenario = Scenario(tuple(shown), settings.warmup, settings.repeats, threads, count)
             what = f"{path.name}, {threads} thread{'s' * (threads != 1)}{'' if count is None else f', {count} objects'}"
+            note = _prefixed(progress, what)
             try:
-                yield measure(target, machine, bundle, pictures, scenario, settings.silence, _prefixed(progress, what))
+                yield measure(target, machine, bundle, images or [golden], scenario, settings.silence, note)
             except EdgeSegError as error:
                 yield Failure(path, what, error)
 

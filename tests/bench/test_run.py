@@ -19,7 +19,7 @@ from bench.machine import describe
 from bench.record import STAGES, TOTAL, Record, read
 from bench.run import Failure, Settings, find_images, measure_all
 from bench.target import Local
-from edge_seg.errors import UsageError
+from edge_seg.errors import ImageError, UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -126,6 +126,12 @@ def test_a_runner_that_does_not_know_its_memory(fake_target: Any, bundle_path: P
     assert record.memory is None
 
 
+def test_a_broken_picture_stops_before_any_measurement(fake_target: Any, bundle_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(ImageError, match=r"broken\.png"):
+        measure(fake_target(), [bundle_path], images=(tmp_path / "broken.png",))
+
+
 def test_missing_pictures_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no\.png: no such picture"):
         find_images([tmp_path / "no.png"])
@@ -180,6 +186,14 @@ def test_pictures_after_one_images_option_are_pictures(bundle_path: Path, tmp_pa
     done = CliRunner().invoke(command, [*words, "--images", *map(str, pictures)], standalone_mode=False)
     assert done.return_value == 0, done.stderr
     assert json.loads(done.stdout)["records"][0]["pictures"] == ["a.png", "b.png"]
+
+
+def test_pictures_without_a_bundle_are_refused(bundle_path: Path, tmp_path: Path) -> None:
+    picture = str(bundle_path / "golden" / "image.png")
+    words = ["run", picture, "--images", picture, "--out", str(tmp_path / "r")]
+    done = CliRunner().invoke(command, words, standalone_mode=False)
+    assert isinstance(done.exception, UsageError)
+    assert "no bundle" in str(done.exception)
 
 
 def test_bad_numbers_are_refused_by_name(bundle_path: Path) -> None:
