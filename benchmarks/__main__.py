@@ -71,7 +71,9 @@ def main(model: str, size: int, objects: int, rounds: int, threads: int) -> None
     click.echo(f"{model}, {size}x{size}, {objects} objects, {threads} threads: converting…", err=True)
     with tempfile.TemporaryDirectory(prefix="edge-seg-bench-") as folder:
         words = [folder + "/bundles", model, str(size), str(objects)]
-        subprocess.run([sys.executable, "-m", "benchmarks.build", *words], stdout=subprocess.DEVNULL, check=True)
+        built = subprocess.run([sys.executable, "-m", "benchmarks.build", *words], capture_output=True, text=True)
+        if built.returncode != 0:
+            raise click.ClickException(f"the bundles couldn't be made:\n{built.stderr[-2000:]}")
         waiting = snapshots(Local(), 2)
         measured = _measure(sorted(Path(folder, "bundles").iterdir()), threads, objects, rounds)
     machine = describe(Local())
