@@ -140,10 +140,12 @@ def _free_name(file: Path, taken: set[str]) -> str:
 
 
 def check_folder(out: Path) -> None:
-    """Makes the folder for the results; OSError when that, or writing into it, is impossible: before the work."""
-    out.mkdir(parents=True, exist_ok=True)
-    if not os.access(out, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(out))
+    """OSError when ``out`` can't be made or written into: known before the work, not after it."""
+    existing = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not existing.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(existing))
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(existing))
 
 
 def predict(

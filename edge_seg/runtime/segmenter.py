@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from edge_seg.bundle import Bundle, PostprocessSpec, PreprocessSpec, open_bundle
 from edge_seg.errors import BundleError, EngineError, UsageError
 from edge_seg.runtime.engines import Engine, open_engine
+from edge_seg.runtime.engines.checks import FEATURES
 from edge_seg.runtime.image import as_bgr, read_image
 from edge_seg.runtime.masks import paste
 from edge_seg.runtime.postprocess import Detections, select, to_picture
 from edge_seg.runtime.preprocess import preprocess
 from edge_seg.runtime.result import Instances
-
-FEATURES = ("p2", "p3", "p4", "p5")
 
 
 class Segmenter:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from edge_seg.bundle import Bundle
 from edge_seg.errors import UsageError
-from edge_seg.runtime.engines.checks import Checked, check_machine, check_version
+from edge_seg.runtime.engines.checks import Checked, check_graphs, check_machine, check_version, words_of
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -59,7 +59,9 @@ def open_engine(bundle: Bundle, engine: str | None = None, threads: int = 0) -> 
     if threads < 0:
         raise UsageError(f"threads: {threads} is below 0")
     module = importlib.import_module(MODULES[name])
+    check_graphs(manifest)
     if name != "null":  # which runs no graph, so any bundle will do
         check_machine(manifest, name)
         check_version(manifest, module.version())
-    return Checked(module.load(bundle, threads), manifest.graphs)
+    with words_of(f"{name}: loading {bundle.path}"):
+        return Checked(module.load(bundle, threads), manifest.graphs)

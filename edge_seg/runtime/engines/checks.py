@@ -6,7 +6,9 @@ channel count is read as it is, zero boxes abort, and NaN scores look like a pic
 
 from __future__ import annotations
 
+import contextlib
 import platform
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_seg.bundle import Bundle, GraphSpec, Manifest, TensorSpec
-from edge_seg.errors import BundleError, EngineError
+from edge_seg.errors import BundleError, EdgeSegError, EngineError
 from edge_seg.guard import phase
 
-_MACHINES = {
-    "arm": ("aarch64", "arm64", "armv7l", "armv8l"),
-    "x86": ("x86_64", "AMD64", "i686"),
-}
+FEATURES = ("p2", "p3", "p4", "p5")
+
+_X86 = ("x86_64", "AMD64", "i686")
+_ARM = ("aarch64", "arm64", "armv7l", "armv8l")
+_MACHINES = {"arm": _ARM, "x86": _X86, "cpu": _X86 + _ARM, "gpu": _X86 + _ARM}
 
 
 def check_machine(manifest: Manifest, engine: str) -> None:
@@ -32,13 +35,18 @@ def check_machine(manifest: Manifest, engine: str) -> None:
             code="engine-mismatch",
         )
     machine = platform.machine()
-    fitting = _MACHINES.get(manifest.target)
-    if fitting is not None and machine not in fitting:
+    if manifest.target not in _MACHINES:
+        raise BundleError(
+            f"the bundle {manifest.name!r} is for the unknown target {manifest.target!r}",
+            remedy=f"targets are {', '.join(_MACHINES)}: use the version of edge-seg that made the bundle",
+            code="target-mismatch",
+        )
+    if machine not in _MACHINES[manifest.target]:
         raise BundleError(
             f"the bundle {manifest.name!r} is for {manifest.target} (recipe {manifest.recipe}), but this machine is"
             f" {machine}: the library would crash or return garbage",
             remedy=f"run it on a device of the kind {manifest.target}, or convert with a recipe for this machine,"
-            f" such as {'x86-fp32' if machine in _MACHINES['x86'] else 'arm-fp32'}",
+            f" such as {'x86-fp32' if machine in _X86 else 'arm-fp32'}",
             code="target-mismatch",
         )
 
@@ -52,6 +60,44 @@ def check_version(manifest: Manifest, found: str) -> None:
             remedy=f"convert it again here, or install {manifest.engine} {manifest.engine_version}",
             code="version-mismatch",
         )
+
+
+def check_graphs(manifest: Manifest) -> None:
+    """Raises BundleError unless the graphs are `detect` and `mask` with the tensors that the runtime uses."""
+    height, width = manifest.preprocess.size
+    classes = len(manifest.classes)
+    features = dict.fromkeys(FEATURES, ("float32", (1, None, None, None)))
+    detect = {"boxes": ("float32", (None, classes, 4)), "scores": ("float32", (None, classes + 1)), **features}
+    boxes = {"boxes": ("float32", (-1, 4)), "num": ("int32", (1,)), "channel": ("int32", (-1,))}
+    _check_tensors(manifest, "detect", "inputs", {"image": ("float32", (1, 3, height, width))})
+    _check_tensors(manifest, "detect", "outputs", detect)
+    _check_tensors(manifest, "mask", "inputs", {**features, **boxes})
+    _check_tensors(manifest, "mask", "outputs", {"masks": ("float32", (-1, None, None))})
+
+
+def _check_tensors(
+    manifest: Manifest, graph: str, side: str, expected: dict[str, tuple[str, tuple[int | None, ...]]]
+) -> None:
+    spec = manifest.graphs.get(graph)
+    found = {t.name: (t.dtype, t.shape) for t in getattr(spec, side)} if spec else {}
+    for name, (dtype, shape) in expected.items():
+        fits = name in found and found[name][0] == dtype and _fits(found[name][1], shape)
+        if not fits or len(found) != len(expected):
+            raise BundleError(
+                f"the bundle {manifest.name!r}: the {side} of the graph {graph!r} are {_listed(found)}; expected"
+                f" {_listed(expected)}",
+                remedy="the manifest is damaged or of another kind of model: copy the bundle again or convert anew",
+                code="manifest-invalid",
+            )
+
+
+def _fits(found: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
+    return len(found) == len(expected) and all(e in (None, f) for f, e in zip(found, expected, strict=True))
+
+
+def _listed(tensors: Mapping[str, tuple[str, tuple[int | None, ...]]]) -> str:
+    shapes = {name: ", ".join("?" if side is None else str(side) for side in s) for name, (_, s) in tensors.items()}
+    return ", ".join(f"{name} {dtype}[{shapes[name]}]" for name, (dtype, _) in tensors.items()) or "missing"
 
 
 def file_of(bundle: Bundle, graph: str, suffix: str) -> Path:
@@ -74,6 +120,20 @@ def check_names(graph: str, spec: GraphSpec, inputs: list[str], outputs: int) ->
         )
 
 
+@contextlib.contextmanager
+def words_of(doing: str) -> Iterator[None]:
+    """Turns whatever a library raises into an EngineError that says what was being done."""
+    try:
+        yield
+    except (EdgeSegError, OSError, MemoryError, ImportError):
+        raise
+    except Exception as problem:  # paddle raises every kind
+        said = next((line.strip() for line in str(problem).splitlines() if line.strip(" -")), type(problem).__name__)
+        raise EngineError(
+            f"{doing} failed: {said}", remedy="copy the bundle again or convert anew", code="engine-failed"
+        ) from problem
+
+
 class Checked:
     """An engine whose inputs and outputs are checked against the manifest's graphs at every run."""
 
@@ -93,7 +153,8 @@ class Checked:
         first = graph not in self._ran
         if first:
             phase(f"running the graph {graph} for the first time")
-        outputs: dict[str, NDArray[Any]] = self._engine.run(graph, inputs)
+        with words_of(f"{self.name}: running the graph {graph}"):
+            outputs: dict[str, NDArray[Any]] = self._engine.run(graph, inputs)
         if first:
             self._ran.add(graph)
             phase("running the model")  # noted once only: a note costs a system call

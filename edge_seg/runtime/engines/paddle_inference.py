@@ -1,4 +1,8 @@
-"""Paddle Inference: oneDNN on CPUs, CUDA on GPUs."""
+"""Paddle Inference: oneDNN on CPUs, CUDA on GPUs.
+
+The mask graph sees a new shape with every number of objects. oneDNN's cache of kernels by shape needs no setting for
+that: memory comes to rest once all numbers have been seen.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,6 @@ from edge_seg.runtime.engines.checks import check_names, file_of
 
 NAME = "paddle-inference"
 _GPU_MEMORY_MB = 512  # to begin with; the pool grows
-# oneDNN keeps a compiled kernel for each shape it has seen. The mask graph sees a new one with every number of objects.
-_ONEDNN_SHAPES = 16
 
 
 def version() -> str:
@@ -37,6 +39,7 @@ def load(bundle: Bundle, threads: int) -> PaddleInferenceEngine:
             remedy="install paddlepaddle-gpu, or convert with the recipe cpu-fp32",
             code="target-mismatch",
         )
+    paddle.disable_signal_handler()  # it prints the stack of a crash to stdout, in between results
     threads = threads or len(os.sched_getaffinity(0))
     predictors = {}
     for name, graph in bundle.manifest.graphs.items():
@@ -48,7 +51,6 @@ def load(bundle: Bundle, threads: int) -> PaddleInferenceEngine:
         else:
             config.disable_gpu()
             config.enable_mkldnn()
-            config.set_mkldnn_cache_capacity(_ONEDNN_SHAPES)
             config.set_cpu_math_library_num_threads(threads)
         config.switch_ir_optim(True)
         config.enable_memory_optim()
