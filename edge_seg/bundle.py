@@ -7,10 +7,13 @@ it; it needs neither paddle nor OpenCV.
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
+import reprlib
 import sys
 import types
 import typing
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +25,13 @@ SCHEMA = 1
 MANIFEST = "manifest.json"
 # File names that a manifest may hold: `golden/image.png`, nothing that any system reads otherwise.
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]{0,200}")
+
+# What a manifest says freely (where it came from, what was measured) may be nested so deep; every reader can walk it.
+DEEPEST = 16
+
+# Cuts long values short, and deeply nested ones, which repr() itself can't get through.
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
 
 T = TypeVar("T")
 
@@ -118,6 +128,7 @@ def from_plain(kind: type[T], value: Any, where: str) -> T:
 def _convert(kind: Any, value: Any, where: str) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
+        _require(_is_plain(value), where, f"finite numbers, and at most {DEEPEST} levels of nesting", value)
         return value
     if origin in (types.UnionType, typing.Union):
         if value is None and type(None) in arguments:
@@ -160,10 +171,16 @@ def _convert_dataclass(kind: Any, value: Any, where: str) -> Any:
     return kind(**{name: _convert(hints[name], item, f"{where}.{name}") for name, item in value.items()})
 
 
+def _is_plain(value: Any, levels: int = DEEPEST) -> bool:
+    if isinstance(value, (dict, list)):
+        items = value.values() if isinstance(value, dict) else value
+        return levels > 0 and all(_is_plain(item, levels - 1) for item in items)
+    return not isinstance(value, float) or math.isfinite(value)
+
+
 def _require(holds: bool, where: str, expected: str, value: Any) -> None:
     if not holds:
-        shown = repr(value)
-        raise _invalid(f"{where}: expected {expected}, found {shown if len(shown) <= 80 else shown[:80] + '…'}")
+        raise _invalid(f"{where}: expected {expected}, found {_SHORT.repr(value)}")
 
 
 def _invalid(message: str) -> BundleError:
@@ -176,6 +193,12 @@ class Bundle:
 
     path: Path
     manifest: Manifest
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Every file that the manifest names, and its sha256."""
+        listed = [*(graph.files for graph in self.manifest.graphs.values()), self.manifest.golden.files]
+        return {name: digest for files in listed for name, digest in files.items()}
 
     @property
     def model_bytes(self) -> int:
@@ -198,10 +221,28 @@ def open_bundle(path: Path) -> Bundle:
 
     Raises :class:`BundleError` when the folder or a file is missing, a hash doesn't match or the schema isn't ours.
     """
+    bundle = _read(path)
+    for fault in _faults(bundle):
+        raise fault
+    return bundle
+
+
+def examine_bundle(path: Path) -> tuple[Bundle, list[BundleError]]:
+    """Like :func:`open_bundle`, but goes on past files that are missing or altered, and returns a fault for each.
+
+    Raises :class:`BundleError` when the manifest itself can't be used.
+    """
+    bundle = _read(path)
+    return bundle, list(_faults(bundle))
+
+
+def _read(path: Path) -> Bundle:
+    """The bundle with its manifest checked, its files not."""
     remedy = "give the folder that `edge-seg convert --out` made"
     if not path.exists():
         raise BundleError(f"{path}: no such bundle", remedy=remedy, code="bundle-missing")
     if not path.is_dir():
+        remedy += "; `edge-seg bundle unpack` makes it from a packed one"
         raise BundleError(f"{path}: a file, not a bundle folder", remedy=remedy, code="bundle-missing")
     file = path / MANIFEST
     if not file.is_file():
@@ -210,16 +251,21 @@ def open_bundle(path: Path) -> Bundle:
     schema = plain.get("schema") if isinstance(plain, dict) else None
     if type(schema) is not int or schema != SCHEMA:
         raise BundleError(
-            f"{file}: manifest schema {schema!r}, expected {SCHEMA}",
+            f"{file}: manifest schema {_SHORT.repr(schema)}, expected {SCHEMA}",
             remedy="convert the model again with this version of edge-seg, or use the version that made the bundle",
             code="manifest-schema",
         )
     manifest = from_plain(Manifest, plain, f"{file}: manifest")
     _check_values(manifest, f"{file}: manifest")
-    for files in (*(graph.files for graph in manifest.graphs.values()), manifest.golden.files):
-        for name, expected in files.items():
-            _check_file(path, name, expected)
     return Bundle(path, manifest)
+
+
+def _faults(bundle: Bundle) -> Iterator[BundleError]:
+    for name, expected in bundle.files.items():
+        try:
+            _check_file(bundle.path, name, expected)
+        except BundleError as fault:
+            yield fault
 
 
 def _check_values(manifest: Manifest, where: str) -> None:

@@ -18,6 +18,7 @@ from edge_seg.bundle import (
     PostprocessSpec,
     PreprocessSpec,
     TensorSpec,
+    examine_bundle,
     open_bundle,
     write_manifest,
 )
@@ -75,6 +76,13 @@ def edit(folder: Path, change: Callable[[Any], object]) -> None:
     plain = json.loads(file.read_text())
     change(plain)
     file.write_text(json.dumps(plain))
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
 
 
 def test_what_is_written_comes_back(folder: Path, manifest: Manifest) -> None:
@@ -166,6 +174,9 @@ def test_no_manifest_at_all_is_refused(folder: Path, content: str) -> None:
         (["golden", "image"], "golden/other.png", "a hash of golden/other.png"),
         (["golden", "instances"], "3", "expected int"),
         (["random_weights"], 1, "expected bool"),
+        (["source", "run"], nested(17), r"source\.run: expected finite numbers, and at most 16 levels"),
+        (["source"], {"a": nested(900)}, "at most 16 levels"),
+        (["classes"], nested(900), "classes"),
     ],
 )
 def test_what_does_not_fit_is_told(folder: Path, keys: list[Any], value: Any, message: str) -> None:
@@ -181,11 +192,22 @@ def test_what_does_not_fit_is_told(folder: Path, keys: list[Any], value: Any, me
     assert str(folder / "manifest.json") in caught.value.message
 
 
-def test_infinity_is_no_number(folder: Path) -> None:
+@pytest.mark.parametrize(("text", "message"), [('"pad": 0.0', "pad"), ('"boxes": 0.0001', "verification")])
+def test_infinity_is_no_number(folder: Path, text: str, message: str) -> None:
     file = folder / "manifest.json"
-    file.write_text(file.read_text().replace('"pad": 0.0', '"pad": 1e999'))
-    with pytest.raises(BundleError, match="pad: expected a number"):
+    assert text in file.read_text()
+    file.write_text(file.read_text().replace(text, text.split()[0] + " 1e999"))
+    with pytest.raises(BundleError, match=message) as caught:
         open_bundle(folder)
+    assert caught.value.code == "manifest-invalid"
+
+
+def test_all_faults_are_named(folder: Path) -> None:
+    (folder / "mask.nb").write_bytes(b"mask.nB")
+    (folder / "golden/a.json").unlink()
+    bundle, faults = examine_bundle(folder)
+    assert [fault.code for fault in faults] == ["hash-mismatch", "file-missing"]
+    assert set(bundle.files) == {"detect.nb", "mask.nb", "golden/a.png", "golden/a.json"}
 
 
 @pytest.mark.parametrize(
