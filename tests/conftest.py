@@ -39,3 +39,21 @@ def edge_seg(tmp_path: Path) -> Callable[..., Finished]:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tiny_bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with real bundles ``x86-fp32``, ``cpu-fp32`` and ``arm-fp32`` of one untrained tiny model, 128 x 128.
+
+    Made once for all tests: copy what you change.
+    """
+    out = tmp_path_factory.mktemp("tiny") / "bundles"
+    words = ["convert", "mask_rcnn_tiny_fpn", "--random-weights", "--seed", "1", "--classes", "3", "--size", "128"]
+    subprocess.run(
+        [sys.executable, "-m", "edge_seg.cli", *words, "--recipe", "x86-fp32,cpu-fp32,arm-fp32", "--out", str(out)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+    return out

@@ -102,9 +102,9 @@ class Segmenter:
         Stages: ``pre`` (resize, normalise), ``detect`` (the graph), ``nms``, ``mask`` (the graph; 0 objects skip it),
         ``post`` (boxes to the picture, mask pasting, run-length coding). Reading the file is outside them all.
         """
-        picture = read_image(Path(image)) if isinstance(image, (str, Path)) else as_bgr(image)
+        picture = read_image(Path(image)) if isinstance(image, (str, Path)) else image
         begin = perf_counter_ns()
-        blob, geometry = preprocess(picture, self.preprocess)
+        blob, geometry = preprocess(as_bgr(picture), self.preprocess)
         preprocessed = perf_counter_ns()
         outputs = self.engine.run("detect", {"image": blob})
         detected = perf_counter_ns()

@@ -1,0 +1,115 @@
+"""Pictures of every kind, and what isn't one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_seg.errors import ImageError
+from edge_seg.runtime.image import as_bgr, read_image
+
+
+def write(folder: Path, name: str, content: bytes) -> Path:
+    (folder / name).write_bytes(content)
+    return folder / name
+
+
+def encode(suffix: str, image: np.ndarray) -> bytes:
+    return cv2.imencode(suffix, image)[1].tobytes()
+
+
+def test_grey_alpha_and_16_bits_become_8_bit_bgr(tmp_path: Path, photo: np.ndarray) -> None:
+    grey = photo[:, :, 1]
+    deep = photo.astype(np.uint16) * 256 + 77
+    np.testing.assert_array_equal(read_image(write(tmp_path, "a.png", encode(".png", photo))), photo)
+    np.testing.assert_array_equal(read_image(write(tmp_path, "g.png", encode(".png", grey))), np.dstack([grey] * 3))
+    np.testing.assert_array_equal(read_image(write(tmp_path, "d.png", encode(".png", deep))), photo)
+    np.testing.assert_array_equal(read_image(write(tmp_path, "d.tiff", encode(".tiff", deep))), photo)
+    deep_grey = read_image(write(tmp_path, "dg.png", encode(".png", deep[:, :, 0])))
+    np.testing.assert_array_equal(deep_grey, np.dstack([photo[:, :, 0]] * 3))
+    alpha = np.dstack([photo, grey])
+    np.testing.assert_array_equal(read_image(write(tmp_path, "alpha.png", encode(".png", alpha))), photo)
+
+
+def test_exif_turns_the_picture(tmp_path: Path, photo: np.ndarray, exif_jpeg: bytes) -> None:
+    upright = read_image(write(tmp_path, "turned.jpg", exif_jpeg))
+    plain = read_image(write(tmp_path, "plain.jpg", encode(".jpg", photo)))
+    np.testing.assert_array_equal(upright, np.rot90(plain, -1))
+
+
+def test_one_pixel(tmp_path: Path) -> None:
+    assert read_image(write(tmp_path, "1.png", encode(".png", np.full((1, 1, 3), 9, np.uint8)))).tolist() == [[[9] * 3]]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tiff", ".webp", ".ppm"])
+@pytest.mark.parametrize("keep", [0.5, 0.9])
+def test_cut_short(tmp_path: Path, photo: np.ndarray, suffix: str, keep: float) -> None:
+    content = encode(suffix, photo)
+    with pytest.raises(ImageError, match="cut"):
+        read_image(write(tmp_path, f"cut{suffix}", content[: int(len(content) * keep)]))
+
+
+def test_jpeg_with_a_thumbnail_is_whole_only_with_its_own_end(tmp_path: Path, photo: np.ndarray) -> None:
+    jpeg, small = encode(".jpg", photo), encode(".jpg", photo[::8, ::8])
+    with_thumbnail = jpeg[:2] + b"\xff\xed" + (len(small) + 2).to_bytes(2, "big") + small + jpeg[2:]
+    assert read_image(write(tmp_path, "ok.jpg", with_thumbnail)).shape == photo.shape
+    with pytest.raises(ImageError, match="cut short"):
+        read_image(write(tmp_path, "cut.jpg", with_thumbnail[:-400]))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "empty file"),
+        (b"no picture at all", "not a picture"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(99) + b"IEND", "not a picture"),
+    ],
+)
+def test_no_picture(tmp_path: Path, content: bytes, words: str) -> None:
+    with pytest.raises(ImageError, match=words) as caught:
+        read_image(write(tmp_path, "file.png", content))
+    assert "file.png" in caught.value.message
+
+
+def test_floating_point_is_refused_by_name(tmp_path: Path, photo: np.ndarray) -> None:
+    with pytest.raises(ImageError, match=r"f\.tiff: holds float32"):
+        read_image(write(tmp_path, "f.tiff", encode(".tiff", photo.astype(np.float32) / 255)))
+
+
+def test_claimed_size_beyond_all_memory(tmp_path: Path) -> None:
+    header = b"P6 100000 100000 255\n"
+    with pytest.raises(ImageError, match=r"bomb\.ppm"):
+        read_image(write(tmp_path, "bomb.ppm", header + bytes(100)))
+
+
+def test_missing_and_folder(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="no such picture"):
+        read_image(tmp_path / "missing.png")
+    with pytest.raises(ImageError, match="a folder"):
+        read_image(tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(5, 6), (5, 6, 1), (5, 6, 3), (5, 6, 4)])
+def test_arrays_become_bgr(shape: tuple[int, ...]) -> None:
+    image = as_bgr(np.full(shape, 7, np.uint8))
+    assert image.shape == (5, 6, 3)
+    assert (image == 7).all()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [[1, 2]],
+        np.zeros((5, 6, 3), np.float32),
+        np.zeros((5, 6, 2), np.uint8),
+        np.zeros((0, 6, 3), np.uint8),
+        np.zeros((1, 5, 6, 3), np.uint8),
+    ],
+)
+def test_other_arrays_are_refused(value: Any) -> None:
+    with pytest.raises(ImageError):
+        as_bgr(value)

@@ -1,0 +1,156 @@
+"""`edge-seg predict`, with the null engine and by its parts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+
+from edge_seg.bundle import PostprocessSpec, PreprocessSpec
+from edge_seg.errors import ImageError, UsageError
+from edge_seg.runtime.image import read_image
+from edge_seg.runtime.overlay import draw
+from edge_seg.runtime.predict import check_folder, find_pictures, predict
+from edge_seg.runtime.result import Instances
+from edge_seg.runtime.segmenter import Segmenter
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, photo: np.ndarray) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in ("b.png", "a.jpg", "c.bmp"):
+        cv2.imwrite(str(folder / name), photo)
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+def run(engine: Any, pictures: Path, out: Path) -> tuple[Any, list[str]]:
+    segmenter = Segmenter.over(engine, PreprocessSpec((64, 96)), PostprocessSpec(keep=8), classes=("circle", "star"))
+    lines: list[str] = []
+    return predict(segmenter, find_pictures([pictures], out), out, (3, 7), lines.append), lines
+
+
+def test_results_are_what_pycocotools_reads(fake_engine: Any, pictures: Path, tmp_path: Path) -> None:
+    report, lines = run(fake_engine(3), pictures, tmp_path / "out")
+    results = json.loads((tmp_path / "out/predictions.json").read_text())
+    assert [(r["image_id"], r["file_name"]) for r in results[::3]] == [(1, "a.jpg"), (2, "b.png"), (3, "c.bmp")]
+    assert [r["category_id"] for r in results[:3]] == [3, 7, 3]
+    truth = COCO()
+    images = [{"id": i, "height": 120, "width": 200} for i in (1, 2, 3)]
+    truth.dataset = {"images": images, "categories": [{"id": 3}, {"id": 7}], "annotations": []}
+    truth.createIndex()
+    loaded = truth.loadRes(results)
+    assert loaded.annToMask(loaded.anns[1]).shape == (120, 200)
+    assert report.exit_code == 0
+    assert [line.split(" (")[0] for line in lines] == [f"{n}: 2 circle, 1 star" for n in ("a.jpg", "b.png", "c.bmp")]
+    assert str(report).startswith("9 objects in 3 pictures → ")
+
+
+def test_an_overlay_for_each_picture(fake_engine: Any, pictures: Path, tmp_path: Path) -> None:
+    run(fake_engine(3), pictures, tmp_path / "out")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.jpg", "b.png", "c.png", "predictions.json"]
+    assert not np.array_equal(read_image(tmp_path / "out/b.png"), read_image(pictures / "b.png"))
+
+
+def test_nothing_found_is_an_empty_list(fake_engine: Any, pictures: Path, tmp_path: Path) -> None:
+    _, lines = run(fake_engine(0), pictures, tmp_path / "out")
+    assert json.loads((tmp_path / "out/predictions.json").read_text()) == []
+    assert "a.jpg: nothing" in lines[0]
+
+
+def test_bad_pictures_are_named_and_the_others_done(fake_engine: Any, pictures: Path, tmp_path: Path) -> None:
+    (pictures / "b.png").write_bytes(b"broken")
+    report, lines = run(fake_engine(1), pictures, tmp_path / "out")
+    assert report.exit_code == 1
+    assert "b.png: left out" in lines[1]
+    assert "1 picture could not be used: b.png" in str(report)
+    assert [f["file_name"] for f in report.as_json()["failed"]] == ["b.png"]
+    results = json.loads((tmp_path / "out/predictions.json").read_text())
+    assert [r["image_id"] for r in results] == [1, 3]  # the number is the picture's, whether it could be used or not
+
+
+def test_pictures_of_one_name_from_several_folders(pictures: Path, tmp_path: Path, photo: np.ndarray) -> None:
+    (tmp_path / "more").mkdir()
+    cv2.imwrite(str(tmp_path / "more/b.png"), photo)
+    found = find_pictures([pictures, tmp_path / "more", pictures / "b.png"], tmp_path / "out")
+    assert [p.overlay.name for p in found] == ["b.png", "a.jpg", "b-2.png", "c.png"]
+    assert [p.name for p in found] == [str(tmp_path / "more/b.png"), "a.jpg", str(pictures / "b.png"), "c.bmp"]
+
+
+def test_pictures_are_never_overwritten(pictures: Path) -> None:
+    with pytest.raises(UsageError, match="would be overwritten"):
+        find_pictures([pictures], pictures)
+
+
+def test_nothing_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="no such picture or folder"):
+        find_pictures([tmp_path / "missing"], tmp_path / "out")
+    with pytest.raises(ImageError, match="no pictures in this folder"):
+        find_pictures([tmp_path], tmp_path / "out")
+
+
+def test_out_must_be_a_folder_to_be(tmp_path: Path) -> None:
+    check_folder(tmp_path / "new/deeper")
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file/below"):
+        with pytest.raises(NotADirectoryError):
+            check_folder(path)
+
+
+def test_command_with_json(edge_seg: Any, make_bundle: Callable[..., Path], pictures: Path, tmp_path: Path) -> None:
+    done = edge_seg("predict", make_bundle(), pictures, "--engine", "null", "--out", tmp_path / "out", "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert [p["file_name"] for p in answer["pictures"]] == ["a.jpg", "b.png", "c.bmp"]
+    assert answer["failed"] == []
+    assert json.loads(Path(answer["predictions"]).read_text()) == []
+
+
+def test_command_with_a_bad_picture(
+    edge_seg: Any, make_bundle: Callable[..., Path], pictures: Path, tmp_path: Path
+) -> None:
+    (pictures / "a.jpg").write_bytes(b"")
+    done = edge_seg("predict", make_bundle(), pictures, "--engine", "null", "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "a.jpg: empty file" in done.stderr
+    assert (tmp_path / "out/predictions.json").is_file()
+
+
+def test_full_disk(edge_seg: Any, make_bundle: Callable[..., Path], pictures: Path, tmp_path: Path) -> None:
+    words = ("predict", make_bundle(), pictures, "--engine", "null", "--out", tmp_path / "out")
+    done = edge_seg(*words, file_limit=1000)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "a.jpg" in done.stderr.splitlines()[-2]
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("side", [1, 20, 200, 700])
+def test_overlay_of_any_size(side: int) -> None:
+    image = np.full((side, side, 3), 90, np.uint8)
+    codes = [{"size": [side, side], "counts": code} for code in (b"0" + _length(side * side), _length(side * side))]
+    boxes = np.array([[0, 0, side, side], [side / 2, side / 2, side / 2, side / 2]], np.float32)
+    found = Instances(side, side, boxes, np.array([0.9, 0.1], np.float32), np.array([0, 5]), codes)
+    drawn = draw(image, found, ("größe",))
+    assert drawn.shape[0] % side == 0
+    assert (drawn != 90).any()
+    assert (image == 90).all()
+
+
+def _length(value: int) -> bytes:
+    """A run length in COCO's compressed form."""
+    out = b""
+    while True:
+        bits, value = value & 31, value >> 5
+        more = value != (-1 if bits & 16 else 0)
+        out += bytes([bits + 48 + 32 * more])
+        if not more:
+            return out
