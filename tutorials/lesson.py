@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 import click
 
 from edge_seg import cli
-from edge_seg.data.download import fetch, unpack
+from edge_seg.archive import unpack
+from edge_seg.data.download import fetch
 from edge_seg.errors import DataError
 
 XIAODUXIONG = "https://bj.bcebos.com/paddlex/datasets/xiaoduxiong_ins_det.tar.gz"
@@ -73,7 +74,7 @@ def dataset(folder: Path, url: str, sha256: str | None) -> Path:
     found = _find(folder)
     if found is None:
         archive = download(url, folder, sha256)
-        unpack(archive, folder / archive.name.split(".")[0])
+        unpack(archive, folder / archive.name.split(".")[0], DataError)
         found = _find(folder)
     if found is None:
         raise DataError(f"{url}: holds no train.json", remedy="give the address of a COCO dataset's archive")

@@ -1,20 +1,14 @@
-"""Fetching a file over HTTP, and unpacking the archive that it is."""
+"""Fetching a file over HTTP, going on where an earlier attempt stopped."""
 
 from __future__ import annotations
 
 import http.client
 import json
-import lzma
-import shutil
-import stat
-import tarfile
 import time
 import urllib.error
 import urllib.request
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable
+from pathlib import Path
 from typing import IO
 
 from edge_seg import files
@@ -29,10 +23,6 @@ TIMEOUT_SECONDS = 30
 BLOCK = 1 << 18
 PARTIAL = ".part"
 """A download under way is ``NAME.part``; ``NAME.part.json`` says which version of the file that is a part of."""
-
-
-DAMAGED = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, RuntimeError)
-"""What the libraries raise for damaged archives; a RuntimeError, for an encrypted one."""
 
 
 def fetch(url: str, dest: Path, sha256: str | None = None, *, progress: Progress | None = None) -> Path:
@@ -58,29 +48,6 @@ def fetch(url: str, dest: Path, sha256: str | None = None, *, progress: Progress
     partial.replace(dest)
     _forget(partial)
     return dest
-
-
-def unpack(archive: Path, folder: Path) -> Path:
-    """Unpacks a .zip or .tar(.gz, .bz2, .xz) as ``folder``, which appears only once all is there.
-
-    Raises :class:`DataError` when the archive is damaged, or an entry would land outside ``folder`` or is not a plain
-    file or folder (links, devices): data sets need none, and a link can lead anywhere.
-    """
-    try:
-        with files.atomic_dir(folder) as partial:
-            if zipfile.is_zipfile(archive):
-                with zipfile.ZipFile(archive) as zipped:
-                    _write_entries(archive, partial, _zip_entries(archive, zipped))
-            else:
-                with tarfile.open(archive) as tarred:
-                    _write_entries(archive, partial, _tar_entries(archive, tarred))
-    except (*DAMAGED, OSError) as problem:
-        if isinstance(problem, OSError) and problem.errno is not None:
-            raise  # the disk's fault; bz2 and gzip raise an OSError without a number for damaged data
-        raise DataError(
-            f"{archive}: not an archive that can be unpacked: {problem}", remedy="delete it and download it again"
-        ) from None
-    return folder
 
 
 def _complete(url: str, partial: Path, progress: Progress | None) -> None:
@@ -166,36 +133,3 @@ def _copy(source: IO[bytes], file: IO[bytes], done: int, total: int | None, prog
             progress(done, total)
     if total is not None and done < total:
         raise ConnectionError(f"the connection ended after {done} of {total} bytes")
-
-
-def _zip_entries(archive: Path, zipped: zipfile.ZipFile) -> Iterator[tuple[str, IO[bytes] | None]]:
-    for entry in zipped.infolist():
-        kind = stat.S_IFMT(entry.external_attr >> 16)
-        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise _refused(archive, entry.filename, "is a link or a device")
-        yield entry.filename, None if entry.is_dir() else zipped.open(entry)
-
-
-def _tar_entries(archive: Path, tarred: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes] | None]]:
-    for entry in tarred:
-        if not (entry.isfile() or entry.isdir()):
-            raise _refused(archive, entry.name, "is a link or a device")
-        yield entry.name, None if entry.isdir() else tarred.extractfile(entry)
-
-
-def _write_entries(archive: Path, folder: Path, entries: Iterator[tuple[str, IO[bytes] | None]]) -> None:
-    for name, content in entries:
-        path = PurePosixPath(name.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or (path.parts and ":" in path.parts[0]):
-            raise _refused(archive, name, "leads out of the folder")
-        target = folder / path
-        if content is None:
-            target.mkdir(parents=True, exist_ok=True)
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with content, target.open("wb") as file:
-            shutil.copyfileobj(content, file, BLOCK)
-
-
-def _refused(archive: Path, name: str, why: str) -> DataError:
-    return DataError(f"{archive}: entry {name!r} {why}", remedy="don't use this archive, or unpack it by hand")
