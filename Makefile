@@ -43,3 +43,5 @@ clean:
 
 distclean: clean
 	rm -rf .venv
+
+-include cmake/native.mk

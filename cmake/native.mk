@@ -1,0 +1,28 @@
+# Targets of the native runner; the Makefile above includes this file. Results lie in build/native/.
+
+.PHONY: native native-sanitize native-lint native-format
+
+NATIVE_SOURCES = $(shell find cmake -name '*.cc' -o -name '*.h')
+
+define native_build
+	cd cmake && cmake --preset $(1) --log-level=WARNING && cmake --build --preset $(1) && ctest --preset $(1)
+endef
+
+native:
+	@sh tools/setup_native.sh
+	$(call native_build,host)
+
+native-sanitize:
+	@sh tools/setup_native.sh
+	$(call native_build,sanitize)
+
+native-lint:
+	@sh tools/setup_native.sh lint
+	clang-format --dry-run --Werror $(NATIVE_SOURCES)
+	cppcheck --quiet --error-exitcode=1 --std=c++17 --language=c++ -I cmake/src -I cmake/tests --inline-suppr \
+	    --enable=warning,performance,portability --suppress=missingInclude --suppress=missingIncludeSystem \
+	    --cppcheck-build-dir=$(shell mkdir -p build/native/cppcheck && echo build/native/cppcheck) cmake/src cmake/tests
+
+native-format:
+	@sh tools/setup_native.sh lint
+	clang-format -i $(NATIVE_SOURCES)

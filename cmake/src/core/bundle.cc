@@ -1,0 +1,97 @@
+#include "core/bundle.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "core/manifest.h"
+#include "core/sha256.h"
+
+namespace edge_seg {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kManifest[] = "manifest.json";
+constexpr char kRemedy[] = "copy the bundle again or convert anew";
+constexpr size_t kLongestName = 201;
+
+// golden/image.png, nothing that any system reads otherwise.
+bool is_plain(const std::string& name) {
+    const auto plain = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+    };
+    const auto fits = [&plain](char c) { return plain(c) || c == '.' || c == '/' || c == '-'; };
+    return !name.empty() && name.size() <= kLongestName && plain(name[0]) &&
+           std::all_of(name.begin(), name.end(), fits);
+}
+
+// Whether `name` is a plain relative path, and no symbolic link on its way leads elsewhere.
+bool stays_inside(const fs::path& folder, const std::string& name) {
+    const fs::path relative(name);
+    if (!is_plain(name) || std::find(relative.begin(), relative.end(), "..") != relative.end()) return false;
+    std::error_code problem;
+    const fs::path root = fs::weakly_canonical(folder, problem);
+    if (problem) return false;
+    const fs::path file = fs::weakly_canonical(folder / relative, problem);
+    if (problem) return false;
+    return std::mismatch(root.begin(), root.end(), file.begin(), file.end()).first == root.end();
+}
+
+void check_file(const std::string& path, const std::string& name, const std::string& expected) {
+    const fs::path folder(path);
+    if (!stays_inside(folder, name)) {
+        const std::string manifest = (folder / kManifest).string();
+        throw Error("manifest-invalid", manifest + ": file name '" + name + "' leads out of the bundle", kRemedy);
+    }
+    const std::string file = (folder / name).string();
+    std::error_code problem;
+    if (!fs::is_regular_file(file, problem)) throw Error("file-missing", file + ": missing", kRemedy);
+    std::string found;
+    try {
+        found = sha256_of_file(file);
+    } catch (const std::system_error& failure) {
+        throw Error("file-missing", file + ": can't be read: " + failure.code().message(), kRemedy);
+    }
+    if (found != expected) {
+        const std::string size = std::to_string(fs::file_size(file, problem));
+        throw Error("hash-mismatch",
+                    file + ": altered or damaged (" + size + " bytes, sha256 " + found.substr(0, 12) + "…, expected " +
+                        expected.substr(0, 12) + "…)",
+                    kRemedy);
+    }
+}
+
+std::vector<uint8_t> read_manifest(const std::string& file) {
+    try {
+        return read_file(file);
+    } catch (const std::system_error& problem) {
+        throw Error("bundle", file + ": can't be read: " + problem.code().message());
+    }
+}
+
+}  // namespace
+
+Bundle open_bundle(const std::string& path) {
+    constexpr char remedy[] = "give the folder that `edge-seg convert --out` made";
+    std::error_code problem;
+    if (!fs::exists(path, problem)) throw Error("bundle-missing", path + ": no such bundle", remedy);
+    if (!fs::is_directory(path, problem)) {
+        throw Error("bundle-missing", path + ": a file, not a bundle folder", remedy);
+    }
+    const std::string file = path + "/" + kManifest;
+    if (!fs::is_regular_file(file, problem)) {
+        throw Error("bundle-missing", path + ": not a bundle: it holds no " + kManifest, remedy);
+    }
+    Bundle bundle{path, parse_manifest(read_manifest(file), file)};
+    const Manifest& manifest = bundle.manifest;
+    for (const auto& [graph, spec] : manifest.graphs) {
+        for (const auto& [name, hash] : spec.files) check_file(path, name, hash);
+    }
+    for (const auto& [name, hash] : manifest.golden.files) check_file(path, name, hash);
+    return bundle;
+}
+
+}  // namespace edge_seg

@@ -1,0 +1,60 @@
+// What a bundle's manifest says, as edge_seg/bundle.py defines it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace edge_seg {
+
+struct PreprocessSpec {
+    int height = 0, width = 0;  // of the network's input
+    bool rgb = true;            // order of the channels in the input, of mean and of std; else blue first
+    std::array<double, 3> mean{0.485, 0.456, 0.406};
+    std::array<double, 3> std{0.229, 0.224, 0.225};
+    double pad = 0;
+};
+
+struct PostprocessSpec {
+    double score_threshold = 0.05;
+    double nms_iou = 0.5;
+    int keep = 100;
+    double mask_threshold = 0.5;
+};
+
+// A graph's input or output. -1 in the shape is a size known only at run time.
+struct TensorSpec {
+    std::string name;
+    Shape shape;
+    DType dtype = DType::kFloat32;
+};
+
+struct GraphSpec {
+    std::map<std::string, std::string> files;  // name in the bundle -> sha256
+    std::vector<TensorSpec> inputs, outputs;
+};
+
+struct Golden {
+    std::map<std::string, std::string> files;
+    std::string image, expected;
+    std::optional<int> instances;
+};
+
+struct Manifest {
+    std::string name, model, recipe, engine, engine_version, target, precision;
+    std::vector<std::string> classes;
+    std::vector<int64_t> category_ids;
+    PreprocessSpec preprocess;
+    PostprocessSpec postprocess;
+    int proposals = 0;
+    std::map<std::string, GraphSpec> graphs;
+    Golden golden;
+    bool random_weights = false;
+};
+
+}  // namespace edge_seg

@@ -1,0 +1,28 @@
+// The libraries that decode pictures, with their C ways kept inside.
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+#include <vector>
+
+#include "core/image.h"
+
+namespace edge_seg {
+
+// As many pixels as OpenCV decodes at most.
+constexpr uint64_t kMostPixels = uint64_t{1} << 30;
+
+struct DecodeError : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+struct Decoded {
+    Image image;          // as stored
+    int orientation = 1;  // EXIF's: how it is to be turned
+};
+
+// Both throw DecodeError with the library's own words.
+Decoded decode_jpeg(const std::vector<uint8_t>& content);
+Decoded decode_png(const std::vector<uint8_t>& content);
+
+}  // namespace edge_seg

@@ -1,0 +1,30 @@
+// A small bundle on disk for tests, removed when done with.
+#pragma once
+
+#include <string>
+
+#include "core/json_fields.h"
+
+namespace edge_seg {
+
+class BundleFolder {
+  public:
+    BundleFolder();
+    ~BundleFolder();
+    BundleFolder(const BundleFolder&) = delete;
+    BundleFolder& operator=(const BundleFolder&) = delete;
+
+    const std::string& path() const { return path_; }
+    // Changes a field of the manifest, named as in a JSON pointer: set("/postprocess/keep", 0).
+    void set(const std::string& pointer, const Json& value);
+    void remove(const std::string& pointer);
+    void write(const std::string& name, const std::string& content) const;
+
+  private:
+    void write_manifest() const;
+
+    std::string path_;
+    Json manifest_;
+};
+
+}  // namespace edge_seg

@@ -1,0 +1,168 @@
+// Runs single functions of the core on arrays that it is handed, for the tests in tests/native to compare with Python.
+//
+// A request is a JSON line on stdin, `{"do": NAME, "bytes": [N, …], …}`, and the N bytes of each array right after it.
+// The answer on stdout has the same form; `{"error": CODE, "message": …}` when the function threw.
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <iostream>
+#include <map>
+
+#include "core/bundle.h"
+#include "core/error.h"
+#include "core/json_fields.h"
+#include "core/paste.h"
+#include "core/preprocess.h"
+#include "core/resize.h"
+#include "core/rle.h"
+#include "core/select.h"
+#include "pictures/read_image.h"
+
+namespace edge_seg {
+namespace {
+
+using Bytes = std::vector<uint8_t>;
+
+struct Message {
+    Json head;
+    std::vector<Bytes> arrays;
+};
+
+template <typename T>
+std::vector<T> values(const Bytes& bytes) {
+    std::vector<T> out(bytes.size() / sizeof(T));
+    if (!bytes.empty()) std::memcpy(out.data(), bytes.data(), out.size() * sizeof(T));
+    return out;
+}
+
+template <typename T>
+Bytes bytes_of(const std::vector<T>& values) {
+    const auto* begin = reinterpret_cast<const uint8_t*>(values.data());
+    return Bytes(begin, begin + values.size() * sizeof(T));
+}
+
+Image image_of(const Message& request) {
+    Image image(request.head["width"], request.head["height"]);
+    image.bgr = request.arrays.at(0);
+    return image;
+}
+
+Message read(const Message& request) {
+    const Image image = read_image(request.head["path"]);
+    return {{{"width", image.width}, {"height", image.height}}, {image.bgr}};
+}
+
+Message resized(const Message& request) {
+    const Image image = image_of(request);
+    const int width = request.head["to_width"], height = request.head["to_height"];
+    Resizer resizer(image, width, height);
+    Bytes out;
+    for (int y = 0; y < height; ++y) {
+        const uint8_t* row = resizer.next_row();
+        out.insert(out.end(), row, row + 3 * width);
+    }
+    return {Json::object(), {out}};
+}
+
+Message preprocessed(const Message& request) {
+    PreprocessSpec spec;
+    spec.height = request.head["size"][0];
+    spec.width = request.head["size"][1];
+    spec.rgb = request.head["rgb"];
+    spec.mean = request.head["mean"];
+    spec.std = request.head["std"];
+    spec.pad = request.head["pad"];
+    std::vector<float> blob(size_t{3} * spec.height * spec.width);
+    const Geometry geometry = Preprocessor(spec).run(image_of(request), blob.data());
+    return {{{"scaled_width", geometry.scaled_width}, {"scaled_height", geometry.scaled_height}}, {bytes_of(blob)}};
+}
+
+Message selected(const Message& request) {
+    SelectOptions options;
+    options.score_threshold = request.head["score_threshold"];
+    options.nms_iou = request.head["nms_iou"];
+    options.keep = request.head["keep"];
+    if (!request.head["instances"].is_null()) options.instances = request.head["instances"].get<int>();
+    options.height = request.head["extent"][0];
+    options.width = request.head["extent"][1];
+    const auto boxes = values<float>(request.arrays.at(0)), scores = values<float>(request.arrays.at(1));
+    const Detections found =
+        select(boxes.data(), scores.data(), request.head["proposals"], request.head["classes"], options);
+    return {Json::object(), {bytes_of(found.boxes), bytes_of(found.scores), bytes_of(found.classes)}};
+}
+
+Message in_picture(const Message& request) {
+    const Json& head = request.head;
+    const PictureBoxes boxes = to_picture(values<Box>(request.arrays.at(0)),
+                                          {head["width"], head["height"], head["scaled_width"], head["scaled_height"]});
+    return {Json::object(), {bytes_of(boxes.whole), bytes_of(boxes.clipped)}};
+}
+
+Message pasted(const Message& request) {
+    const int side = request.head["side"];
+    const auto maps = values<float>(request.arrays.at(0));
+    const auto boxes = values<Box>(request.arrays.at(1));
+    Json codes = Json::array();
+    for (size_t i = 0; i < boxes.size(); ++i) {
+        codes.push_back(paste(maps.data() + i * side * side, side, boxes[i], request.head["width"],
+                              request.head["height"], request.head["threshold"]));
+    }
+    return {{{"codes", codes}}, {}};
+}
+
+Message overlapped(const Message& request) {
+    const int64_t size = request.head["size"];
+    const Overlap overlap = overlap_of(decode_runs(request.head["a"], size), decode_runs(request.head["b"], size));
+    return {{{"both", overlap.both}, {"either", overlap.either}}, {}};
+}
+
+Message opened(const Message& request) {
+    const Bundle bundle = open_bundle(request.head["path"]);
+    return {{{"name", bundle.manifest.name}}, {}};
+}
+
+Message answer(const Message& request) {
+    static const std::map<std::string, std::function<Message(const Message&)>> functions = {
+        {"read", read},          {"resize", resized},        {"preprocess", preprocessed},
+        {"select", selected},    {"to_picture", in_picture}, {"paste", pasted},
+        {"overlap", overlapped}, {"open", opened},
+    };
+    try {
+        return functions.at(request.head["do"])(request);
+    } catch (const Error& problem) {
+        return {{{"error", problem.code}, {"message", problem.what()}, {"remedy", problem.remedy}}, {}};
+    } catch (const std::exception& problem) {
+        return {{{"error", "exception"}, {"message", problem.what()}}, {}};
+    }
+}
+
+void write(Message message) {
+    Json sizes = Json::array();
+    for (const Bytes& array : message.arrays) sizes.push_back(array.size());
+    message.head["bytes"] = sizes;
+    std::cout << message.head.dump() << '\n';
+    for (const Bytes& array : message.arrays) {
+        std::cout.write(reinterpret_cast<const char*>(array.data()), static_cast<std::streamsize>(array.size()));
+    }
+    std::cout.flush();
+}
+
+void serve() {
+    std::string line;
+    while (std::getline(std::cin, line)) {
+        Message request{Json::parse(line), {}};
+        for (const size_t size : request.head["bytes"]) {
+            Bytes& array = request.arrays.emplace_back(size);
+            std::cin.read(reinterpret_cast<char*>(array.data()), static_cast<std::streamsize>(size));
+        }
+        write(answer(request));
+    }
+}
+
+}  // namespace
+}  // namespace edge_seg
+
+int main() {
+    std::ios::sync_with_stdio(false);
+    edge_seg::serve();
+}
