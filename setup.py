@@ -15,6 +15,8 @@ assert VERSION is not None
 TRAIN = ["paddlepaddle==2.6.2", "numpy<2"]
 # A pre-release, and the last version with wheels for Python 3.10: only an exact pin makes pip take it.
 LITE = ["paddlelite==2.13rc0"]
+# onnxruntime alone runs a bundle (a board needs no more); onnx is for making one. Both work with paddle's protobuf.
+ONNX = ["onnxruntime>=1.17,<2", "onnx>=1.17,<2"]
 # Reports need nothing beyond the base so far; the name stands in documented install commands.
 REPORT: list[str] = []
 DEV = ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "ruff>=0.9,<1", "mypy>=1.11,<3", "import-linter>=2,<3"]
@@ -33,9 +35,10 @@ setup(
     extras_require={
         "train": TRAIN,
         "lite": LITE,
+        "onnx": ONNX,
         "report": REPORT,
         "dev": DEV,
-        "all": [*TRAIN, *LITE, *REPORT, *DEV],
+        "all": [*TRAIN, *LITE, *ONNX, *REPORT, *DEV],
     },
     entry_points={"console_scripts": ["edge-seg = edge_seg.cli:main"]},
     zip_safe=False,

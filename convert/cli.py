@@ -11,7 +11,7 @@ from edge_seg.errors import UsageError
 from edge_seg.guard import guarded, phase
 from edge_seg.options import SCORE, SIZE, echo_json, json_option
 
-RECIPES_HELP = "What to convert to: arm-fp32, x86-fp32 or cpu-fp32; several, separated by commas, from one export."
+RECIPES_HELP = "What to convert to: arm-fp32, x86-fp32, cpu-fp32, onnx-fp32 …; several, separated by commas."
 
 
 @click.command()

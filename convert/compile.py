@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-from convert import opt
+from convert import onnx_model, opt
 from convert.artifacts import Compiled, Draft
 
 Files = dict[str, tuple[str, ...]]
@@ -42,7 +42,18 @@ def _paddle_inference(draft: Draft) -> tuple[Files, dict[str, Any]]:
     return files, {}
 
 
+def _onnxruntime(draft: Draft) -> tuple[Files, dict[str, Any]]:
+    files: Files = {}
+    for graph in draft.exported.graphs:
+        file = draft.folder / f"{graph.name}.onnx"
+        onnx_model.write_onnx(graph, file)
+        files[graph.name] = (file.name,)
+    told = {"providers": draft.recipe.places} if draft.recipe.places else {}
+    return files, {"tool": "onnx", "version": onnx_model.version(), "opset": onnx_model.OPSET, **told}
+
+
 _COMPILERS: dict[str, Callable[[Draft], tuple[Files, dict[str, Any]]]] = {
     "paddle-lite": _paddle_lite,
     "paddle-inference": _paddle_inference,
+    "onnxruntime": _onnxruntime,
 }

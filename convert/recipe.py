@@ -12,7 +12,8 @@ class Recipe:
     """One kind of bundle.
 
     ``witness`` names the recipe whose bundle the host runs to check this one: itself where the host has the engine,
-    the x86 twin for Arm (same graphs, same ``opt``, other kernels). ``places`` are what Paddle Lite's ``opt`` is told.
+    the x86 twin for Arm (same graphs, same ``opt``, other kernels). ``places`` is the hardware in the words of the tool
+    or engine: Paddle Lite's valid places, ONNX Runtime's providers.
     """
 
     name: str
@@ -28,6 +29,17 @@ _RECIPES = (
     Recipe("arm-fp32", "Paddle Lite on Arm boards and phones", "paddle-lite", "arm", "fp32", "x86-fp32", places="arm"),
     Recipe("x86-fp32", "Paddle Lite on this host, as a check", "paddle-lite", "x86", "fp32", "x86-fp32", places="x86"),
     Recipe("cpu-fp32", "Paddle Inference with oneDNN on x86 CPUs", "paddle-inference", "cpu", "fp32", "cpu-fp32"),
+    Recipe("onnx-fp32", "ONNX Runtime on CPUs, x86 and Arm", "onnxruntime", "cpu", "fp32", "onnx-fp32"),
+    Recipe("onnx-cuda-fp32", "ONNX Runtime on GPUs", "onnxruntime", "gpu", "fp32", "onnx-fp32", places="cuda"),
+    Recipe(
+        "onnx-tensorrt-fp32",
+        "ONNX Runtime with TensorRT on GPUs",
+        "onnxruntime",
+        "gpu",
+        "fp32",
+        "onnx-fp32",
+        places="tensorrt,cuda",
+    ),
 )
 RECIPES = {recipe.name: recipe for recipe in _RECIPES}
 

@@ -6,6 +6,8 @@ An engine module has two functions:
   it isn't installed.
 - ``load(bundle, threads) -> Engine``: loads all graphs. It may trust that the bundle is for this machine and version.
 
+``PORTABLE = True`` beside them says that graphs are in a standard form, which any version of the library may run.
+
 To add one, write the module and enter it in ``MODULES``.
 """
 
@@ -25,6 +27,7 @@ Arrays = dict[str, NDArray[Any]]
 MODULES = {
     "paddle-lite": "edge_seg.runtime.engines.paddle_lite",
     "paddle-inference": "edge_seg.runtime.engines.paddle_inference",
+    "onnxruntime": "edge_seg.runtime.engines.onnxruntime",
     "null": "edge_seg.runtime.engines.null",
 }
 
@@ -62,6 +65,8 @@ def open_engine(bundle: Bundle, engine: str | None = None, threads: int = 0) -> 
     check_graphs(manifest)
     if name != "null":  # which runs no graph, so any bundle will do
         check_machine(manifest, name)
-        check_version(manifest, module.version())
+        found = module.version()
+        if not getattr(module, "PORTABLE", False):
+            check_version(manifest, found)
     with words_of(f"{name}: loading {bundle.path}"):
         return Checked(module.load(bundle, threads), manifest.graphs)

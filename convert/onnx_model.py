@@ -1,0 +1,80 @@
+"""An exported graph → an ONNX model, from the very program that the other recipes ship.
+
+Translated operator by operator: an exported Mask R-CNN holds some 25 kinds, so the rules fit on a few pages
+(:mod:`convert.onnx_operators`), and a new backbone needs none. paddle2onnx isn't used: it aborts on the operators that
+are hard (``generate_proposals_v2``, ``distribute_fpn_proposals``), and has no rule of its own that it would take for
+them. Building from the layers would need a second description of every model, which could go its own way.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from convert.artifacts import ExportedGraph
+from convert.onnx_program import Program, read_program
+from edge_seg.errors import ConversionError, MissingDependencyError
+
+# The first in which RoiAlign places its pixels as Mask R-CNN wants them (half_pixel): older runtimes can read it too.
+OPSET = 16
+IR_VERSION = 8
+
+
+def write_onnx(graph: ExportedGraph, file: Path) -> None:
+    """Writes ``graph`` as ``file``, the same bytes each time; its inputs and outputs have the names of the specs.
+
+    Raises :class:`ConversionError` for operators without a rule, by name, and when onnx's checker finds a fault.
+    """
+    onnx = _onnx()
+    from convert.onnx_graph import OnnxGraph
+    from convert.onnx_operators import RULES
+
+    program = read_program(graph)
+    unknown = sorted({op.kind for op in program.operators} - RULES.keys() - {"feed", "fetch"})
+    if unknown:
+        raise ConversionError(
+            f"the {graph.name} graph holds operators without a rule for ONNX: {', '.join(unknown)}",
+            remedy="replace the operator in the model, or convert to another recipe",
+            code="unsupported-operator",
+        )
+    made = OnnxGraph(program)
+    for spec in graph.inputs:
+        made.bind(spec.name, spec.name)
+    for op in program.operators:
+        if op.kind in RULES:
+            RULES[op.kind](made, op)
+    model = made.model(
+        graph.name,
+        graph.inputs,
+        tuple(zip(graph.outputs, _fetched(program), strict=True)),
+        opset=OPSET,
+        ir_version=IR_VERSION,
+    )
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as problem:
+        said = str(problem).strip().splitlines()[0]
+        raise ConversionError(f"onnx finds a fault in the {graph.name} graph: {said}", code="export-failed") from None
+    file.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def version() -> str:
+    """The version of onnx, whose checker vouches for the model."""
+    return str(_onnx().__version__)
+
+
+def _fetched(program: Program) -> list[str]:
+    """The variables that the program gives, in order."""
+    fetches = sorted((op for op in program.operators if op.kind == "fetch"), key=lambda op: int(op.attributes["col"]))
+    return [op.inputs["X"][0] for op in fetches]
+
+
+def _onnx() -> Any:
+    try:
+        import onnx
+    except ImportError as problem:
+        raise MissingDependencyError(
+            f"the recipes for ONNX need the Python library onnx, which can't be imported: {problem}",
+            remedy="install it with: pip install 'edge-seg[onnx]'",
+        ) from None
+    return onnx

@@ -1,0 +1,113 @@
+"""ONNX Runtime: graphs in ONNX on CPUs, x86 and Arm, and on GPUs through CUDA or TensorRT.
+
+Convolutions and normalisations are fused when a session is made, for the machine at hand; the files hold them as they
+were exported, so that one bundle serves all machines.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_seg.bundle import Bundle, GraphSpec, Manifest
+from edge_seg.errors import BundleError, MissingDependencyError
+from edge_seg.guard import phase
+from edge_seg.runtime.engines.checks import check_names, file_of
+
+NAME = "onnxruntime"
+PORTABLE = True
+
+_CPU = "CPUExecutionProvider"
+# Words of a manifest → the library's name and settings. fp32 means fp32: TF32 has 10 bits of mantissa.
+_PROVIDERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "cuda": ("CUDAExecutionProvider", {"use_tf32": "0"}),
+    "tensorrt": ("TensorrtExecutionProvider", {}),
+}
+_FATAL = 4  # everything less comes as an exception as well
+
+
+def version() -> str:
+    """ONNX Runtime's version, such as ``1.23.2``."""
+    return str(_library().__version__)
+
+
+def load(bundle: Bundle, threads: int) -> OnnxRuntimeEngine:
+    """One session a graph, on ``threads`` threads (0: as many as this process has cores)."""
+    library = _library()
+    providers = _providers(bundle.manifest, library.get_available_providers())
+    threads = threads or len(os.sched_getaffinity(0))
+    options = library.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = _FATAL
+    sessions = {}
+    for name, graph in bundle.manifest.graphs.items():
+        file = file_of(bundle, name, ".onnx")
+        phase(f"loading {file}")
+        session = library.InferenceSession(str(file), options, providers=[*providers, _CPU])
+        # The library goes on with the CPU where it can't load a GPU's libraries.
+        if session.get_providers()[: len(providers)] != [provider for provider, _ in providers]:
+            raise _no_gpu(bundle.manifest, f"can't load the libraries that {providers[0][0]} needs")
+        check_names(name, graph, [tensor.name for tensor in session.get_inputs()], len(session.get_outputs()))
+        sessions[name] = (session, graph)
+    return OnnxRuntimeEngine(sessions, {"threads": threads, "providers": session.get_providers()})
+
+
+def _library() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as problem:
+        raise MissingDependencyError(
+            f"this bundle needs the Python library onnxruntime, which can't be imported: {problem}",
+            remedy="install it with: pip install onnxruntime (onnxruntime-gpu for a bundle for GPUs)",
+        ) from None
+    return onnxruntime
+
+
+def _providers(manifest: Manifest, available: list[str]) -> list[tuple[str, dict[str, Any]]]:
+    if manifest.target != "gpu":
+        return []
+    asked = str(manifest.optimizer.get("providers", "cuda")).split(",")
+    if unknown := [name for name in asked if name not in _PROVIDERS]:
+        raise BundleError(
+            f"the bundle {manifest.name!r} asks for the unknown provider {unknown[0]!r}",
+            remedy=f"providers are {', '.join(_PROVIDERS)}: use the version of edge-seg that made the bundle",
+            code="manifest-invalid",
+        )
+    providers = [_PROVIDERS[name] for name in asked]
+    for provider, _ in providers:
+        if provider not in available:
+            raise _no_gpu(manifest, f"was built without {provider}")
+    return providers
+
+
+def _no_gpu(manifest: Manifest, reason: str) -> BundleError:
+    return BundleError(
+        f"the bundle {manifest.name!r} is for a GPU, but the installed onnxruntime {reason}",
+        remedy="install onnxruntime-gpu and the CUDA libraries of its release, or convert with the recipe onnx-fp32",
+        code="target-mismatch",
+    )
+
+
+class OnnxRuntimeEngine:
+    """See the module."""
+
+    name = NAME
+
+    def __init__(self, sessions: dict[str, tuple[Any, GraphSpec]], settings: dict[str, Any]) -> None:
+        self._sessions = sessions
+        self._settings = settings
+
+    def run(self, graph: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        session, spec = self._sessions[graph]
+        names = [tensor.name for tensor in spec.outputs]
+        feeds = {tensor.name: np.ascontiguousarray(inputs[tensor.name]) for tensor in spec.inputs}
+        return dict(zip(names, session.run(names, feeds), strict=True))
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": self.name, "version": version(), **self._settings}
+
+    def close(self) -> None:
+        self._sessions.clear()
