@@ -17,6 +17,8 @@ TRAIN = ["paddlepaddle==2.6.2", "numpy<2"]
 LITE = ["paddlelite==2.13rc0"]
 # onnxruntime alone runs a bundle (a board needs no more); onnx is for making one. Both work with paddle's protobuf.
 ONNX = ["onnxruntime>=1.17,<2", "onnx>=1.17,<2"]
+# Signatures of bundles; it has wheels for aarch64 and armv7l, so that boards can check them.
+SIGN = ["cryptography>=42"]
 # Reports need nothing beyond the base so far; the name stands in documented install commands.
 REPORT: list[str] = []
 DEV = ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "ruff>=0.9,<1", "mypy>=1.11,<3", "import-linter>=2,<3"]
@@ -36,9 +38,10 @@ setup(
         "train": TRAIN,
         "lite": LITE,
         "onnx": ONNX,
+        "sign": SIGN,
         "report": REPORT,
         "dev": DEV,
-        "all": [*TRAIN, *LITE, *ONNX, *REPORT, *DEV],
+        "all": [*TRAIN, *LITE, *ONNX, *SIGN, *REPORT, *DEV],
     },
     entry_points={"console_scripts": ["edge-seg = edge_seg.cli:main"]},
     zip_safe=False,

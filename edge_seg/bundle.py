@@ -222,18 +222,18 @@ def open_bundle(path: Path) -> Bundle:
     Raises :class:`BundleError` when the folder or a file is missing, a hash doesn't match or the schema isn't ours.
     """
     bundle = _read(path)
-    for fault in _faults(bundle):
+    for _, fault in _faults(bundle):
         raise fault
     return bundle
 
 
-def examine_bundle(path: Path) -> tuple[Bundle, list[BundleError]]:
-    """Like :func:`open_bundle`, but goes on past files that are missing or altered, and returns a fault for each.
+def examine_bundle(path: Path) -> tuple[Bundle, dict[str, BundleError]]:
+    """Like :func:`open_bundle`, but goes on past files that are missing or altered, and returns their faults by name.
 
     Raises :class:`BundleError` when the manifest itself can't be used.
     """
     bundle = _read(path)
-    return bundle, list(_faults(bundle))
+    return bundle, dict(_faults(bundle))
 
 
 def _read(path: Path) -> Bundle:
@@ -260,12 +260,12 @@ def _read(path: Path) -> Bundle:
     return Bundle(path, manifest)
 
 
-def _faults(bundle: Bundle) -> Iterator[BundleError]:
+def _faults(bundle: Bundle) -> Iterator[tuple[str, BundleError]]:
     for name, expected in bundle.files.items():
         try:
             _check_file(bundle.path, name, expected)
         except BundleError as fault:
-            yield fault
+            yield name, fault
 
 
 def _check_values(manifest: Manifest, where: str) -> None:

@@ -14,7 +14,7 @@ INTERRUPTED = 130
 TERMINATED = 143
 
 # The extra that brings a library, for the remedy when it is missing.
-EXTRAS = {"paddle": "train", "paddlelite": "lite"}
+EXTRAS = {"paddle": "train", "paddlelite": "lite", "cryptography": "sign"}
 
 
 def explain(problem: BaseException) -> tuple[int, EdgeSegError]:

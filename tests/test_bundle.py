@@ -206,7 +206,8 @@ def test_all_faults_are_named(folder: Path) -> None:
     (folder / "mask.nb").write_bytes(b"mask.nB")
     (folder / "golden/a.json").unlink()
     bundle, faults = examine_bundle(folder)
-    assert [fault.code for fault in faults] == ["hash-mismatch", "file-missing"]
+    found = {name: fault.code for name, fault in faults.items()}
+    assert found == {"mask.nb": "hash-mismatch", "golden/a.json": "file-missing"}
     assert set(bundle.files) == {"detect.nb", "mask.nb", "golden/a.png", "golden/a.json"}
 
 

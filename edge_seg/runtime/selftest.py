@@ -6,6 +6,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edge_seg.bundle import Bundle
 from edge_seg.errors import BundleError
 from edge_seg.files import read_json
@@ -48,17 +51,23 @@ class SelfTest:
         }
 
 
-def self_test(segmenter: Segmenter, bundle: Bundle, tolerance: Tolerance | None = None) -> SelfTest:
-    """Runs the golden picture through the segmenter's engine and compares. Raises BundleError for a bad golden file."""
-    tolerance = tolerance or Tolerance()
+def read_golden(bundle: Bundle) -> tuple[NDArray[np.uint8], Instances]:
+    """The golden picture, uint8[h, w, 3] BGR, and its expected instances. Raises BundleError or ImageError."""
     golden = bundle.manifest.golden
     image = read_image(bundle.path / golden.image)
     height, width = image.shape[:2]
     file = bundle.path / golden.expected
     try:
-        expected = Instances.from_json(read_json(file, BundleError)["instances"], height, width)
-    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        return image, Instances.from_json(read_json(file, BundleError)["instances"], height, width)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as problem:
         raise BundleError(f"{file}: not a list of instances: {problem!r}", code="golden-invalid") from None
+
+
+def self_test(segmenter: Segmenter, bundle: Bundle, tolerance: Tolerance | None = None) -> SelfTest:
+    """Runs the golden picture through the segmenter's engine and compares. Raises BundleError for a bad golden file."""
+    tolerance = tolerance or Tolerance()
+    golden = bundle.manifest.golden
+    image, expected = read_golden(bundle)
     tester = Segmenter.over(
         segmenter.engine,
         segmenter.preprocess,
@@ -67,6 +76,7 @@ def self_test(segmenter: Segmenter, bundle: Bundle, tolerance: Tolerance | None 
         instances=golden.instances,
     )
     parity = compare(expected, tester(image))
+    height, width = image.shape[:2]
     # Where the picture is the larger one, an input pixel is several of its pixels.
     scale = max(1.0, height / segmenter.preprocess.size[0], width / segmenter.preprocess.size[1])
     return SelfTest(parity, tolerance, tuple(_faults(parity, tolerance, scale)))

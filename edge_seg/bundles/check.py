@@ -1,0 +1,166 @@
+"""Whether a bundle is whole and fits together, without running it: all that is wrong, not only the first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_seg.bundle import MANIFEST, Bundle, examine_bundle
+from edge_seg.bundles.sign import SIGNATURE, read_signature, verify
+from edge_seg.bundles.text import megabytes, printable, table
+from edge_seg.data.rle import decompress
+from edge_seg.errors import BundleError, EdgeSegError, ImageError
+from edge_seg.runtime.engines import MODULES
+from edge_seg.runtime.engines.checks import check_graphs
+from edge_seg.runtime.result import Instances
+from edge_seg.runtime.selftest import read_golden
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """``checks``: each with what was found, or its problems; ``notes``: what is odd but harms nothing."""
+
+    path: Path
+    id: str | None = None
+    checks: dict[str, str | list[EdgeSegError]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def problems(self) -> list[tuple[str, EdgeSegError]]:
+        """All problems, each with its check's name."""
+        return [(name, problem) for name, said in self.checks.items() if isinstance(said, list) for problem in said]
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.problems else 0
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "path": str(self.path),
+            "id": self.id,
+            "sound": not self.problems,
+            "checks": {name: said if isinstance(said, str) else None for name, said in self.checks.items()},
+            "problems": [{"check": name, **problem.as_json()} for name, problem in self.problems],
+            "notes": self.notes,
+        }
+
+    def __str__(self) -> str:
+        count = len(self.problems)
+        head = f"{self.path}: {'sound' if not count else f'{count} problem' + 's' * (count > 1)}"
+        rows = [
+            (name, said if isinstance(said, str) else "FAILED" if said else "not checked")
+            for name, said in self.checks.items()
+        ]
+        lines = [head, table(rows)]
+        lines += [f"{name}: {printable(problem.message, 1000)}\n  {problem.remedy}" for name, problem in self.problems]
+        return "\n".join([*lines, *(f"note: {printable(note)}" for note in self.notes)])
+
+
+def check(path: Path, public_key: Path | None = None) -> CheckReport:
+    """Checks manifest, files, tensors, golden picture and signature; with ``public_key``, who signed it.
+
+    Problems of the bundle are in the report. Raises UsageError for a key that can't be used and
+    MissingDependencyError when a signature is asked for and its library isn't installed.
+    """
+    try:
+        bundle, faults = examine_bundle(path)
+    except BundleError as problem:
+        return CheckReport(path, checks={"manifest": [problem]})
+    manifest = bundle.manifest
+    report = CheckReport(path, bundle.id)
+    count, size = len(bundle.files), megabytes(_size(bundle))
+    report.checks["manifest"] = f"schema {manifest.schema}, {printable(manifest.name)}"
+    report.checks["files"] = [*faults.values()] or f"{count} files, {size}, hashes as in the manifest"
+    report.checks["engine"] = _outcome(lambda: _check_engine(bundle))
+    report.checks["tensors"] = _outcome(lambda: _check_tensors(bundle))
+    report.checks["golden"] = [] if faults.keys() & manifest.golden.files else _outcome(lambda: _check_golden(bundle))
+    report.checks["signature"] = _outcome(lambda: _check_signature(bundle, public_key))
+    report.notes.extend(_strays(bundle))
+    return report
+
+
+def _outcome(step: Callable[[], str]) -> str | list[EdgeSegError]:
+    try:
+        return step()
+    except (BundleError, ImageError) as problem:
+        return [problem]
+
+
+def _size(bundle: Bundle) -> int:
+    return sum((bundle.path / name).stat().st_size for name in bundle.files if (bundle.path / name).is_file())
+
+
+def _check_engine(bundle: Bundle) -> str:
+    manifest = bundle.manifest
+    if manifest.engine not in MODULES:
+        raise BundleError(
+            f"{bundle.path / MANIFEST}: manifest.engine: expected one of {', '.join(MODULES)}, found"
+            f" {manifest.engine!r}",
+            remedy="copy the bundle again, or use the version of edge-seg that made it",
+            code="engine-unknown",
+        )
+    return printable(f"{manifest.engine} {manifest.engine_version} for {manifest.target}, {manifest.precision}")
+
+
+def _check_tensors(bundle: Bundle) -> str:
+    check_graphs(bundle.manifest)
+    graphs = bundle.manifest.graphs.items()
+    return ", ".join(f"{printable(name)} {len(graph.inputs)} in, {len(graph.outputs)} out" for name, graph in graphs)
+
+
+def _check_golden(bundle: Bundle) -> str:
+    image, expected = read_golden(bundle)
+    height, width = image.shape[:2]
+    fault = _instances_fault(expected, len(bundle.manifest.classes), height, width)
+    if fault:
+        raise BundleError(
+            f"{bundle.path / bundle.manifest.golden.expected}: {fault}", remedy="convert anew", code="golden-invalid"
+        )
+    return f"a picture of {height}x{width} with {len(expected)} instances"
+
+
+def _instances_fault(found: Instances, classes: int, height: int, width: int) -> str | None:
+    """What is wrong with instances that came from a file, None if nothing."""
+    if not len(found.boxes) == len(found.scores) == len(found.classes) == len(found.rles):
+        return "a box hasn't four numbers, or a score or class isn't one"
+    if found.classes.size and not (found.classes.min() >= 0 and found.classes.max() < classes):
+        return f"classes from {found.classes.min()} to {found.classes.max()}, expected 0 to {classes - 1}"
+    if not _within(found.scores, 1) or not _within(found.boxes, max(height, width)):
+        return f"a score isn't within 0 and 1, or a box not within the picture of {height}x{width}"
+    for number, rle in enumerate(found.rles):
+        lengths = decompress(rle["counts"].decode())
+        fits = rle["size"] == [height, width] and lengths and min(lengths) >= 0 and sum(lengths) == height * width
+        if not fits:
+            return f"the mask of instance {number} isn't one of a picture of {height}x{width}"
+    return None
+
+
+def _within(values: NDArray[np.float32], most: float) -> bool:
+    """Whether all are from 0 to ``most``; NaN isn't."""
+    return bool(((values >= 0) & (values <= most)).all())
+
+
+def _check_signature(bundle: Bundle, public_key: Path | None) -> str:
+    if public_key is not None:
+        verify(bundle, public_key)
+        return f"holds, made with the private key to {public_key}"
+    signature = read_signature(bundle)
+    if signature is None:
+        return "none"
+    if find_spec("cryptography") is None:
+        return "not checked: needs pip install 'edge-seg[sign]'"
+    verify(bundle)
+    return f"holds, with the key {signature.public_key[:16]}…; whose that is, --public-key checks"
+
+
+def _strays(bundle: Bundle) -> list[str]:
+    known = {bundle.path / name for name in (MANIFEST, SIGNATURE, *bundle.files)}
+    strays = sorted(file for file in bundle.path.rglob("*") if not file.is_dir() and file not in known)
+    shown = [f"{file.relative_to(bundle.path)} isn't part of the bundle; packing leaves it out" for file in strays[:5]]
+    return [*shown, f"and {len(strays) - 5} more such files"] if len(strays) > 5 else shown

@@ -1,0 +1,99 @@
+"""A bundle as one file, the same bytes for the same bundle, and back.
+
+The bytes depend on nothing but the bundle and zlib: names are sorted, and times, owners and permissions left out.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from edge_seg.archive import unpack as unpack_archive
+from edge_seg.bundle import MANIFEST, Bundle, open_bundle
+from edge_seg.bundles.sign import SIGNATURE, read_signature, verify
+from edge_seg.bundles.text import megabytes
+from edge_seg.errors import BundleError, UsageError
+from edge_seg.files import atomic_dir, atomic_file, scratch_dir, sha256
+
+LEVEL = 6
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The file that was written, and what is in it."""
+
+    file: Path
+    id: str
+    bytes: int
+    sha256: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {"file": str(self.file), "id": self.id, "bytes": self.bytes, "sha256": self.sha256}
+
+    def __str__(self) -> str:
+        return f"{self.file}  {megabytes(self.bytes)}, sha256 {self.sha256}"
+
+
+def pack(bundle: Bundle, out: Path) -> Packed:
+    """Writes ``bundle`` as a ``.tar.gz`` with one folder in it; the signature goes along, nothing else does.
+
+    Raises UsageError when ``out`` lies in the bundle, BundleError when the signature isn't one.
+    """
+    if out.resolve().is_relative_to(bundle.path.resolve()):
+        raise UsageError(f"{out}: lies in the bundle that is to be packed", remedy="write it beside the bundle")
+    with (
+        atomic_file(out) as partial,
+        partial.open("wb") as raw,
+        gzip.GzipFile(filename="", mode="wb", compresslevel=LEVEL, fileobj=raw, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tarred,
+    ):
+        for name in _members(bundle):
+            entry = tarfile.TarInfo(f"{_folder(bundle)}/{name}")  # time and owners are 0, permissions rw-r--r--
+            with (bundle.path / name).open("rb") as file:
+                entry.size = file.seek(0, 2)
+                file.seek(0)
+                tarred.addfile(entry, file)
+    return Packed(out, bundle.id, out.stat().st_size, sha256(out))
+
+
+def unpack(archive: Path, out: Path, public_key: Path | None = None) -> Bundle:
+    """Unpacks and checks a packed bundle; ``out`` appears only if it is whole, replacing an older bundle there.
+
+    What doesn't belong to the bundle is left out. With ``public_key`` it must be signed with that key. Raises
+    BundleError when it is damaged, altered or not a bundle.
+    """
+    with atomic_dir(out, mark=MANIFEST) as whole, scratch_dir(out) as scratch:
+        folder = _root(unpack_archive(archive, scratch / "content", BundleError))
+        try:
+            found = open_bundle(folder)
+            members = _members(found)
+            if public_key is not None:
+                verify(found, public_key)
+        except BundleError as problem:
+            message = problem.message.replace(str(folder), str(archive))
+            raise BundleError(message, remedy=problem.remedy, code=problem.code) from None
+        for name in members:
+            (whole / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).rename(whole / name)
+    return Bundle(out, found.manifest)
+
+
+def _members(bundle: Bundle) -> list[str]:
+    """The names of all that belongs to the bundle, each once ("a//b" is "a/b"), sorted."""
+    signature = [SIGNATURE] if read_signature(bundle) else []
+    return sorted({str(PurePosixPath(name)) for name in (MANIFEST, *bundle.files, *signature)})
+
+
+def _root(folder: Path) -> Path:
+    """Where the bundle lies in what was unpacked: at the top, or in the only folder there."""
+    inner = list(folder.iterdir())
+    return inner[0] if len(inner) == 1 and inner[0].is_dir() else folder
+
+
+def _folder(bundle: Bundle) -> str:
+    """The archive's one folder: the bundle's name as far as every system takes it; the path must not matter."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", bundle.manifest.name)[:100].lstrip(".-") or "bundle"
