@@ -27,7 +27,7 @@ def draw(image: NDArray[np.uint8], found: Instances, classes: tuple[str, ...]) -
     A picture whose longer side is under 240 pixels is enlarged by a whole factor, so that labels can be read.
     """
     factor = min(_LARGEST_FACTOR, max(1, math.ceil(_SMALLEST_SIDE / max(image.shape[:2]))))
-    canvas = np.repeat(np.repeat(image, factor, axis=0), factor, axis=1)
+    canvas = _enlarged(image, factor).copy()
     width = max(1, round(max(canvas.shape[:2]) / 640))
     order = range(len(found) - 1, -1, -1)
     for index in order:
@@ -38,6 +38,10 @@ def draw(image: NDArray[np.uint8], found: Instances, classes: tuple[str, ...]) -
     for index in order:
         _draw_label(canvas, found, index, factor, classes)
     return canvas
+
+
+def _enlarged(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    return image if factor == 1 else np.repeat(np.repeat(image, factor, axis=0), factor, axis=1)
 
 
 def _color(found: Instances, index: int) -> Color:
@@ -52,12 +56,11 @@ def _draw_mask(canvas: NDArray[np.uint8], found: Instances, index: int, factor: 
     x, y, w, h = (int(v) for v in coco_mask.toBbox(rle))
     if w == 0 or h == 0:
         return
-    mask = coco_mask.decode(rle)[y : y + h, x : x + w]
-    mask = np.ascontiguousarray(np.repeat(np.repeat(mask, factor, axis=0), factor, axis=1))
+    mask = _enlarged(np.ascontiguousarray(coco_mask.decode(rle)[y : y + h, x : x + w]), factor)
     color = _color(found, index)
     area = canvas[y * factor : (y + h) * factor, x * factor : (x + w) * factor]
-    tinted = cv2.addWeighted(area, 1 - _TINT, np.full_like(area, color), _TINT, 0)
-    np.copyto(area, tinted, where=mask[:, :, None].astype(bool))
+    table = np.arange(256)[:, None] * (1 - _TINT) + np.array(color) * _TINT
+    cv2.copyTo(cv2.LUT(area, np.rint(table).astype(np.uint8)[:, None]), mask, area)  # into the canvas
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(canvas, outlines, -1, color, width, cv2.LINE_AA, offset=(x * factor, y * factor))
 

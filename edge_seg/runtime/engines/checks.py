@@ -125,7 +125,7 @@ def words_of(doing: str) -> Iterator[None]:
     """Turns whatever a library raises into an EngineError that says what was being done."""
     try:
         yield
-    except (EdgeSegError, OSError, MemoryError, ImportError):
+    except (EdgeSegError, OSError, MemoryError, ModuleNotFoundError):
         raise
     except Exception as problem:  # paddle raises every kind
         said = next((line.strip() for line in str(problem).splitlines() if line.strip(" -")), type(problem).__name__)

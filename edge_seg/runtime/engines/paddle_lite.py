@@ -28,10 +28,8 @@ def version() -> str:
     except importlib.metadata.PackageNotFoundError:
         raise MissingDependencyError(
             "this bundle needs the Python library paddlelite, which is not installed",
-            remedy="pip install 'edge-seg[lite]' (CPython 3.10 on x86-64; there is no wheel for"
-            f" {platform.machine()} and Python {platform.python_version()})"
-            if platform.machine() not in ("x86_64", "AMD64")
-            else "pip install 'edge-seg[lite]' (CPython 3.10)",
+            remedy="pip install 'edge-seg[lite]' (wheels are for x86-64 and CPython 3.10; this is"
+            f" {platform.machine()}, Python {platform.python_version()})",
         ) from None
 
 
