@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
+import numpy as np
 
 from convert.artifacts import Job, Referenced
 from edge_seg.bundle import Golden
 from edge_seg.errors import ConversionError
 from edge_seg.files import sha256, write_json
-from edge_seg.runtime.preprocess import preprocess
+from edge_seg.runtime.engines import Arrays, Engine
 from edge_seg.runtime.segmenter import Segmenter
 
 IMAGE = "golden/image.png"
@@ -20,17 +22,47 @@ FALLBACK_INSTANCES = 10
 
 
 def refer(job: Job) -> Referenced:
-    """Runs the golden picture through the model; at least one instance is in the result."""
+    """Runs the golden picture through the model; at least one instance is in the result.
+
+    Raises :class:`ConversionError` when the model gives values that aren't finite.
+    """
     from edge_seg.train.engine import DynamicEngine
 
-    engine = DynamicEngine(job.model, job.size, job.proposals)
-    detect = engine.run("detect", {"image": preprocess(job.picture, job.preprocess)[0]})
+    engine = _Remembering(DynamicEngine(job.model, job.size, job.proposals))
     best = None
     found = Segmenter.over(engine, job.preprocess, job.postprocess)(job.picture)
+    detect = engine.outputs["detect"]
+    for name, values in detect.items():
+        if not np.isfinite(values).all():
+            raise ConversionError(
+                f"the model itself gives {name} that are not finite on the golden picture",
+                remedy="its weights are spoilt (a training that diverged?): train again with a lower learning rate",
+                code="not-finite",
+            )
     if not len(found):
         best = min(FALLBACK_INSTANCES, job.postprocess.keep)
         found = Segmenter.over(engine, job.preprocess, job.postprocess, instances=best)(job.picture)
     return Referenced(job, detect, found, best)
+
+
+class _Remembering:
+    """An engine for one picture: `detect` runs once, and what it gave can be looked at."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.name = engine.name
+        self.outputs: dict[str, Arrays] = {}
+        self._engine = engine
+
+    def run(self, graph: str, inputs: Arrays) -> Arrays:
+        if graph != "detect" or graph not in self.outputs:
+            self.outputs[graph] = self._engine.run(graph, inputs)
+        return self.outputs[graph]
+
+    def describe(self) -> dict[str, Any]:
+        return self._engine.describe()
+
+    def close(self) -> None:
+        self._engine.close()
 
 
 def write_golden(referenced: Referenced, folder: Path) -> Golden:

@@ -32,14 +32,22 @@ def optimise(program: Path, weights: Path, places: str, nb: Path, *, inputs: tup
     """
     what = f"Paddle Lite's opt ({program.name} for {places})"
     nb.unlink(missing_ok=True)
-    outcome = run_module("convert.opt", "optimise", program, weights, places, nb, limit_s=LIMIT_S)
-    if not outcome.ok or not nb.is_file() or nb.stat().st_size == 0:
-        raise _failure(what, outcome)
-    _clear_uninitialised(nb)
-    check = run_module("convert.opt", "read", nb, limit_s=LIMIT_S)
-    if not check.ok:
-        raise _failure(f"reading {nb.name}, which {what} has just written,", check)
-    found = json.loads(check.stdout.splitlines()[-1])
+    try:
+        outcome = run_module("convert.opt", "optimise", program, weights, places, nb, limit_s=LIMIT_S)
+        if not outcome.ok or not nb.is_file() or nb.stat().st_size == 0:
+            raise _failure(what, outcome)
+        _clear_uninitialised(nb)
+        _read_back(what, nb, inputs, outputs)
+    except BaseException:
+        nb.unlink(missing_ok=True)
+        raise
+
+
+def _read_back(what: str, nb: Path, inputs: tuple[str, ...], outputs: int) -> None:
+    outcome = run_module("convert.opt", "read", nb, limit_s=LIMIT_S)
+    if not outcome.ok:
+        raise _failure(f"reading {nb.name}, which {what} has just written,", outcome)
+    found = json.loads(outcome.stdout.splitlines()[-1])
     if tuple(found["inputs"]) != inputs or len(found["outputs"]) != outputs:
         raise ConversionError(
             f"{what} wrote a {nb.name} with inputs {found['inputs']} and {len(found['outputs'])} outputs; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import subprocess
@@ -45,15 +46,22 @@ def edge_seg(tmp_path: Path) -> Callable[..., Finished]:
 def tiny_bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with real bundles ``x86-fp32``, ``cpu-fp32`` and ``arm-fp32`` of one untrained tiny model, 128 x 128.
 
-    Made once for all tests: copy what you change.
+    Made once for all tests, by one worker for the others: copy what you change.
     """
-    out = tmp_path_factory.mktemp("tiny") / "bundles"
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    out = shared / "tiny-bundles"
     words = ["convert", "mask_rcnn_tiny_fpn", "--random-weights", "--seed", "1", "--classes", "3", "--size", "128"]
-    subprocess.run(
-        [sys.executable, "-m", "edge_seg.cli", *words, "--recipe", "x86-fp32,cpu-fp32,arm-fp32", "--out", str(out)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=True,
-        capture_output=True,
-        timeout=300,
-    )
+    with (shared / "tiny-bundles.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not out.exists():
+            done = subprocess.run(
+                [sys.executable, "-m", "edge_seg.cli", *words, "--recipe", "x86-fp32,cpu-fp32,arm-fp32", "--out", out],
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                capture_output=True,
+                text=True,
+                timeout=300,
+            )
+            assert done.returncode == 0, done.stderr
     return out

@@ -1,0 +1,30 @@
+"""Recipes by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from convert.recipe import RECIPES, find, parse
+from edge_seg.errors import UsageError
+
+
+def test_every_witness_is_a_recipe_that_vouches_for_itself() -> None:
+    for recipe in RECIPES.values():
+        witness = find(recipe.witness)
+        assert witness.witness == witness.name
+
+
+def test_several_recipes_are_given_with_commas() -> None:
+    assert [recipe.name for recipe in parse("cpu-fp32, arm-fp32")] == ["cpu-fp32", "arm-fp32"]
+
+
+@pytest.mark.parametrize("names", ["arm-fp64", "arm-fp32,", ""])
+def test_an_unknown_recipe_lists_the_choices(names: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        parse(names)
+    assert all(name in raised.value.remedy for name in RECIPES)
+
+
+def test_a_recipe_is_named_once() -> None:
+    with pytest.raises(UsageError, match="twice"):
+        parse("arm-fp32,arm-fp32")
