@@ -33,8 +33,9 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 _HALF = np.float32(0.5)
-# Pixel columns pasted at once; bounds the memory where many objects fill a very large picture.
-_COLUMNS = 1 << 16
+# Pixel columns pasted at once. More would leave the cache where masks are ragged, fewer cost calls; it also bounds the
+# memory where many objects fill a very large picture.
+_COLUMNS = 1 << 12
 
 
 def paste(
@@ -134,6 +135,8 @@ def _rows(
 
 def _uncancelled(places: NDArray[np.int64]) -> NDArray[np.int64]:
     """Of rising numbers those that occur an odd number of times, once each."""
+    if not (places[1:] == places[:-1]).any():
+        return places
     first = np.flatnonzero(np.diff(places, prepend=-1))
     times = np.diff(first, append=len(places))
     return places[first[times % 2 == 1]]
@@ -142,15 +145,17 @@ def _uncancelled(places: NDArray[np.int64]) -> NDArray[np.int64]:
 def _codes(places: NDArray[np.int64], line: int, count: int) -> list[bytes]:
     """Begins and ends on the number line → each instance's compressed run lengths."""
     size = line - 1
-    # A mask that ends with the picture has no run after it
-    places = places[places % line != size]
     ends = np.searchsorted(places, np.arange(1, count + 1) * line)
     begins = np.concatenate([[0], ends[:-1]])
     filled = np.flatnonzero(begins < ends)
+    last = ends[filled] - 1
+    beyond = last[places[last] - filled * line == size]
+    if len(beyond):  # a mask that ends with the picture has no run after it
+        return _codes(np.delete(places, beyond), line, count)
     runs = np.diff(places, prepend=0)
     runs[begins[filled]] = places[begins[filled]] - filled * line
     rest = np.full(count, size)
-    rest[filled] -= places[ends[filled] - 1] - filled * line
+    rest[filled] -= places[last] - filled * line
     return _compress(np.insert(runs, ends, rest), ends + np.arange(1, count + 1))
 
 
@@ -168,18 +173,18 @@ def _compress(runs: NDArray[np.int64], ends: NDArray[np.int64]) -> list[bytes]:
     for early in range(3):
         places = (first + early)[first + early < ends]
         values[places] = runs[places]
-    magnitude = np.where(values < 0, ~values, values)  # the highest bit of the last group is the sign
-    groups = np.ones(len(values), np.int64)
+    magnitude = values ^ (values >> 31)  # of a negative number its complement: a group's highest bit is the sign
+    groups = np.ones(len(values), np.int8)
     limit, most = 16, int(magnitude.max())
     while limit <= most:
         groups += magnitude >= limit
         limit *= 32
-    after = np.cumsum(groups)
+    after = np.cumsum(groups, dtype=np.int64)
     text = np.empty(after[-1], np.uint8)
     place = after - groups
     while len(place):
         more = magnitude >= 16
-        text[place] = (values & 31) + np.where(more, 80, 48)
+        text[place] = (values & 31).astype(np.uint8) + np.where(more, np.uint8(80), np.uint8(48))
         place, values, magnitude = place[more] + 1, values[more] >> 5, magnitude[more] >> 5
     data = text.tobytes()
     return [data[a:b] for a, b in itertools.pairwise([0, *after[ends - 1].tolist()])]
