@@ -45,8 +45,8 @@ def test_what_is_missing_or_too_much_counts(found: Instances) -> None:
 
 
 def test_worst_differences(found: Instances) -> None:
-    boxes = found.boxes + np.float32([[0, 0, 0, 0], [0, 0, 0.5, 0], [0, 0, 0, 0]])
-    scores = found.scores - np.float32([0, 0, 0.1])
+    boxes = found.boxes + np.array([[0, 0, 0, 0], [0, 0, 0.5, 0], [0, 0, 0, 0]], np.float32)
+    scores = found.scores - np.array([0, 0, 0.1], np.float32)
     codes = [*found.rles[:2], paste(np.ones((1, 28, 28), np.float32), found.boxes[2:] + 1, 30, 50, 0.5)[0]]
     parity = compare(found, Instances(30, 50, boxes, scores, found.classes, codes))
     assert parity.box_px == 0.5
