@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,21 @@ class Parity:
 
 
 def compare(expected: Instances, found: Instances) -> Parity:
+    """The worst differences of the pairs that :func:`match` finds."""
+    pairs = match(expected, found)
+    masks = [mask_difference(expected.rles[row], found.rles[column]) for row, column in pairs]
+    return Parity(
+        expected=len(expected),
+        found=len(found),
+        matched=len(pairs),
+        box_px=max((float(np.abs(expected.boxes[r] - found.boxes[c]).max()) for r, c in pairs), default=0.0),
+        score=max((float(abs(expected.scores[r] - found.scores[c])) for r, c in pairs), default=0.0),
+        mask_iou=min((iou for iou, _ in masks), default=1.0),
+        mask_pixels=max((pixels for _, pixels in masks), default=0),
+    )
+
+
+def match(expected: Instances, found: Instances) -> list[tuple[int, int]]:
     """Pairs each expected instance, best first, with the free one of its class that overlaps it most (IoU >= 0.5)."""
     overlap = _box_iou(expected.boxes, found.boxes)
     overlap[expected.classes[:, None] != found.classes[None, :]] = 0.0
@@ -46,16 +62,7 @@ def compare(expected: Instances, found: Instances) -> Parity:
         if overlap[row, column] >= LEAST_OVERLAP:
             pairs.append((row, column))
             overlap[:, column] = 0.0
-    masks = [_mask_difference(expected, row, found, column) for row, column in pairs]
-    return Parity(
-        expected=len(expected),
-        found=len(found),
-        matched=len(pairs),
-        box_px=max((float(np.abs(expected.boxes[r] - found.boxes[c]).max()) for r, c in pairs), default=0.0),
-        score=max((float(abs(expected.scores[r] - found.scores[c])) for r, c in pairs), default=0.0),
-        mask_iou=min((iou for iou, _ in masks), default=1.0),
-        mask_pixels=max((pixels for _, pixels in masks), default=0),
-    )
+    return pairs
 
 
 def _box_iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -68,9 +75,8 @@ def _box_iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float
     return np.where(union > 0, inter / np.maximum(union, 1e-12), same.astype(np.float64))
 
 
-def _mask_difference(a: Instances, row: int, b: Instances, column: int) -> tuple[float, int]:
-    """IoU and number of differing pixels; two empty masks are equal."""
-    pair = [a.rles[row], b.rles[column]]
-    either = int(coco_mask.area(coco_mask.merge(pair)))
-    both = int(coco_mask.area(coco_mask.merge(pair, intersect=True)))
+def mask_difference(a: dict[str, Any], b: dict[str, Any]) -> tuple[float, int]:
+    """IoU of two COCO run-length codes, and in how many pixels they differ; two empty masks are equal."""
+    either = int(coco_mask.area(coco_mask.merge([a, b])))
+    both = int(coco_mask.area(coco_mask.merge([a, b], intersect=True)))
     return (both / either if either else 1.0), either - both
