@@ -247,7 +247,10 @@ def _read(path: Path) -> Bundle:
     file = path / MANIFEST
     if not file.is_file():
         raise BundleError(f"{path}: not a bundle: it holds no {MANIFEST}", remedy=remedy, code="bundle-missing")
-    plain = read_json(file, BundleError)
+    try:
+        plain = read_json(file, BundleError)
+    except BundleError as problem:
+        raise _invalid(problem.message) from None
     schema = plain.get("schema") if isinstance(plain, dict) else None
     if type(schema) is not int or schema != SCHEMA:
         raise BundleError(

@@ -111,7 +111,7 @@ def _check_engine(bundle: Bundle) -> str:
 def _check_tensors(bundle: Bundle) -> str:
     check_graphs(bundle.manifest)
     graphs = bundle.manifest.graphs.items()
-    return ", ".join(f"{printable(name)} {len(graph.inputs)} in, {len(graph.outputs)} out" for name, graph in graphs)
+    return "; ".join(f"{printable(name)} {len(graph.inputs)} in, {len(graph.outputs)} out" for name, graph in graphs)
 
 
 def _check_golden(bundle: Bundle) -> str:

@@ -10,6 +10,8 @@ from edge_seg.bundle import MANIFEST, Bundle, GraphSpec
 from edge_seg.bundles.sign import Signature, read_signature
 from edge_seg.bundles.text import megabytes, phrase, printable, table, tensor
 
+LISTED_CLASSES = 20
+
 
 @dataclass(frozen=True)
 class Description:
@@ -53,7 +55,7 @@ class Description:
                 f"score from {post.score_threshold:g}, overlap (IoU) up to {post.nms_iou:g}, "
                 f"mask from {post.mask_threshold:g}",
             ),
-            ("classes", f"{len(manifest.classes)}: {phrase(manifest.classes)}"),
+            ("classes", _classes(manifest.classes)),
             *((printable(name, 20), _graph(graph)) for name, graph in graphs),
             ("from", phrase(manifest.source)),
             ("made by", phrase(manifest.optimizer)),
@@ -73,6 +75,12 @@ def describe(bundle: Bundle) -> Description:
     """Raises :class:`BundleError` when the bundle holds a signature that isn't one."""
     sizes = {name: (bundle.path / name).stat().st_size for name in (MANIFEST, *bundle.files)}
     return Description(bundle, bundle.id, sizes, read_signature(bundle))
+
+
+def _classes(names: tuple[str, ...]) -> str:
+    rest = len(names) - LISTED_CLASSES
+    listed = phrase(names[:LISTED_CLASSES])
+    return f"{len(names)}: {listed}" + (f" and {rest} more, which --json lists" if rest > 0 else "")
 
 
 def _graph(graph: GraphSpec) -> str:

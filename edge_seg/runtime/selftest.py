@@ -59,8 +59,10 @@ def read_golden(bundle: Bundle) -> tuple[NDArray[np.uint8], Instances]:
     file = bundle.path / golden.expected
     try:
         return image, Instances.from_json(read_json(file, BundleError)["instances"], height, width)
+    except BundleError as problem:
+        raise _invalid(problem.message) from None
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as problem:
-        raise BundleError(f"{file}: not a list of instances: {problem!r}", code="golden-invalid") from None
+        raise _invalid(f"{file}: not a list of instances: {problem!r}") from None
 
 
 def self_test(segmenter: Segmenter, bundle: Bundle, tolerance: Tolerance | None = None) -> SelfTest:
@@ -80,6 +82,10 @@ def self_test(segmenter: Segmenter, bundle: Bundle, tolerance: Tolerance | None 
     # Where the picture is the larger one, an input pixel is several of its pixels.
     scale = max(1.0, height / segmenter.preprocess.size[0], width / segmenter.preprocess.size[1])
     return SelfTest(parity, tolerance, tuple(_faults(parity, tolerance, scale)))
+
+
+def _invalid(message: str) -> BundleError:
+    return BundleError(message, remedy="copy the bundle again or convert anew", code="golden-invalid")
 
 
 def _faults(parity: Parity, limit: Tolerance, scale: float) -> list[str]:
