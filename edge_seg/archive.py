@@ -40,6 +40,7 @@ _DAMAGED = (
     RuntimeError,
     ValueError,
     OverflowError,
+    LookupError,
 )
 # Names too long, or of a file and a folder at once.
 _BAD_NAMES = (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EINVAL, errno.EILSEQ)
@@ -60,8 +61,9 @@ def unpack(archive: Path, folder: Path, error: type[EdgeSegError]) -> Path:
             else:
                 unpacking.tar()
         except (*_DAMAGED, OSError) as problem:
-            if isinstance(problem, OSError) and problem.errno is not None:
-                raise  # the disk's fault; bz2 and gzip raise an OSError without a number for damaged data
+            # bz2 and gzip have an OSError without a number for damaged data, zipfile seeks to where no file can begin.
+            if isinstance(problem, OSError) and problem.errno not in (None, errno.EINVAL):
+                raise  # the disk's fault
             raise error(
                 f"{archive}: not an archive that can be unpacked: {problem}",
                 remedy="delete it, and download or copy it again",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
+import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -99,6 +101,15 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, make: Make, damage: str) -
     with pytest.raises(DataError, match=r"set\.archive"):
         unpack(file, tmp_path / "out", DataError)
     assert not (tmp_path / "out").exists()
+
+
+def test_no_altered_byte_of_a_zip_is_a_surprise(tmp_path: Path) -> None:
+    whole = zip_(tmp_path / "set.zip", "a").read_bytes()
+    for place in range(len(whole)):
+        for value in (0, 0xFF):
+            (tmp_path / "set.zip").write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
+            with contextlib.suppress(DataError):
+                shutil.rmtree(unpack(tmp_path / "set.zip", tmp_path / "out", DataError))
 
 
 def headers(path: Path, *blocks: bytes) -> Path:

@@ -1,7 +1,7 @@
 """Who made a bundle: an ed25519 signature of its manifest, which holds the hash of every other file.
 
 ``signature.json`` lies beside the manifest and is not named by it. Keys are PEM files as ``openssl genpkey -algorithm
-ed25519`` writes them.
+ed25519`` writes them, and what is signed are the manifest's bytes as they are, so openssl alone can verify a bundle too.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def verify(bundle: Bundle, public_key: Path | None = None) -> Signature:
 
     Raises :class:`BundleError` with the code ``unsigned``, ``wrong-key`` or ``signature-invalid``.
     """
-    wanted = load_public_key(public_key) if public_key else None
+    wanted = _public_key(public_key) if public_key else None
     signature = read_signature(bundle)
     if signature is None:
         raise BundleError(
@@ -115,8 +115,7 @@ def verify(bundle: Bundle, public_key: Path | None = None) -> Signature:
     return signature
 
 
-def load_public_key(file: Path) -> Ed25519PublicKey:
-    """Reads a PEM file. Raises :class:`UsageError` when it holds no public ed25519 key."""
+def _public_key(file: Path) -> Ed25519PublicKey:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
