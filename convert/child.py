@@ -7,6 +7,8 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,18 +42,32 @@ class Outcome:
         return "\n".join(line[:400] for line in text.splitlines()[-lines:])
 
 
+forker: ContextVar[Callable[[str, list[str], float], Outcome | None] | None] = ContextVar("forker", default=None)
+"""Set by :func:`convert.forks.warm`: makes a child by forking, or gives None where it can't."""
+
+
 def run_module(module: str, *arguments: str | Path, limit_s: float) -> Outcome:
     """``python -m module arguments…`` with its output captured; killed after ``limit_s`` seconds."""
-    environment = dict(os.environ)
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [_PACKAGES, environment.get("PYTHONPATH")]))
-    command = [sys.executable, "-m", module, *map(str, arguments)]
+    words = [str(argument) for argument in arguments]
+    fork = forker.get()
+    return (fork and fork(module, words, limit_s)) or run_command([sys.executable, "-m", module, *words], limit_s)
+
+
+def run_command(command: list[str], limit_s: float) -> Outcome:
+    """Runs ``command`` with its output captured; kills it after ``limit_s`` seconds."""
     try:
         done = subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s, check=False
+            command, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s, check=False
         )
     except subprocess.TimeoutExpired as problem:
         return Outcome(None, _text(problem.stdout), _text(problem.stderr), limit_s)
     return Outcome(done.returncode, _text(done.stdout), _text(done.stderr), limit_s)
+
+
+def environment() -> dict[str, str]:
+    """This process's, with the packages of this checkout to be found by a child."""
+    path = os.pathsep.join(filter(None, [_PACKAGES, os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path}
 
 
 def no_core_file() -> None:
