@@ -1,7 +1,7 @@
 """Who made a bundle: an ed25519 signature of its manifest, which holds the hash of every other file.
 
 ``signature.json`` lies beside the manifest and is not named by it. Keys are PEM files as ``openssl genpkey -algorithm
-ed25519`` writes them, and what is signed are the manifest's bytes as they are, so openssl alone can verify a bundle too.
+ed25519`` writes them, and what is signed are the manifest's bytes as they are, so openssl alone can verify them.
 """
 
 from __future__ import annotations
