@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 F = nn.functional
 
 
+# Objectness of a dummy proposal: below every logit, and within fp16.
+_NO_OBJECT = -1e4
+
+
 @dataclass(frozen=True)
 class Settings:
     """Widths and numbers of one Mask R-CNN. Defaults: PaddleDetection's ``mask_rcnn_r50_fpn``."""
@@ -103,7 +107,7 @@ class MaskRCNN(nn.Layer):
         levels = rpn.propose(logits, deltas, anchors, size, before=self.settings.test_before_nms, after=self.proposals)
         # Paddle Lite aborts when topk is asked for more than there is: dummies are appended.
         boxes = paddle.concat([boxes for boxes, _, _ in levels] + [paddle.zeros([self.proposals, 4])])
-        objectness = paddle.concat([score for _, score, _ in levels] + [paddle.full([self.proposals, 1], -1.0)])
+        objectness = paddle.concat([score for _, score, _ in levels] + [paddle.full([self.proposals, 1], _NO_OBJECT)])
         _, order = paddle.topk(objectness.reshape([-1]), self.proposals)
         rois = paddle.gather(boxes, order)
         count = paddle.full([1], self.proposals, dtype="int32")
@@ -151,7 +155,7 @@ class MaskRCNN(nn.Layer):
             levels = rpn.propose(
                 logits, deltas, anchors, sizes, before=settings.train_before_nms, after=settings.train_after_nms
             )
-            sampled = self._sample(_by_picture(levels, settings.train_after_nms), batch, rng)
+            sampled = self._sample(best_of_levels(levels, settings.train_after_nms), batch, rng)
         rois = paddle.to_tensor(sampled.boxes)
         counts = paddle.to_tensor(np.asarray(sampled.counts, np.int32))
         class_logits, box_deltas = self.bbox_head(self._pool(maps, rois, counts, box_head.RESOLUTION))
@@ -214,7 +218,7 @@ class MaskRCNN(nn.Layer):
         return F.binary_cross_entropy_with_logits(mask_head.pick(logits, paddle.to_tensor(channel)), wanted)
 
 
-def _by_picture(levels: Sequence[tuple[Any, Any, Any]], keep: int) -> list[npt.NDArray[np.float32]]:
+def best_of_levels(levels: Sequence[tuple[Any, Any, Any]], keep: int) -> list[npt.NDArray[np.float32]]:
     """Each picture's ``keep`` best proposals of all levels, float32[K, 4]."""
     pictures: list[list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]] = []
     for boxes, scores, counts in levels:

@@ -47,14 +47,16 @@ class RPNHead(nn.Layer):
 def propose(
     logits: Sequence[Any], deltas: Sequence[Any], anchors: Sequence[Any], sizes: Any, *, before: int, after: int
 ) -> list[tuple[Any, Any, Any]]:
-    """For each level (boxes [K, 4], objectness [K, 1], boxes a picture [N]), after NMS at IoU 0.7.
+    """For each level (boxes [K, 4], objectness logits [K, 1], boxes a picture [N]), after NMS at IoU 0.7.
+
+    Only the order of scores counts, and logits keep it where a sigmoid has long come to 1.0.
 
     ``anchors`` are [Hi, Wi, A, 4]; ``sizes`` float32[N, 2] are (height, width), to which boxes are clipped; ``before``
     and ``after`` bound the boxes of a picture and level that enter and leave NMS.
     """
     return [
         paddle.vision.ops.generate_proposals(
-            F.sigmoid(logit),
+            logit,
             delta,
             sizes,
             anchor,

@@ -1,0 +1,121 @@
+"""Random weights that behave like trained ones on any picture: for size, speed and parity before there is a training.
+
+Ordinary initial weights give every proposal nearly the same score, and activations that grow with depth as soon as a
+picture isn't like the ones they were made for: scores saturate at 1.0, the order of detections hangs on the last bits,
+and two engines that agree to 1e-6 find different objects. Here normalisation keeps most of each channel above zero, so
+that the trunk is nearly linear and its activations stay of unit size; the last layers are centred and scaled.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edge_seg.models import box_head, mask_head
+from edge_seg.models.anchors import pyramid_anchors
+from edge_seg.models.mask_rcnn import MaskRCNN, best_of_levels
+from edge_seg.models.rpn import propose
+from edge_seg.paddle_env import nn, paddle
+
+# Of normalised channels; with a standard deviation of 1, five values in six are above zero.
+_NORM_BIAS = 1.0
+# Standard deviations of the last layers' outputs.
+_OBJECTNESS, _PROPOSAL_DELTA, _CLASS, _BOX_DELTA, _MASK = 2.0, 0.05, 2.5, 0.5, 3.0
+# Added to logits: most proposals are background, most of a box is object.
+_BACKGROUND_BIAS, _MASK_BIAS = 2.0, 1.5
+_SIDE = 128
+_ROIS = 32
+
+
+def randomize(model: MaskRCNN, seed: int) -> None:
+    """Gives ``model`` weights drawn from ``seed``, the same on every machine up to rounding; leaves it in eval mode."""
+    for i, (name, parameter) in enumerate(sorted(model.named_parameters())):
+        shape = parameter.shape
+        if name.endswith((".norm.weight", "._variance")):
+            value = np.ones(shape)
+        elif name.endswith(".norm.bias"):
+            value = np.full(shape, _NORM_BIAS)
+        elif len(shape) == 1:
+            value = np.zeros(shape)
+        else:
+            fan = shape[0] if len(shape) == 2 else int(np.prod(shape[1:]))
+            rng = np.random.Generator(np.random.Philox(key=[seed, i]))
+            value = rng.normal(0.0, np.sqrt(2.0 / fan), shape)
+        parameter.set_value(value.astype(np.float32))
+    rng = np.random.Generator(np.random.Philox(key=[seed, 1 << 32]))
+    with paddle.no_grad():
+        _settle(model, rng)
+
+
+def _settle(model: MaskRCNN, rng: np.random.Generator) -> None:
+    """Sets normalisation statistics and the last layers by what random pictures give."""
+    pictures = _pictures(rng)
+    _measure_norms(model, pictures)
+    for conv, level in zip(model.neck.outputs, model.features(pictures), strict=False):
+        conv.weight.set_value(conv.weight / level.std())
+    maps = model.features(pictures)
+    logits, deltas = model.rpn_head(maps)
+    _center(model.rpn_head.rpn_rois_score, paddle.concat([_rows(x) for x in logits]), _OBJECTNESS)
+    _center(model.rpn_head.rpn_rois_delta, paddle.concat([_rows(x) for x in deltas]), _PROPOSAL_DELTA)
+
+    # The heads are set on the proposals that they will see, which aren't like boxes drawn at random.
+    rois, counts = _proposals(model, *model.rpn_head(maps))
+    scores, box_deltas = model.bbox_head(model._pool(maps, rois, counts, box_head.RESOLUTION))
+    _center(model.bbox_head.bbox_score, scores, _CLASS)
+    _center(model.bbox_head.bbox_delta, box_deltas, _BOX_DELTA)
+    model.bbox_head.bbox_score.bias[-1] += _BACKGROUND_BIAS
+    masks = model.mask_head(model._pool(maps, rois, counts, mask_head.RESOLUTION))
+    _center(model.mask_head.mask_fcn_logits, _rows(masks), _MASK)
+    model.mask_head.mask_fcn_logits.bias.set_value(model.mask_head.mask_fcn_logits.bias + _MASK_BIAS)
+
+
+def _proposals(model: MaskRCNN, logits: Any, deltas: Any) -> tuple[Any, Any]:
+    """Each picture's best boxes, float32[R, 4] one picture after the other, and how many each has, int32[N]."""
+    anchors = [paddle.to_tensor(a) for a in pyramid_anchors((_SIDE, _SIDE), model.settings.anchor_sizes)]
+    sizes = paddle.full([logits[0].shape[0], 2], float(_SIDE))
+    levels = propose(logits, deltas, anchors, sizes, before=model.settings.test_before_nms, after=_ROIS)
+    boxes = best_of_levels(levels, _ROIS)
+    counts = np.asarray([len(found) for found in boxes], np.int32)
+    return paddle.to_tensor(np.concatenate(boxes)), paddle.to_tensor(counts)
+
+
+def _pictures(rng: np.random.Generator) -> Any:
+    """float32[4, 3, side, side], normalised: from two blotches across to noise, colours partly in step as in photos."""
+    pictures = []
+    for cells in (2, 8, 32, _SIDE):
+        values = 0.7 * rng.normal(size=(1, 3, cells, cells)) + 1.2 * rng.normal(size=(1, 1, cells, cells))
+        coarse = paddle.to_tensor(np.clip(values, -2.1, 2.6).astype(np.float32))
+        pictures.append(nn.functional.interpolate(coarse, size=(_SIDE, _SIDE), mode="bilinear"))
+    return paddle.concat(pictures)
+
+
+def _measure_norms(model: MaskRCNN, pictures: Any) -> None:
+    """Takes each channel's mean, and one variance a layer: a channel that is quiet here mustn't be loud elsewhere."""
+    norms = [layer for layer in model.sublayers() if isinstance(layer, nn.BatchNorm2D)]
+    momenta = [layer._momentum for layer in norms]
+    for layer in norms:
+        layer._momentum = 0.0
+    model.train()
+    model.features(pictures)
+    model.eval()
+    for layer, momentum in zip(norms, momenta, strict=True):
+        layer._momentum = momentum
+        layer._variance.set_value(paddle.full_like(layer._variance, layer._variance.mean().item()))
+
+
+def _rows(maps: Any) -> Any:
+    """[N, C, H, W] -> [N * H * W, C]."""
+    return maps.transpose([0, 2, 3, 1]).reshape([-1, maps.shape[1]])
+
+
+def _center(layer: Any, outputs: Any, std: float) -> None:
+    """Makes ``outputs`` [N, C] of ``layer`` have mean 0 in each channel and standard deviation ``std`` in all.
+
+    It is less where single values would lie beyond five deviations: scores near 1.0 can't be told apart.
+    """
+    mean = outputs.mean(axis=0)
+    apart = outputs - mean
+    factor = std / max(apart.std().item(), apart.abs().max().item() / 5)
+    layer.weight.set_value(layer.weight * factor)
+    layer.bias.set_value((layer.bias - mean) * factor)
