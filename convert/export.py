@@ -2,17 +2,17 @@
 
 paddle's own files aren't: they hold the call stack of every feed (with this machine's paths), and names that count up
 as a process goes on. So weights are named after their place in the model, other names are counted from zero, and the
-call stacks are taken out.
+call stacks are taken out (:mod:`convert.program`).
 """
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 from convert.artifacts import Exported, ExportedGraph, Referenced
 from convert.graphs import FEATURES, DetectGraph, Graph, MaskGraph
+from convert.program import tidy
 from edge_seg.bundle import TensorSpec
 from edge_seg.errors import ConversionError
 from edge_seg.paddle_env import paddle
@@ -59,7 +59,7 @@ def export_graph(graph: Graph, folder: Path) -> ExportedGraph:
         if not file.is_file() or file.stat().st_size == 0:
             raise ConversionError(f"paddle exported the {graph.name} graph without {file.name}", code="export-failed")
     stem.with_suffix(".pdiparams.info").unlink(missing_ok=True)
-    _strip_call_stacks(program)
+    tidy(program)
     return ExportedGraph(graph.name, program, weights, graph.inputs, graph.outputs)
 
 
@@ -67,16 +67,3 @@ def _said(problem: Exception) -> str:
     text = str(problem).strip() or type(problem).__name__
     stated = _PADDLE_ERROR.search(text)
     return stated[0].strip() if stated else text.splitlines()[-1].strip()
-
-
-def _strip_call_stacks(program: Path) -> None:
-    from paddle.base.proto import framework_pb2  # type: ignore[import-not-found,import-untyped,unused-ignore]
-
-    described: Any = framework_pb2.ProgramDesc()
-    described.ParseFromString(program.read_bytes())
-    for block in described.blocks:
-        for operator in block.ops:
-            kept = [attribute for attribute in operator.attrs if attribute.name != "op_callstack"]
-            del operator.attrs[:]
-            operator.attrs.extend(kept)
-    program.write_bytes(described.SerializeToString(deterministic=True))
