@@ -1,0 +1,165 @@
+"""The parity ladder: the same pictures through every form of a model, from preprocessing to the device.
+
+Each rung is compared with the one below it, tensor by tensor in the order of the way. So the first rung that leaves its
+tolerance is where a fault lies, and the first such tensor on it says in what.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from convert import ladder_graphs, ladder_rules
+from convert.ladder_climb import Climb, Picture, Rung, Shown
+from convert.ladder_compare import Reading
+from convert.ladder_source import rebuild
+from edge_seg.bundle import Bundle, examine_bundle
+from edge_seg.errors import BundleError, ConversionError, EngineError, UsageError
+from edge_seg.files import scratch_dir
+from edge_seg.runtime.image import read_image
+from edge_seg.runtime.overlay import draw
+
+TITLES = {
+    "files": "files and their hashes",
+    "preprocessing": "preprocessing, pixel by pixel",
+    "paddle": "paddle, the layers themselves",
+    "golden": "the golden result in the bundle",
+    "postprocessing": "postprocessing: which boxes are kept",
+    "exported": "exported graph, not optimised",
+    "host": "optimised graph on this host",
+    "device": "the device, through its runner",
+}
+_STEPS: dict[str, Callable[[Climb], Rung]] = {
+    "preprocessing": ladder_rules.preprocessing,
+    "paddle": ladder_graphs.paddle,
+    "golden": ladder_rules.golden,
+    "postprocessing": ladder_rules.postprocessing,
+    "exported": ladder_graphs.exported,
+    "host": ladder_graphs.host,
+    "device": ladder_graphs.device,
+}
+# Without the model itself, the golden result is the one thing that the graphs can be held against.
+_STEPS_WITHOUT_MODEL = ("preprocessing", "paddle", "exported", "host", "golden", "postprocessing", "device")
+_PROVING = ("golden", "exported", "host", "device")
+_MOST_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to verify with. Of the pictures in ``data``, the first ``limit`` of its ``split`` give the mAP."""
+
+    run: Path | None = None
+    images: tuple[Path, ...] = ()
+    data: Path | None = None
+    split: str = "val"
+    limit: int = 100
+    runner: str | None = None
+    fail_fast: bool = False
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What one picture holds by the lowest and by the highest rung that computed; drawn, uint8[h, w, 3] BGR."""
+
+    name: str
+    low: Shown
+    high: Shown
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the ladder found. ``rungs`` in the order climbed; ``pictures`` are their names, by number in a reading."""
+
+    bundle: Bundle
+    rungs: tuple[Rung, ...]
+    pictures: tuple[str, ...]
+    compared: tuple[Compared, ...] = ()
+
+    @property
+    def first(self) -> tuple[Rung, Reading] | None:
+        """The first rung that leaves its tolerance, and its first such tensor."""
+        return next(((rung, rung.fault) for rung in self.rungs if rung.fault), None)
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.first else 0
+
+
+def verify_bundle(path: Path, options: Options, note: Callable[[Rung], None] = lambda rung: None) -> Report:
+    """Climbs the ladder; ``note`` is told each rung as it is done. Faults of the bundle are in the report.
+
+    Raises BundleError when the manifest can't be used, RunError, DataError, ImageError and UsageError for what else was
+    given.
+    """
+    bundle, faults = examine_bundle(path)
+    whole = ladder_rules.files(bundle, faults)
+    note(whole)
+    if faults:
+        rest = (Rung(name, skipped="files are damaged") for name in _STEPS)
+        return Report(bundle, (whole, *rest), ())
+    pictures = _pictures(bundle, options.images)
+    job, no_job = rebuild(bundle, options.run)
+    with scratch_dir(Path(tempfile.gettempdir()) / "edge-seg-verify") as scratch:
+        climb = Climb(bundle, job, no_job, pictures, scratch, runner=options.runner)
+        if options.data:
+            _add_data(climb, options.data, options.split, options.limit)
+        rungs = _climb(climb, [whole], options.fail_fast, note)
+        return Report(bundle, tuple(rungs), tuple(p.name for p in pictures), tuple(_compared(climb)))
+
+
+def _climb(climb: Climb, rungs: list[Rung], fail_fast: bool, note: Callable[[Rung], None]) -> list[Rung]:
+    for name in _STEPS if climb.job else _STEPS_WITHOUT_MODEL:
+        if fail_fast and any(rung.fault for rung in rungs):
+            rungs.append(Rung(name, skipped="a rung below has failed"))
+            continue
+        begun = time.monotonic()
+        try:
+            rung = _STEPS[name](climb)
+        except (BundleError, ConversionError, EngineError) as problem:
+            rung = Rung(name, (Reading("run", ok=False, note=problem.message),))
+        rung = dataclasses.replace(rung, seconds=time.monotonic() - begun)
+        rungs.append(rung)
+        note(rung)
+    rungs = [_with_blame(rung, climb.blamed.get(rung.name)) for rung in rungs]
+    if not any(rung.readings for rung in rungs if rung.name in _PROVING):
+        reasons = dict.fromkeys(rung.skipped for rung in rungs if rung.skipped)
+        raise UsageError(
+            f"{climb.bundle.path}: nothing of the model could be run: {'; '.join(reasons)}",
+            remedy="give the run that the bundle was made from (--run), or a --runner on a device",
+            code="nothing-verified",
+        )
+    return rungs
+
+
+def _with_blame(rung: Rung, blame: Reading | None) -> Rung:
+    return rung if blame is None else dataclasses.replace(rung, readings=(*rung.readings, blame), skipped="")
+
+
+def _pictures(bundle: Bundle, images: Iterable[Path]) -> tuple[Picture, ...]:
+    golden = bundle.path / bundle.manifest.golden.image
+    named = [("the golden picture", golden), *((file.name, file) for file in images)]
+    return tuple(Picture(name, file, read_image(file)) for name, file in named)
+
+
+def _add_data(climb: Climb, folder: Path, split: str, limit: int) -> None:
+    from edge_seg.data.coco import load_split
+
+    climb.dataset = load_split(folder, split)
+    climb.data = tuple(record.path for record in climb.dataset.images[:limit])
+
+
+def _compared(climb: Climb) -> Iterable[Compared]:
+    if not climb.traces:
+        return
+    low, high = next(iter(climb.traces)), next(reversed(climb.traces))
+    pairs = zip(climb.pictures, climb.results(low), climb.results(high), strict=True)
+    for picture, *both in list(pairs)[:_MOST_SHOWN]:
+        drawn = (
+            Shown(f"{TITLES[name]}: {len(found)} instances", draw(picture.pixels, found, climb.manifest.classes))
+            for name, found in zip((low, high), both, strict=True)
+        )
+        yield Compared(picture.name, *drawn)

@@ -1,0 +1,167 @@
+"""The rungs that compute: the model itself, its exported graphs, the bundle's engine on this host, a device."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import numpy as np
+
+from convert.artifacts import Draft, Exported, Job, Referenced
+from convert.assemble import assemble
+from convert.compile import compile_graphs
+from convert.ladder_climb import Climb, Rung, ascend, map_reading, shown, tolerance_of
+from convert.ladder_compare import Reading, compare_instances, merge, second_run
+from convert.ladder_device import command_of, run_device
+from convert.ladder_heat import where_instances
+from convert.ladder_trace import Task, load, run_task, trace_all
+from convert.recipe import RECIPES, Recipe, find
+from convert.verify import FP32, Tolerance
+from edge_seg.runtime import selftest
+from edge_seg.runtime.segmenter import Segmenter
+
+DEVICE = Tolerance(**dataclasses.asdict(selftest.Tolerance()))
+"""Another processor rounds otherwise."""
+
+
+def paddle(climb: Climb) -> Rung:
+    """The layers themselves, with the settings of the source: the reference of all that follows."""
+    job = climb.job
+    if job is None:
+        return Rung("paddle", skipped=climb.no_job)
+    from edge_seg.train.engine import DynamicEngine
+
+    engine = DynamicEngine(job.model, job.size, job.proposals)
+    segmenter = Segmenter.over(engine, job.preprocess, job.postprocess, classes=job.classes, instances=climb.instances)
+    out = climb.scratch / "paddle"
+    out.mkdir()
+    trace_all(segmenter, climb.files, climb.data, out)
+    return ascend(climb, "paddle", out, FP32)
+
+
+def exported(climb: Climb) -> Rung:
+    """The exported program as it is: Paddle Inference without optimisation passes and without oneDNN."""
+    if climb.job:
+        plain = _build(climb, climb.job, find("cpu-fp32"), "plain")
+    elif climb.manifest.engine == "paddle-inference":
+        plain = climb.bundle.path  # it holds the exported program itself
+    else:
+        return Rung("exported", skipped=climb.no_job)
+    return ascend(climb, "exported", _run(climb, plain, "exported", plain=True), FP32)
+
+
+def host(climb: Climb) -> Rung:
+    """The bundle's engine on this machine; for a bundle that can't run here, its twin made from the same source."""
+    manifest, job = climb.manifest, climb.job
+    recipe = RECIPES.get(manifest.recipe)
+    here = climb.bundle.path
+    if recipe and recipe.witness != recipe.name:
+        if job is None:
+            return Rung("host", skipped=f"a bundle for {manifest.target} can't run here, and {climb.no_job}")
+        here = _build(climb, job, find(recipe.witness), "twin")
+    exact = manifest.precision == "fp32"
+    rung = ascend(climb, "host", _run(climb, here, "host"), tolerance_of(manifest), exact)
+    if job is None or recipe is None:
+        return rung
+    return dataclasses.replace(rung, readings=(*rung.readings, *_made_again(climb, job, recipe)))
+
+
+def device(climb: Climb) -> Rung:
+    """The bundle on a device, through a runner; only results come back from there."""
+    if climb.runner is None:
+        return Rung("device", skipped="no runner is named (--runner)")
+    exact = climb.manifest.precision == "fp32"
+    found, repeats = run_device(command_of(climb.runner), climb.bundle.path, climb.files, climb.instances)
+    below = climb.below
+    expected = climb.results(below) if below else [selftest.read_golden(climb.bundle)[1]]
+    readings = merge(
+        [*compare_instances(wanted, got, DEVICE, climb.scale(picture)), second_run(repeats)]
+        for wanted, got, picture in zip(expected, found, climb.pictures, strict=False)
+    )
+    if climb.data:
+        on_data, _ = run_device(command_of(climb.runner), climb.bundle.path, climb.data, None)
+        readings += map_reading(climb, "device", below, exact, on_data)
+    rung = Rung("device", tuple(readings), below or "golden")
+    fault = rung.fault
+    if fault is None or fault.picture is None:
+        return rung
+    picture, number = climb.pictures[fault.picture], fault.picture
+    drawn = where_instances(fault.tensor, expected[number], found[number], picture.pixels)
+    return dataclasses.replace(rung, shown=shown(picture.name, rung, drawn))
+
+
+def _run(climb: Climb, bundle: Path, name: str, plain: bool = False) -> Path:
+    """Traces of all pictures through ``bundle``, with the verified bundle's own settings unless it is the plain one."""
+    out = climb.scratch / name
+    run_task(
+        Task(
+            str(bundle),
+            str(out),
+            tuple(map(str, climb.files)),
+            plain=plain,
+            instances=climb.instances,
+            data=tuple(map(str, climb.data)),
+            preprocess=None if plain else climb.manifest.preprocess,
+            postprocess=None if plain else climb.manifest.postprocess,
+        )
+    )
+    return out
+
+
+def _build(climb: Climb, job: Job, recipe: Recipe, name: str) -> Path:
+    """A bundle made from the source as ``edge-seg convert`` would, not verified."""
+    folder = climb.scratch / name
+    folder.mkdir()
+    assemble(compile_graphs(Draft(_export(climb, job), recipe, folder, None)))
+    return folder
+
+
+def _export(climb: Climb, job: Job) -> Exported:
+    if climb.exported is None:
+        from convert.export import export
+
+        first = load(climb.traces["paddle"], 0)
+        folder = climb.scratch / "graphs"
+        folder.mkdir()
+        climb.exported = export(Referenced(job, first.detect, first.instances, climb.instances), folder)
+    return climb.exported
+
+
+def _made_again(climb: Climb, job: Job, recipe: Recipe) -> list[Reading]:
+    """Each file of the graphs against what the recipe makes of the source today."""
+    again = _build(climb, job, recipe, "again")
+    sizes = {name.encode(): 4 * int(np.prod(value.shape)) for name, value in job.model.state_dict().items()}
+    files = [name for graph in climb.manifest.graphs.values() for name in graph.files]
+    ran = recipe.witness == recipe.name
+    return [_same(name, climb.bundle.path / name, again / name, sizes, ran) for name in files]
+
+
+def _same(name: str, found: Path, expected: Path, sizes: dict[bytes, int], ran: bool) -> Reading:
+    """One file's reading. ``ran``: it was run on this host, which vouches for what another version wrote otherwise."""
+    if not expected.is_file():
+        return Reading(name, ok=False, note="the recipe makes no such file")
+    again, ours = expected.read_bytes(), found.read_bytes()
+    if again == ours:
+        return Reading(name, note="the same bytes as made again from its source")
+    if name.endswith(".nb"):
+        pair = _weights(again, sizes), _weights(ours, sizes)
+        other = [weight.decode() for weight in pair[0] if pair[0][weight] != pair[1].get(weight)]
+        if other:
+            named = ", ".join(other[:3]) + (f" and {len(other) - 3} more" if len(other) > 3 else "")
+            return Reading(name, ok=False, note=f"weights other than its source's: {named}")
+    if len(again) == len(ours):
+        first = int((np.frombuffer(again, np.uint8) != np.frombuffer(ours, np.uint8)).argmax())
+        return Reading(name, ok=False, note=f"edited: byte {first} is the first that isn't as made from its source")
+    note = "another program than this version of edge-seg makes of its source"
+    return Reading(name, ok=ran, note=note if ran else f"{note}, so its twin doesn't vouch for it: convert it again")
+
+
+def _weights(nb: bytes, sizes: dict[bytes, int]) -> dict[bytes, bytes]:
+    """The values of a ``.nb``'s weights, with a few bytes of structure; each is followed by its name."""
+    ends = {word[0]: word.end() for word in re.finditer(rb"[A-Za-z_][\w.]{5,}", nb) if word[0] in sizes}
+    values, before = {}, 0
+    for name, end in sorted(ends.items(), key=lambda item: item[1]):  # a name's last place is the one by its values
+        values[name] = nb[max(before, end - sizes[name] - len(name)) : end]
+        before = end
+    return values

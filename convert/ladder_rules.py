@@ -1,0 +1,175 @@
+"""The rungs that hold the bundle's files and rules against their source: pre- and postprocessing, golden result."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from convert.ladder_climb import Climb, Rung, Shown, shown, tolerance_of
+from convert.ladder_compare import Reading, compare_instances, merge, reading
+from convert.ladder_heat import draw_boxes, heat, where_instances
+from convert.ladder_pixels import WORST_LEVELS, charts, explain, judge
+from convert.ladder_select import choose
+from convert.ladder_source import differences
+from convert.ladder_trace import Task, load, run_task
+from convert.verify import FP32
+from edge_seg.bundle import Bundle, PostprocessSpec, PreprocessSpec
+from edge_seg.errors import BundleError
+from edge_seg.runtime import preprocess as runtime
+from edge_seg.runtime.postprocess import select
+from edge_seg.runtime.result import Instances
+from edge_seg.runtime.selftest import read_golden
+
+
+def files(bundle: Bundle, faults: Mapping[str, BundleError]) -> Rung:
+    """Every file against the manifest's hash; the tensors' names are the files'."""
+    if faults:
+        return Rung("files", tuple(Reading(name, ok=False, note=fault.message) for name, fault in faults.items()))
+    return Rung("files", (Reading("hashes", note=f"{len(bundle.files)} files as in the manifest"),))
+
+
+def preprocessing(climb: Climb) -> Rung:
+    """The runtime's pixels by the manifest's settings, against the rule by the settings of the source."""
+    found = climb.manifest.preprocess
+    expected = climb.job.preprocess if climb.job else found
+    settings = differences(expected, found, tuple(f.name for f in dataclasses.fields(expected)))
+    pictures = {**{p.name: p.pixels for p in climb.pictures}, **charts(expected.size)}
+    image, drawn = Reading("image", ok=False, note=settings), None
+    if found.size == expected.size:
+        readings = []
+        for name, pixels in pictures.items():
+            blob, _ = runtime.preprocess(pixels, found)
+            judged = judge(pixels, blob, expected)
+            one = reading("image", np.abs(judged.difference), "of 255 levels", WORST_LEVELS)
+            readings.append([dataclasses.replace(one, ok=judged.ok)])
+            if drawn is None and not judged.ok:
+                amount = np.abs(judged.difference).max(axis=0)
+                drawn = Shown(f"{name}, image: brightest where it differs most", heat(pixels, amount, expected.size))
+                why = "; ".join(filter(None, [explain(pixels, blob, expected), settings]))
+        image = merge(readings)[0]
+        if drawn:
+            image = dataclasses.replace(image, note=why)
+    readings_of_settings = (Reading("settings", ok=not settings, note=settings or "its source's"),) if climb.job else ()
+    return Rung("preprocessing", (image, *readings_of_settings), "the rule in float64", shown=drawn)
+
+
+def golden(climb: Climb) -> Rung:
+    """The golden result that the bundle carries, against what the newest rung finds in the golden picture."""
+    below = climb.below
+    if below is None:
+        return Rung("golden", skipped=climb.no_job)
+    try:
+        _, expected = read_golden(climb.bundle)
+    except BundleError as problem:
+        return Rung("golden", (Reading("golden file", ok=False, note=problem.message),))
+    found = load(climb.traces[below], 0).instances
+    readings = _against_golden(climb, expected, found)
+    rung = Rung("golden", tuple(readings), below)
+    fault = rung.fault
+    if fault is None:
+        return rung
+    picture = climb.pictures[0].pixels
+    rung = dataclasses.replace(
+        rung, shown=shown(climb.pictures[0].name, rung, where_instances(fault.tensor, found, expected, picture))
+    )
+    if climb.job:
+        return rung
+    why = _suspect(climb, expected) or "its graphs or its golden result are other than they were: --run tells which"
+    readings[readings.index(fault)] = dataclasses.replace(fault, note="; ".join(filter(None, [fault.note, why])))
+    return dataclasses.replace(rung, readings=tuple(readings))
+
+
+def _against_golden(climb: Climb, expected: Instances, found: Instances) -> list[Reading]:
+    limit = FP32 if climb.job else tolerance_of(climb.manifest)
+    return merge([compare_instances(found, expected, limit, climb.scale(climb.pictures[0]))])
+
+
+def _suspect(climb: Climb, expected: Instances) -> str:
+    """Which setting of the manifest, put right, gives the golden result; it is blamed. Empty when none does."""
+    for number, (rung, what, pre, post) in enumerate(_usual(climb.manifest.preprocess, climb.manifest.postprocess)):
+        out = climb.scratch / f"suspect-{number}"
+        pictures = (str(climb.pictures[0].file),)
+        task = Task(str(climb.bundle.path), str(out), pictures, instances=climb.instances)
+        run_task(dataclasses.replace(task, preprocess=pre, postprocess=post))
+        if all(item.ok for item in _against_golden(climb, expected, load(out, 0).instances)):
+            note = f"the manifest has {what}: with that the golden result is met"
+            climb.blamed[rung] = Reading("settings", ok=False, note=note)
+            return note
+    return ""
+
+
+def _usual(pre: PreprocessSpec, post: PostprocessSpec) -> Iterator[tuple[str, str, PreprocessSpec, PostprocessSpec]]:
+    """Settings that a bundle is likely to have had, where its own are others: rung, what is changed, and the two."""
+    usual = PreprocessSpec(pre.size)
+    swapped = dataclasses.replace(pre, color=pre.color[::-1])
+    for other in dict.fromkeys((usual, swapped)):
+        changed = [f.name for f in dataclasses.fields(pre) if getattr(pre, f.name) != getattr(other, f.name)]
+        if changed:
+            yield "preprocessing", _changes(pre, other, changed), other, post
+    choice = dataclasses.replace(post, nms_iou=PostprocessSpec.nms_iou, mask_threshold=PostprocessSpec.mask_threshold)
+    changed = [f.name for f in dataclasses.fields(post) if getattr(post, f.name) != getattr(choice, f.name)]
+    if changed:
+        yield "postprocessing", _changes(post, choice, changed), pre, choice
+
+
+def _changes(found: object, usual: object, names: list[str]) -> str:
+    return ", ".join(f"{name} {getattr(found, name)}, usual is {getattr(usual, name)}" for name in names)
+
+
+def postprocessing(climb: Climb) -> Rung:
+    """The boxes that the runtime keeps by the manifest's settings, against the rule by the settings of the source.
+
+    Both choose from what paddle itself gave.
+    """
+    manifest, job = climb.manifest, climb.job
+    if job is None:
+        return Rung("postprocessing", skipped=climb.no_job)
+    chosen = [_chosen(climb, number, job.postprocess) for number in range(len(climb.pictures))]
+    kept = merge([_choice(*pair)] for pair in chosen)[0]
+    settings = differences(job.postprocess, manifest.postprocess, tuple(vars(job.postprocess)))
+    others = differences(job, manifest, ("classes", "category_ids", "proposals"))
+    told = "; ".join(filter(None, [settings, others]))
+    if told and not kept.ok:
+        kept = dataclasses.replace(kept, note=f"{kept.note}; {told}")
+    rung = Rung("postprocessing", (kept, Reading("settings", ok=not told, note=told or "its source's")), "the rule")
+    if kept.ok or kept.picture is None:
+        return rung
+    picture = climb.pictures[kept.picture]
+    geometry = _geometry(climb, kept.picture)
+    scale = np.array([geometry.scale_x, geometry.scale_y] * 2, np.float32)
+    pair = (np.array([box for box, _ in side], np.float32).reshape(-1, 4) / scale for side in chosen[kept.picture])
+    return dataclasses.replace(rung, shown=shown(picture.name, rung, draw_boxes(picture.pixels, *pair)))
+
+
+Chosen = list[tuple[tuple[float, ...], int]]
+"""Boxes in input pixels, and their classes."""
+
+
+def _chosen(climb: Climb, number: int, spec: PostprocessSpec) -> tuple[Chosen, Chosen]:
+    """What is kept of picture ``number``, best first: by the rule and ``spec``, and by runtime and manifest."""
+    detect = load(climb.traces["paddle"], number).detect
+    boxes, scores = detect["boxes"], detect["scores"]
+    geometry = _geometry(climb, number)
+    # An untrained model may have no score above the threshold, and nothing to choose from.
+    lowest = None if climb.instances is None else 0.0
+    extent = geometry.scaled_height, geometry.scaled_width
+    rule = choose(boxes, scores, spec, extent, spec.score_threshold if lowest is None else lowest)
+    kept = select(boxes, scores, climb.manifest.postprocess, extent=extent, score_threshold=lowest)
+    return (
+        [(tuple(boxes[row, label].tolist()), label) for row, label in rule],
+        [(tuple(box), label) for box, label in zip(kept.boxes.tolist(), kept.classes.tolist(), strict=True)],
+    )
+
+
+def _choice(expected: Chosen, found: Chosen) -> Reading:
+    other = len(set(expected) ^ set(found)) or int(expected != found)
+    total = max(1, len(expected) + len(found))
+    note = f"{len(found)} boxes kept, {len(expected)} by the rule"
+    return Reading("kept boxes", other / total, None, "not common", 0.0, other == 0, note)
+
+
+def _geometry(climb: Climb, number: int) -> runtime.Geometry:
+    height, width = climb.pictures[number].pixels.shape[:2]
+    return runtime.letterbox(width, height, climb.size)

@@ -1,0 +1,78 @@
+"""What a bundle was made from: the run, or the zoo's model with its random weights, as a job that can be run again."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from convert.artifacts import Job
+from convert.job import Options, random_job, run_job
+from edge_seg.bundle import Bundle, Manifest
+from edge_seg.errors import MissingDependencyError, RunError, UsageError
+from edge_seg.options import SIZE
+from edge_seg.zoo import ZOO
+
+_OPTION = re.compile(r"--(\w+) (\S+)")
+
+
+def rebuild(bundle: Bundle, run: Path | None) -> tuple[Job | None, str]:
+    """The bundle's job, or None and why there is none.
+
+    Options come from what the manifest says of its making, everything else from the run: the manifest's settings are
+    what is to be checked. Raises RunError when ``run`` can't be used or has other weights than the bundle.
+    """
+    manifest = bundle.manifest
+    options = _options(manifest, bundle.path / manifest.golden.image)
+    told = manifest.source.get("weights_sha256")
+    if run is not None:
+        job = run_job(run, options)
+        if job.source["weights_sha256"] != told:
+            raise RunError(
+                f"{run}: its weights (sha256 {job.source['weights_sha256'][:12]}…) aren't those that {bundle.path} was"
+                f" made from ({str(told)[:12]}…)",
+                remedy="give the run that the bundle came from, or convert this one anew",
+                code="other-run",
+            )
+        return job, ""
+    if not manifest.random_weights:
+        return None, "the run isn't given (--run), so the model can't be run by paddle itself"
+    seed = manifest.source.get("seed")
+    if manifest.model not in ZOO or not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        return None, f"the manifest doesn't say which random weights: model {manifest.model!r}, seed {seed!r}"
+    try:
+        job = random_job(manifest.model, seed, len(manifest.classes), options)
+    except MissingDependencyError as problem:
+        return None, problem.message
+    if job.source["weights_sha256"] != told:
+        return None, f"the random weights of seed {seed} come out otherwise here than where the bundle was made"
+    return job, ""
+
+
+def _options(manifest: Manifest, golden: Path) -> Options:
+    """The options of ``edge-seg convert`` that the manifest tells of; the manifest's own values where it doesn't."""
+    told: dict[str, str] = dict(_OPTION.findall(str(manifest.source.get("options", ""))))
+    post = manifest.postprocess
+    if told.get("score") == f"{post.score_threshold:g}":  # which is how the options were written: with six digits
+        told.pop("score")
+    try:
+        return Options(
+            size=SIZE.convert(told["size"], None, None) if "size" in told else manifest.preprocess.size,
+            proposals=int(told.get("proposals", manifest.proposals)),
+            keep=int(told.get("keep", post.keep)),
+            score=float(told.get("score", post.score_threshold)),
+            golden=golden,
+        )
+    except (ValueError, click.UsageError) as problem:
+        raise UsageError(
+            f"manifest.source.options: {manifest.source.get('options')!r}: {problem}",
+            remedy="the manifest was edited: copy the bundle again, or convert anew",
+        ) from None
+
+
+def differences(expected: Any, found: Any, names: tuple[str, ...]) -> str:
+    """``color BGR, the source has RGB; …`` for the fields ``names`` of two dataclasses that differ; empty if none."""
+    pairs = ((name, getattr(found, name), getattr(expected, name)) for name in names)
+    return "; ".join(f"the manifest has {name} {a}, its source {b}" for name, a, b in pairs if a != b)
