@@ -7,7 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,14 +42,15 @@ class Outcome:
         return "\n".join(line[:400] for line in text.splitlines()[-lines:])
 
 
-forker: ContextVar[Callable[[str, list[str], float], Outcome | None] | None] = ContextVar("forker", default=None)
-"""Set by :func:`convert.forks.warm`: makes a child by forking, or gives None where it can't."""
+Fork = Callable[[str, list[str], float], Outcome | None]
+forks: ContextVar[Mapping[str, Fork]] = ContextVar("forks", default={})  # noqa: B039 - never changed in place
+"""Set by :func:`convert.forks.warm`: for a module, what forks a child instead of starting it; None where it can't."""
 
 
 def run_module(module: str, *arguments: str | Path, limit_s: float) -> Outcome:
     """``python -m module arguments…`` with its output captured; killed after ``limit_s`` seconds."""
     words = [str(argument) for argument in arguments]
-    fork = forker.get()
+    fork = forks.get().get(module)
     return (fork and fork(module, words, limit_s)) or run_command([sys.executable, "-m", module, *words], limit_s)
 
 

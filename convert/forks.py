@@ -1,8 +1,8 @@
 """Children that needn't load their libraries anew: forked, one after the other, from a process that has them loaded.
 
-``with warm("paddlelite.lite"):`` and every :func:`convert.child.run_module` inside is forked instead of started: the
-same module, arguments, output, limit and exit code, without the second or more that importing takes. A child that dies
-takes nothing with it, as before.
+With ``warm(["convert.opt"], "paddlelite.lite")`` every :func:`convert.child.run_module` of ``convert.opt`` inside it is
+forked instead of started: the same arguments, output, limit and exit code, without the second or more that importing
+takes. A child that dies takes nothing with it, as before.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,11 +31,19 @@ _POLL_S = 0.002
 
 
 @contextlib.contextmanager
-def warm(*modules: str) -> Iterator[None]:
-    """Within it, children are forked from a process that has imported ``modules`` (as far as they can be imported)."""
+def warm(modules: Iterable[str], *libraries: str) -> Iterator[None]:
+    """Within it, the children of ``modules`` are forked from a process that has imported ``libraries``.
+
+    A library that can't be imported is left to the children, and so is everything where forking fails. Within another
+    ``warm`` for the same modules it does nothing.
+    """
+    before = child.forks.get()
+    if set(modules) <= before.keys():
+        yield
+        return
     with tempfile.TemporaryDirectory(prefix="edge-seg-forks-") as folder:
         server = subprocess.Popen(
-            [sys.executable, "-m", "convert.forks", *modules],
+            [sys.executable, "-m", "convert.forks", *libraries],
             env=child.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -43,11 +51,12 @@ def warm(*modules: str) -> Iterator[None]:
         )
         assert server.stdin is not None
         assert server.stdout is not None
-        token = child.forker.set(_Forker(server.stdin, server.stdout, Path(folder)))
+        fork = _Forker(server.stdin, server.stdout, Path(folder))
+        token = child.forks.set({**before, **dict.fromkeys(modules, fork)})
         try:
             yield
         finally:
-            child.forker.reset(token)
+            child.forks.reset(token)
             with contextlib.suppress(OSError):
                 server.stdin.close()
             server.kill()  # its child, if there is one, is told by the kernel

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from convert.child import Outcome, forker, run_module
+from convert.child import Outcome, forks, run_module
 from convert.forks import warm
 
 ENDINGS = {
@@ -18,6 +18,7 @@ ENDINGS = {
     "parricide": "import os, signal; os.kill(os.getppid(), signal.SIGKILL)",
     "asked": "import sys; print(repr(sys.stdin.read()), 'warmed' in sys.modules)",
 }
+ALL = {f"kind_{name}" for name in ENDINGS}
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +31,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def both(name: str, *arguments: str, limit_s: float = 30) -> tuple[Outcome, Outcome]:
     started = run_module(name, *arguments, limit_s=limit_s)
-    with warm("warmed", "there.is.no.such.module"):
+    with warm(ALL, "warmed", "there.is.no.such.module"):
         run_module("kind_died", limit_s=30)  # which must not harm those after it
         forked = run_module(name, *arguments, limit_s=limit_s)
     return started, forked
@@ -50,27 +51,28 @@ def test_endings_are_the_same(name: str, code: int) -> None:
 
 
 def test_a_child_that_hangs_is_ended() -> None:
-    with warm():
+    with warm(ALL):
         outcome = run_module("kind_hung", limit_s=0.5)
         assert (outcome.ending(), outcome.tail()) == ("gave no answer within 0.5 s", "begun")
         assert run_module("kind_well", limit_s=30).ok
 
 
 def test_modules_are_there_already_and_stdin_is_empty() -> None:
-    with warm("warmed"):
+    with warm(ALL, "warmed"):
         assert run_module("kind_asked", limit_s=30).stdout == "'' True\n"
 
 
 def test_afterwards_children_are_started_again() -> None:
-    with warm("warmed"):
-        assert forker.get() is not None
-    assert forker.get() is None
+    with warm(ALL, "warmed"):
+        assert forks.get().keys() == ALL
+        with warm(["kind_well"]):
+            assert run_module("kind_asked", limit_s=30).stdout == "'' True\n"
+    assert not forks.get()
     assert run_module("kind_asked", limit_s=30).stdout == "'' False\n"
 
 
 def test_a_server_that_is_gone_is_done_without() -> None:
-    with warm():
-        fork = forker.get()
-        assert fork is not None
+    with warm(ALL):
+        fork = forks.get()["kind_parricide"]
         assert fork("kind_parricide", [], 30) is None
         assert run_module("kind_well", limit_s=30).ok
