@@ -22,14 +22,15 @@ _MAX_SCALE = math.log(1000.0 / 16.0)
 _LEAST_SIDE = 1.0
 # Added to sqrt(area) / refer_scale before its logarithm is taken.
 _LEVEL_EPSILON = 1e-6
+# A score that no model gives.
+_DROPPED = -1e30
 _ZERO = numpy_helper.from_array(np.zeros(1, np.int64))
 
 
 def propose(graph: OnnxGraph, op: Operator) -> None:
     """``generate_proposals_v2``: one level's boxes [M, 4] and scores [M, 1], best first.
 
-    Where nothing is left M is 0 (Paddle then gives one box without area and of score 0, which the model's dummies,
-    appended before the best of all levels are taken, stand for).
+    Where nothing is left that is one box without area and of score 0.
     """
     op.require(pixel_offset=False, eta=1.0)
     before, after = op.attributes["pre_nms_topN"], op.attributes["post_nms_topN"]
@@ -47,16 +48,22 @@ def propose(graph: OnnxGraph, op: Operator) -> None:
     boxes = _clipped(graph, _decoded(graph, anchors, graph.add("Mul", variances, deltas)), graph.input(op, "ImShape"))
     low, high = graph.add_many("Split", 2, boxes, axis=1)
     shorter = graph.add("ReduceMin", graph.add("Sub", high, low), axes=[1], keepdims=0)
-    wide = graph.add("GreaterOrEqual", shorter, graph.constant(max(op.attributes["min_size"], _LEAST_SIDE)))
-    # NMS drops what has too low a score, so that boxes too small needn't be taken out (their number isn't known).
-    candidates = graph.add("Where", wide, scores, graph.constant(-1.0))
+    least = graph.constant(max(op.attributes["min_size"], _LEAST_SIDE))
+    wide = graph.add("GreaterOrEqual", shorter, least)
+    # NMS drops what has too low a score: so boxes too small needn't be taken out, and the box that stands for none
+    # can always be among them.
+    none = graph.add("Less", graph.add("ReduceMax", shorter, keepdims=1), least)
+    present = graph.add("Concat", wide, none, axis=0)
+    boxes = graph.add("Concat", boxes, graph.constant(np.zeros((1, 4))), axis=0)
+    scores = graph.add("Concat", scores, graph.constant([0.0]), axis=0)
+    candidates = graph.add("Where", present, scores, graph.constant(_DROPPED))
     selected = graph.add(
         "NonMaxSuppression",
         graph.add("Unsqueeze", boxes, graph.integers(0)),
         graph.add("Unsqueeze", candidates, graph.integers(0, 1)),
         graph.integers(after),
         graph.constant([op.attributes["nms_thresh"]]),
-        graph.constant([-0.5]),
+        graph.constant([_DROPPED / 2]),
     )
     # A row is (picture, class, box).
     kept = graph.add("Gather", selected, graph.constant(2, np.int64), axis=1)

@@ -77,6 +77,19 @@ class OnnxGraph:
         (name,) = operator.inputs[slot]
         return self.program.shapes[name]
 
+    def used_once(self, operator: Operator, slot: str) -> bool:
+        """Whether no other operator reads the only variable of an operator's ``slot``."""
+        (name,) = operator.inputs[slot]
+        return sum(name in names for op in self.program.operators for names in op.inputs.values()) == 1
+
+    def give_bias(self, value: str, bias: str) -> bool:
+        """Makes ``bias`` the third input of the convolution that gives ``value``; False where none without one does."""
+        for node in self._nodes:
+            if value in node.output and node.op_type in ("Conv", "ConvTranspose") and len(node.input) == 2:
+                node.input.append(bias)
+                return True
+        return False
+
     def bind(self, variable: str, value: str) -> None:
         """From here on ``variable`` is ``value``."""
         self._values[variable] = value

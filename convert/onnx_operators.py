@@ -94,8 +94,18 @@ def _nearest(graph: OnnxGraph, op: Operator) -> None:
 
 def _elementwise(kind: str) -> Rule:
     def rule(graph: OnnxGraph, op: Operator) -> None:
-        op.require(axis=-1)  # NumPy's broadcasting, which is ONNX's too
-        _bind(graph, op, graph.add(kind, graph.input(op, "X"), graph.input(op, "Y")))
+        x, y, axis = graph.input(op, "X"), graph.input(op, "Y"), op.attributes["axis"]
+        if axis == -1:  # NumPy's broadcasting, which is ONNX's too
+            _bind(graph, op, graph.add(kind, x, y))
+            return
+        behind = len(graph.shape(op, "X")) - axis - len(graph.shape(op, "Y"))
+        bias = graph.weight(op, "Y")
+        if bias is None or behind < 0:
+            op.require(axis=-1)
+        elif kind == "Add" and axis == 1 and bias.ndim == 1 and graph.used_once(op, "X") and graph.give_bias(x, y):
+            _bind(graph, op, x)
+        else:
+            _bind(graph, op, graph.add(kind, x, graph.constant(bias.reshape(*bias.shape, *[1] * behind))))
 
     return rule
 
