@@ -36,6 +36,7 @@ COMMANDS = {
     "train": Entry("edge_seg.train.cli:train", "Train a model on a COCO folder."),
     "eval": Entry("edge_seg.train.cli:evaluate", "Box and mask mAP of a run or a bundle."),
     "convert": Entry("convert.cli:convert", "Turn a run into bundles that a device can run."),
+    "verify": Entry("convert.verify_cli:verify", "Find where a bundle differs from its model: the parity ladder."),
     "bundle": Entry("edge_seg.bundles.cli:bundle", "Look at bundles, check, compare, pack and sign them."),
     "predict": Entry("edge_seg.runtime.cli:predict", "Find the objects in pictures and draw them."),
     "bench": Entry("bench.cli:bench", "Measure bundles and print the speed table."),

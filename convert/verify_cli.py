@@ -1,0 +1,86 @@
+"""The command ``edge-seg verify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge_seg.errors import UsageError
+from edge_seg.guard import guarded, phase
+from edge_seg.options import echo_json, json_option
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("bundle", type=_PATH)
+@click.option("--run", type=_PATH, help="The run that the bundle was made from. Random weights are made again.")
+@click.option(
+    "--images",
+    multiple=True,
+    metavar="FILE|DIR",
+    type=_PATH,
+    help="Picture, or folder of pictures; may be repeated. The golden picture is always among them.",
+)
+@click.option("--data", type=_PATH, help="COCO folder: mAP on every rung as well.")
+@click.option("--split", type=click.Choice(["train", "val"]), default="val", show_default=True, help="Of --data.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Pictures of --data, at most.")
+@click.option("--runner", metavar="COMMAND", help="A runner on the device: a program, or a command line in quotes.")
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write the report as one HTML file.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first rung that is out of tolerance.")
+@json_option
+@guarded
+def verify(bundle: Path, html: Path | None, as_json: bool, images: tuple[Path, ...], **options: Any) -> int:
+    """Find out where a BUNDLE differs from the model that it was made from.
+
+    The same pictures go through every form of the model: preprocessing, paddle itself, the exported graph, the
+    optimised graph on this host (for Arm its twin for x86), a device. The first of them that leaves its tolerance is
+    named, and in it the first tensor. Without --run, a bundle is held against its golden result.
+
+    The exit code is 0 when every rung is within its tolerance, 1 when one isn't.
+
+    \b
+    Examples:
+      edge-seg verify bundles/x86-fp32 --run run --html report.html
+      edge-seg verify bundles/arm-fp32 --run run --data shapes --images photo.jpg
+      edge-seg verify bundles/x86-fp32 --run run --json \\
+          --runner "python -m edge_seg.runtime.runner"
+    """
+    phase("verifying")
+    from convert import ladder, ladder_html, ladder_report
+    from edge_seg.files import write_text
+    from edge_seg.runtime.predict import check_folder
+
+    if html is not None:
+        check_folder(html.parent)
+    report = ladder.verify_bundle(
+        bundle,
+        ladder.Options(images=tuple(_expanded(images)), **options),
+        lambda rung: click.echo(ladder_report.rung_line(rung).strip(), err=True),
+    )
+    shown = {}
+    if html is not None:
+        shown = ladder_report.save_pictures(report, html)
+        write_text(html, ladder_html.as_html(report))
+    if as_json:
+        echo_json(ladder_report.as_json(report, shown))
+    else:
+        click.echo(ladder_report.as_text(report, shown))
+    return report.exit_code
+
+
+def _expanded(images: tuple[Path, ...]) -> list[Path]:
+    """The pictures named and those in the folders named (not below), each once."""
+    from edge_seg.runtime.image import SUFFIXES
+
+    found: dict[Path, Path] = {}
+    for path in images:
+        inside = [path]
+        if path.is_dir():
+            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+            if not inside:
+                raise UsageError(f"--images {path}: no pictures in this folder", remedy="give pictures or their folder")
+        found.update((file.resolve(), file) for file in inside)
+    return list(found.values())
