@@ -44,7 +44,7 @@ def edge_seg(tmp_path: Path) -> Callable[..., Finished]:
 
 @pytest.fixture(scope="session")
 def tiny_bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with real bundles ``x86-fp32``, ``cpu-fp32`` and ``arm-fp32`` of one untrained tiny model, 128 x 128.
+    """Real bundles ``x86-fp32``, ``cpu-fp32``, ``arm-fp32`` and ``onnx-fp32`` of one untrained tiny model, 128 x 128.
 
     Made once for all tests, by one worker for the others: copy what you change.
     """
@@ -53,11 +53,12 @@ def tiny_bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shared = shared.parent
     out = shared / "tiny-bundles"
     words = ["convert", "mask_rcnn_tiny_fpn", "--random-weights", "--seed", "1", "--classes", "3", "--size", "128"]
+    recipes = "x86-fp32,cpu-fp32,arm-fp32,onnx-fp32"
     with (shared / "tiny-bundles.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not out.exists():
             done = subprocess.run(
-                [sys.executable, "-m", "edge_seg.cli", *words, "--recipe", "x86-fp32,cpu-fp32,arm-fp32", "--out", out],
+                [sys.executable, "-m", "edge_seg.cli", *words, "--recipe", recipes, "--out", out],
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
                 capture_output=True,
                 text=True,
