@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
 from convert.artifacts import Job, Referenced
+from convert.recorder import Recorder
 from edge_seg.bundle import Golden
 from edge_seg.errors import ConversionError
 from edge_seg.files import sha256, write_json
-from edge_seg.runtime.engines import Arrays, Engine
 from edge_seg.runtime.segmenter import Segmenter
 
 IMAGE = "golden/image.png"
@@ -28,7 +27,7 @@ def refer(job: Job) -> Referenced:
     """
     from edge_seg.train.engine import DynamicEngine
 
-    engine = _Remembering(DynamicEngine(job.model, job.size, job.proposals))
+    engine = Recorder(DynamicEngine(job.model, job.size, job.proposals))
     best = None
     found = Segmenter.over(engine, job.preprocess, job.postprocess)(job.picture)
     detect = engine.outputs["detect"]
@@ -43,26 +42,6 @@ def refer(job: Job) -> Referenced:
         best = min(FALLBACK_INSTANCES, job.postprocess.keep)
         found = Segmenter.over(engine, job.preprocess, job.postprocess, instances=best)(job.picture)
     return Referenced(job, detect, found, best)
-
-
-class _Remembering:
-    """An engine for one picture: `detect` runs once, and what it gave can be looked at."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.name = engine.name
-        self.outputs: dict[str, Arrays] = {}
-        self._engine = engine
-
-    def run(self, graph: str, inputs: Arrays) -> Arrays:
-        if graph != "detect" or graph not in self.outputs:
-            self.outputs[graph] = self._engine.run(graph, inputs)
-        return self.outputs[graph]
-
-    def describe(self) -> dict[str, Any]:
-        return self._engine.describe()
-
-    def close(self) -> None:
-        self._engine.close()
 
 
 def write_golden(referenced: Referenced, folder: Path) -> Golden:

@@ -35,6 +35,7 @@ def run_job(path: Path, options: Options) -> Job:
     from edge_seg.models.build import default_proposals
     from edge_seg.train.run import load_run
 
+    _compute_reproducibly()
     run = load_run(path)
     size = options.size or run.config.size
     proposals = options.proposals or default_proposals(size)
@@ -67,6 +68,7 @@ def random_job(name: str, seed: int, classes: int, options: Options) -> Job:
     from edge_seg.data.synth import draw
     from edge_seg.models.build import build_model, default_proposals, randomize
 
+    _compute_reproducibly()
     find(name)
     size = options.size or DEFAULT_SIZE
     proposals = options.proposals or default_proposals(size)
@@ -96,6 +98,13 @@ def refuse_unknown(source: str) -> None:
             remedy=f"give the folder that `edge-seg train --out` made, or --random-weights and one of {', '.join(ZOO)}",
             code="run-missing",
         )
+
+
+def _compute_reproducibly() -> None:
+    """The sums behind random weights and the golden result depend on the device and on the number of threads."""
+    from edge_seg.train import device
+
+    device.use("cpu", threads=1)
 
 
 def _postprocess(spec: PostprocessSpec, options: Options) -> PostprocessSpec:

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.child import no_core_file
+from convert.recorder import Recorder
 from edge_seg.bundle import open_bundle
 from edge_seg.errors import EdgeSegError
 from edge_seg.runtime.image import read_image
-from edge_seg.runtime.preprocess import preprocess
 from edge_seg.runtime.result import Instances
 from edge_seg.runtime.segmenter import Segmenter
 
@@ -35,11 +35,11 @@ def testify(bundle: Path, out: Path) -> None:
     opened = open_bundle(bundle)
     golden = opened.manifest.golden
     picture = read_image(opened.path / golden.image)
-    with Segmenter(opened, instances=golden.instances) as segmenter:
-        blob, _ = preprocess(picture, segmenter.preprocess)
-        detect = segmenter.engine.run("detect", {"image": blob})
-        first, second = segmenter(picture), segmenter(picture)
-        again = segmenter.engine.run("detect", {"image": blob})
+    # One thread, so that the manifest says the same whatever the number of cores.
+    with Segmenter(opened, instances=golden.instances, threads=1) as segmenter:
+        segmenter.engine = recorder = Recorder(segmenter.engine)
+        first, detect = segmenter(picture), recorder.outputs["detect"]
+        second, again = segmenter(picture), recorder.outputs["detect"]
     same = _bytes(detect) == _bytes(again) and first.as_json() == second.as_json()
     np.savez(out / DETECT, **detect)
     answer = {"repeats": same, "height": first.height, "width": first.width, "instances": first.as_json()}
