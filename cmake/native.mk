@@ -18,11 +18,11 @@ native-sanitize:
 
 native-lint:
 	@sh tools/setup_native.sh lint
-	clang-format --dry-run --Werror $(NATIVE_SOURCES)
-	cppcheck --quiet --error-exitcode=1 --std=c++17 --language=c++ -I cmake/src -I cmake/tests --inline-suppr \
+	@clang-format --dry-run --Werror $(NATIVE_SOURCES)
+	@cppcheck --quiet --error-exitcode=1 --std=c++17 --language=c++ -I cmake/src -I cmake/tests --inline-suppr \
 	    --enable=warning,performance,portability --suppress=missingInclude --suppress=missingIncludeSystem \
 	    --cppcheck-build-dir=$(shell mkdir -p build/native/cppcheck && echo build/native/cppcheck) cmake/src cmake/tests
 
 native-format:
 	@sh tools/setup_native.sh lint
-	clang-format -i $(NATIVE_SOURCES)
+	@clang-format -i $(NATIVE_SOURCES)

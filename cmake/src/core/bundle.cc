@@ -68,7 +68,7 @@ std::vector<uint8_t> read_manifest(const std::string& file) {
     try {
         return read_file(file);
     } catch (const std::system_error& problem) {
-        throw Error("bundle", file + ": can't be read: " + problem.code().message());
+        throw Error("manifest-invalid", file + ": can't be read: " + problem.code().message(), kRemedy);
     }
 }
 

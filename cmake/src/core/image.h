@@ -11,8 +11,8 @@ struct Image {
     Image() = default;
     Image(int width, int height) : width(width), height(height), bgr(size_t{3} * width * height) {}
 
-    uint8_t* row(int y) { return bgr.data() + size_t{3} * width * y; }
-    const uint8_t* row(int y) const { return bgr.data() + size_t{3} * width * y; }
+    uint8_t* row(int y) { return &bgr[size_t{3} * width * y]; }
+    const uint8_t* row(int y) const { return &bgr[size_t{3} * width * y]; }
 
     int width = 0;
     int height = 0;

@@ -38,7 +38,7 @@ std::string item(const std::string& where, size_t index) {
 
 void refuse(const std::string& where, const std::string& expected, const Json& found) {
     std::string shown = found.dump();
-    if (shown.size() > kMostShown) shown = shown.substr(0, kMostShown) + "…";
+    if (shown.size() > kMostShown) shown.replace(kMostShown, std::string::npos, "…");
     throw Error("manifest-invalid", where + ": expected " + expected + ", found " + shown, kRemedy);
 }
 

@@ -114,7 +114,8 @@ Json parse(const std::vector<uint8_t>& content, const std::string& file) {
     try {
         return Json::parse(content);
     } catch (const Json::parse_error& problem) {
-        throw Error("bundle", file + ": invalid JSON: " + problem.what(), "copy the bundle again or convert anew");
+        throw Error("manifest-invalid", file + ": invalid JSON: " + problem.what(),
+                    "copy the bundle again or convert anew");
     }
 }
 

@@ -10,7 +10,7 @@ namespace edge_seg {
 
 constexpr int kSchema = 1;
 
-// The manifest that `content` holds; `file` is for messages. Throws Error (bundle, manifest-schema, manifest-invalid).
+// The manifest that `content` holds; `file` is for messages. Throws Error (manifest-schema, manifest-invalid).
 Manifest parse_manifest(const std::vector<uint8_t>& content, const std::string& file);
 
 }  // namespace edge_seg

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "core/image.h"
@@ -24,5 +25,9 @@ struct Decoded {
 // Both throw DecodeError with the library's own words.
 Decoded decode_jpeg(const std::vector<uint8_t>& content);
 Decoded decode_png(const std::vector<uint8_t>& content);
+
+// The libraries' versions.
+std::string jpeg_version();
+std::string png_version();
 
 }  // namespace edge_seg

@@ -95,7 +95,14 @@ Image without_ink(const std::vector<uint8_t>& inks, int width, int height) {
     return image;
 }
 
+#define EDGE_SEG_TEXT(number) #number
+#define EDGE_SEG_TEXT_OF(macro) EDGE_SEG_TEXT(macro)
+
 }  // namespace
+
+std::string jpeg_version() {
+    return "libjpeg-turbo " EDGE_SEG_TEXT_OF(LIBJPEG_TURBO_VERSION);
+}
 
 Decoded decode_jpeg(const std::vector<uint8_t>& content) {
     Decoder decoder;

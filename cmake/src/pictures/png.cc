@@ -110,4 +110,8 @@ Decoded decode_png(const std::vector<uint8_t>& content) {
     return decoded;
 }
 
+std::string png_version() {
+    return png_get_libpng_ver(nullptr);
+}
+
 }  // namespace edge_seg

@@ -1,0 +1,64 @@
+#include <sys/utsname.h>
+
+#include "core/error.h"
+#include "engines/checks.h"
+#include "engines/engine.h"
+#include "engines/null_engine.h"
+#ifdef EDGE_SEG_PADDLE_LITE
+#include "engines/paddle_lite_engine.h"
+#endif
+
+namespace edge_seg {
+namespace {
+
+constexpr char kNull[] = "null", kPaddleLite[] = "paddle-lite";
+
+std::unique_ptr<Engine> load_paddle_lite(const Bundle& bundle, const EngineOptions& options) {
+    const Manifest& manifest = bundle.manifest;
+    if (manifest.engine != kPaddleLite) {
+        throw Error(
+            "engine-mismatch",
+            "the bundle '" + manifest.name + "' holds graphs for the engine " + manifest.engine + ", not paddle-lite",
+            "convert with a recipe for paddle-lite, such as arm-fp32");
+    }
+    utsname system{};
+    uname(&system);
+    check_machine(manifest, system.machine);
+#ifdef EDGE_SEG_PADDLE_LITE
+    check_version(manifest, paddle_lite_version());
+    return load_paddle_lite_engine(bundle, options);
+#else
+    (void)options;
+    throw Error("missing-dependency", "this runner was built without Paddle Lite",
+                "build it with PADDLE_LITE_DIR set to the folder of an unpacked Paddle Lite archive (cmake/README.md)");
+#endif
+}
+
+}  // namespace
+
+std::unique_ptr<Engine> open_engine(const Bundle& bundle, const EngineOptions& options) {
+    const Manifest& manifest = bundle.manifest;
+    const std::string name = options.name.empty() ? manifest.engine : options.name;
+    if (name != kNull && name != kPaddleLite) {
+        const bool asked = !options.name.empty();
+        throw Error(
+            asked ? "engine-unknown" : "engine-mismatch",
+            asked ? "engine '" + name + "': unknown"
+                  : "the bundle '" + manifest.name + "' holds graphs for the engine " + name +
+                        ", which this runner doesn't have",
+            asked ? "choose one of paddle-lite, null" : "convert with a recipe for paddle-lite, such as arm-fp32",
+            asked ? 2 : 1);
+    }
+    check_graphs(manifest);
+    return checked(name == kNull ? load_null_engine(bundle) : load_paddle_lite(bundle, options), name, manifest);
+}
+
+Json engine_libraries() {
+    Json libraries = Json::object();
+#ifdef EDGE_SEG_PADDLE_LITE
+    libraries[kPaddleLite] = paddle_lite_version();
+#endif
+    return libraries;
+}
+
+}  // namespace edge_seg

@@ -1,0 +1,114 @@
+#include "runner/machine.h"
+
+#include <sched.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <sstream>
+
+#include "engines/engine.h"
+#include "pictures/decoders.h"
+
+namespace edge_seg {
+namespace {
+
+constexpr int kProtocol = 1;
+
+std::string trimmed(const std::string& text) {
+    const char* blank = " \t";
+    const size_t begin = text.find_first_not_of(blank);
+    return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(blank) - begin + 1);
+}
+
+// The values of each key of /proc/cpuinfo, one a core.
+std::map<std::string, std::vector<std::string>> cpuinfo() {
+    std::map<std::string, std::vector<std::string>> fields;
+    std::ifstream file("/proc/cpuinfo");
+    for (std::string line; std::getline(file, line);) {
+        const size_t colon = line.find(':');
+        const std::string value = colon == std::string::npos ? "" : trimmed(line.substr(colon + 1));
+        fields[trimmed(line.substr(0, colon))].push_back(value);
+    }
+    return fields;
+}
+
+// Arm kernels print no name; there it is the implementer and part of each kind of core: "0x41:0xd03 + 0x41:0xd09".
+std::string cpu_name(std::map<std::string, std::vector<std::string>>& fields, const char* machine) {
+    if (!fields["model name"].empty() && !fields["model name"][0].empty()) return fields["model name"][0];
+    const auto &implementers = fields["CPU implementer"], &parts = fields["CPU part"];
+    std::vector<std::string> kinds;
+    for (size_t i = 0; i < std::min(implementers.size(), parts.size()); ++i) {
+        const std::string kind = implementers[i] + ":" + parts[i];
+        if (std::find(kinds.begin(), kinds.end(), kind) == kinds.end()) kinds.push_back(kind);
+    }
+    std::string name;
+    for (const std::string& kind : kinds) name += (name.empty() ? "" : " + ") + kind;
+    return name.empty() ? machine : name;
+}
+
+Values allowed_cores() {
+    Values cores = Values::array();
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return cores;
+    for (int core = 0; core < CPU_SETSIZE; ++core) {
+        if (CPU_ISSET(core, &set)) cores.push_back(core);
+    }
+    return cores;
+}
+
+Values describe_cpu(const char* machine) {
+    auto fields = cpuinfo();
+    const auto& names = fields["flags"].empty() ? fields["Features"] : fields["flags"];
+    std::istringstream words(names.empty() ? "" : names[0]);
+    Values flags = Values::array();
+    for (std::string word; words >> word;) flags.push_back(word);
+    return {{"name", cpu_name(fields, machine)},
+            {"flags", flags},
+            {"cores", sysconf(_SC_NPROCESSORS_ONLN)},
+            {"allowed_cores", allowed_cores()}};
+}
+
+}  // namespace
+
+Values describe_runner() {
+    utsname system{};
+    uname(&system);
+    Values libraries = {{"jpeg", jpeg_version()}, {"png", png_version()}};
+    const Json engines = engine_libraries();
+    for (const auto& entry : engines.items()) libraries[entry.key()] = entry.value();
+    return {{"runner", "native"},
+            {"version", EDGE_SEG_VERSION},
+            {"protocol", kProtocol},
+            {"compiler", __VERSION__},
+            {"platform", std::string(system.sysname) + "-" + system.release + "-" + system.machine},
+            {"machine", system.machine},
+            {"cpu", describe_cpu(system.machine)},
+            {"libraries", libraries}};
+}
+
+std::optional<int64_t> peak_memory() {
+    std::ifstream file("/proc/self/status");
+    for (std::string line; std::getline(file, line);) {
+        if (line.rfind("VmHWM:", 0) == 0) return std::stoll(line.substr(std::strlen("VmHWM:"))) * 1024;
+    }
+    return std::nullopt;
+}
+
+void bind_to(const std::vector<int>& cores) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (const int core : cores) {
+        if (core < CPU_SETSIZE) CPU_SET(core, &set);
+    }
+    if (sched_setaffinity(0, sizeof set, &set) == 0) return;
+    throw Error("usage",
+                std::string("--cores: this machine doesn't let this process run there: ") + std::strerror(errno),
+                "give numbers of cores that it has, or leave it out", 2);
+}
+
+}  // namespace edge_seg

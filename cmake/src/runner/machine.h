@@ -1,0 +1,21 @@
+// The machine as the operating system shows it, and what this process uses of it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "runner/lines.h"
+
+namespace edge_seg {
+
+// What the `hello` line says: runner, version, protocol, platform, machine, cpu, libraries.
+Values describe_runner();
+
+// Bytes of physical memory that this process has held at most; nothing where the system doesn't say.
+std::optional<int64_t> peak_memory();
+
+// Lets this process run on these cores only. Throws Error (usage) when the machine hasn't such cores.
+void bind_to(const std::vector<int>& cores);
+
+}  // namespace edge_seg

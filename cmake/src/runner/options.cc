@@ -1,0 +1,89 @@
+#include "runner/options.h"
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "core/error.h"
+#include "engines/engine.h"
+
+namespace edge_seg {
+namespace {
+
+constexpr char kRemedy[] = "--help lists the options";
+
+[[noreturn]] void refuse(const std::string& message, const std::string& remedy = kRemedy) {
+    throw Error("usage", message, remedy, 2);
+}
+
+void check_least(const char* name, int value, int least) {
+    if (value < least)
+        refuse(std::string("--") + name + ": " + std::to_string(value) + " is less than " + std::to_string(least));
+}
+
+void check(const Options& options) {
+    if (options.images.empty() && !options.self_test) refuse("nothing to do", "give --images, --self-test or both");
+    check_least("warmup", options.warmup, 0);
+    check_least("repeat", options.repeat, 1);
+    check_least("threads", options.threads, 0);
+    for (const int core : options.cores) check_least("cores", core, 0);
+    const auto& modes = kPowerModes;
+    if (std::find(std::begin(modes), std::end(modes), options.power_mode) == std::end(modes)) {
+        std::string known;
+        for (const char* mode : modes) known += (known.empty() ? "" : ", ") + std::string(mode);
+        refuse("--power-mode: '" + options.power_mode + "' is unknown", "choose one of " + known);
+    }
+}
+
+// The path as pathlib would print it, so that both runners name a picture alike: "./a//b.jpg" is "a/b.jpg".
+std::string plain(const std::string& path) {
+    std::string out;
+    for (const auto& part : std::filesystem::path(path)) {
+        const std::string name = part.string();
+        if (name.empty() || name == ".") continue;
+        if (!out.empty() && out.back() != '/') out += '/';
+        out += name;
+    }
+    return out.empty() ? "." : out;
+}
+
+}  // namespace
+
+Options parse_options(int count, char** words) {
+    Options options;
+    CLI::App app("Runs a bundle and measures it; says what happened in lines on stdout.", "edge-seg-run");
+    app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+    app.set_version_flag("--version", EDGE_SEG_VERSION);
+    app.add_option("--bundle", options.bundle, "folder of the bundle")->required();
+    app.add_option("--images", options.images, "pictures, JPEG or PNG")->type_name("FILE")->take_all();
+    app.add_option("--warmup", options.warmup, "runs before those that count, a picture")->capture_default_str();
+    app.add_option("--repeat", options.repeat, "runs that count, a picture")->capture_default_str();
+    app.add_option("--threads", options.threads, "threads; 0: the engine's choice")->capture_default_str();
+    app.add_option("--instances", options.instances, "take exactly so many best boxes, whatever their scores");
+    app.add_option("--score", options.score, "keep what scores more than this (the bundle's)");
+    app.add_option("--engine", options.engine, "engine (the bundle's)");
+    app.add_option("--power-mode", options.power_mode, "cores that the library chooses: no-bind, high, low, full, …")
+        ->capture_default_str();
+    app.add_option("--cores", options.cores, "run on these cores only: 4,5,6,7")->delimiter(',')->take_all();
+    app.add_flag("--self-test", options.self_test, "first compare the golden picture's result");
+    app.add_option("--save", options.save, "write pictures with what was found there")->type_name("DIR");
+    app.add_flag("--json", options.json, "JSON lines (without it: the same lines, for people)");
+    try {
+        app.parse(count, words);
+    } catch (const CLI::CallForVersion&) {
+        options.answer = EDGE_SEG_VERSION;
+        return options;
+    } catch (const CLI::CallForHelp&) {
+        options.answer = app.help();
+        return options;
+    } catch (const CLI::ParseError& problem) {
+        refuse(problem.what());
+    }
+    check(options);
+    options.bundle = plain(options.bundle);
+    for (std::string& image : options.images) image = plain(image);
+    return options;
+}
+
+}  // namespace edge_seg

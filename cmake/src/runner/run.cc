@@ -1,0 +1,162 @@
+#include "runner/run.h"
+
+#include <cerrno>
+#include <filesystem>
+#include <map>
+#include <new>
+#include <set>
+#include <system_error>
+
+#include "core/phase.h"
+#include "pictures/read_image.h"
+#include "pictures/write_png.h"
+#include "runner/clock.h"
+#include "runner/interrupt.h"
+#include "runner/machine.h"
+#include "runner/overlay.h"
+#include "runner/self_test.h"
+
+namespace edge_seg {
+namespace {
+
+namespace fs = std::filesystem;
+
+Values as_json(const StageTimes& times) {
+    return {{"pre", times.pre},   {"detect", times.detect}, {"nms", times.nms},
+            {"mask", times.mask}, {"post", times.post},     {"total", times.total}};
+}
+
+Values as_json(const Found& found) {
+    Values instances = Values::array();
+    for (size_t i = 0; i < found.size(); ++i) {
+        const Values segmentation = {{"size", {found.height, found.width}}, {"counts", found.codes[i]}};
+        instances.push_back({{"box", found.boxes[i]},
+                             {"score", found.scores[i]},
+                             {"class", found.classes[i]},
+                             {"segmentation", segmentation}});
+    }
+    return instances;
+}
+
+// Where each picture's overlay goes: its name with .png; a name that is taken gets a number.
+std::map<std::string, std::string> name_overlays(const std::vector<std::string>& images, const std::string& folder) {
+    std::map<std::string, std::string> overlays;
+    std::set<std::string> taken;
+    for (const std::string& image : images) {
+        const std::string stem = fs::path(image).stem().string();
+        std::string name = stem + ".png";
+        for (int number = 2; taken.count(name) > 0; ++number) name = stem + "-" + std::to_string(number) + ".png";
+        if (!overlays.emplace(image, (fs::path(folder) / name).string()).second) continue;
+        taken.insert(name);
+        std::error_code none;
+        if (fs::equivalent(overlays[image], image, none)) {
+            throw Error("usage", overlays[image] + ": would be overwritten by the overlay picture of " + image,
+                        "give --save a folder of its own", 2);
+        }
+    }
+    return overlays;
+}
+
+void measure(Segmenter& segmenter, const std::string& file, bool first, const Options& options, const Lines& lines,
+             const std::string& overlay) {
+    note_phase(("reading " + file).c_str());
+    const Image image = read_image(file);
+    StageTimes times;
+    Found found;
+    const auto run_once = [&] {
+        check_interrupted();
+        found = segmenter.run(image, times);
+    };
+    if (first) {
+        run_once();
+        lines.say("first_run", {{"image", file}, {"instances", found.size()}, {"ns", as_json(times)}});
+    }
+    for (int i = 0; i < options.warmup; ++i) run_once();
+    for (int repeat = 0; repeat < options.repeat; ++repeat) {
+        run_once();
+        lines.say("sample", {{"image", file}, {"repeat", repeat}, {"instances", found.size()}, {"ns", as_json(times)}});
+    }
+    lines.say("result",
+              {{"image", file}, {"width", found.width}, {"height", found.height}, {"instances", as_json(found)}});
+    if (!overlay.empty()) write_png(overlay, draw(image, found));
+}
+
+void test_itself(Engine& engine, const Bundle& bundle, const Lines& lines) {
+    const SelfTest test = self_test(engine, bundle);
+    lines.say("self_test", test.values);
+    if (test.faults.empty()) return;
+    std::string faults;
+    for (const std::string& fault : test.faults) faults += (faults.empty() ? "" : "; ") + fault;
+    throw Error("self-test-failed", "the self-test failed: " + faults,
+                "copy the bundle again; if it fails again, this machine or its library doesn't compute it right");
+}
+
+Values or_null(const std::optional<int64_t>& value) {
+    return value ? Values(*value) : Values();
+}
+
+void do_all(const Options& options, const Lines& lines) {
+    if (!options.cores.empty()) bind_to(options.cores);
+    lines.say("hello", describe_runner());
+    const int64_t begin = now_ns();
+    note_phase("opening the bundle");
+    const Bundle bundle = open_bundle(options.bundle);
+    std::map<std::string, std::string> overlays;
+    if (!options.save.empty()) {
+        fs::create_directories(options.save);
+        overlays = name_overlays(options.images, options.save);
+    }
+    note_phase("loading the engine");
+    const auto engine = open_engine(bundle, {options.engine, options.threads, options.power_mode});
+    Segmenter segmenter(*engine, bundle.manifest, {options.score, options.instances});
+    lines.say("load", {{"ns", now_ns() - begin}, {"engine", engine->describe()}, {"bundle", bundle.manifest.name}});
+    const std::optional<int64_t> loaded = peak_memory();
+    bool first = true;
+    for (const std::string& image : options.images) {
+        measure(segmenter, image, first, options, lines, overlays[image]);
+        first = false;
+    }
+    if (options.self_test) test_itself(*engine, bundle, lines);  // last, or the first run wouldn't be the first
+    lines.say("memory", {{"load_bytes", or_null(loaded)}, {"peak_bytes", or_null(peak_memory())}});
+    lines.say("done", Values::object());
+}
+
+}  // namespace
+
+Error current_error() {
+    try {
+        throw;
+    } catch (const Error& problem) {
+        return problem;
+    } catch (const std::system_error& problem) {
+        const char* name = problem.code() == std::errc::no_space_on_device      ? "enospc"
+                           : problem.code() == std::errc::permission_denied     ? "eacces"
+                           : problem.code() == std::errc::not_a_directory       ? "enotdir"
+                           : problem.code() == std::errc::file_exists           ? "enotdir"
+                           : problem.code() == std::errc::read_only_file_system ? "erofs"
+                                                                                : "os";
+        return Error(name, problem.what(), "check the name, its permissions, and the space on the disk");
+    } catch (const std::bad_alloc&) {
+        return Error("memory", "out of memory", "use a smaller size");
+    } catch (const std::exception& problem) {
+        return Error("bug", std::string("unexpected: ") + problem.what(),
+                     "this is a bug in edge-seg: please report it with this message");
+    }
+}
+
+int run(const Options& options, const Lines& lines) {
+    try {
+        do_all(options, lines);
+        return 0;
+    } catch (...) {
+        const Error error = current_error();
+        try {
+            lines.say(error);
+        } catch (const std::system_error&) {
+            return 1;  // nobody listens, or the disk is full
+        }
+        return error.exit_code;
+    }
+}
+
+}  // namespace edge_seg

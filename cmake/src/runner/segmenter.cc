@@ -1,0 +1,102 @@
+#include "runner/segmenter.h"
+
+#include "core/error.h"
+#include "core/paste.h"
+#include "runner/clock.h"
+
+namespace edge_seg {
+namespace {
+
+void check(const SegmenterOptions& options, const PostprocessSpec& spec) {
+    if (!(spec.mask_threshold > 0 && spec.mask_threshold < 1)) {
+        throw Error("manifest-invalid",
+                    "mask_threshold: " + std::to_string(spec.mask_threshold) + " is not between 0 and 1");
+    }
+    if (options.score && !(*options.score >= 0 && *options.score <= 1)) {
+        throw Error("usage", "score: " + std::to_string(*options.score) + " is not between 0 and 1", "", 2);
+    }
+    if (options.instances && !(*options.instances >= 0 && *options.instances <= spec.keep)) {
+        throw Error("usage",
+                    "instances: " + std::to_string(*options.instances) + " is not between 0 and " +
+                        std::to_string(spec.keep) + ", the most this model keeps",
+                    "convert with a larger --keep", 2);
+    }
+}
+
+}  // namespace
+
+Segmenter::Segmenter(Engine& engine, const Manifest& manifest, const SegmenterOptions& options)
+    : engine_(engine),
+      manifest_(manifest),
+      preprocessor_(manifest.preprocess),
+      blob_(size_t{3} * manifest.preprocess.height * manifest.preprocess.width) {
+    check(options, manifest.postprocess);
+    select_.score_threshold = options.score.value_or(manifest.postprocess.score_threshold);
+    select_.nms_iou = manifest.postprocess.nms_iou;
+    select_.keep = manifest.postprocess.keep;
+    select_.instances = options.instances;
+}
+
+Found Segmenter::run(const Image& image, StageTimes& times) {
+    const int64_t begin = now_ns();
+    const Geometry geometry = preprocessor_.run(image, blob_.data());
+    const int64_t preprocessed = now_ns();
+    const Shape shape{1, 3, manifest_.preprocess.height, manifest_.preprocess.width};
+    const Tensors detected = engine_.run("detect", {{"image", {DType::kFloat32, shape, blob_.data()}}});
+    const int64_t detected_at = now_ns();
+    select_.height = static_cast<float>(geometry.scaled_height);
+    select_.width = static_cast<float>(geometry.scaled_width);
+    const Detections kept = select_from(detected.at("boxes"), detected.at("scores"));
+    const int64_t selected = now_ns();
+    int side = 0;
+    const float* probabilities = masks(detected, kept, side);
+    const int64_t masked = now_ns();
+    PictureBoxes boxes = to_picture(kept.boxes, geometry);
+    Found found{geometry.width, geometry.height, std::move(boxes.clipped), kept.scores, kept.classes, {}};
+    const auto threshold = static_cast<float>(manifest_.postprocess.mask_threshold);
+    for (size_t i = 0; i < kept.boxes.size(); ++i) {
+        const float* map = probabilities + i * side * side;
+        found.codes.push_back(paste(map, side, boxes.whole[i], geometry.width, geometry.height, threshold));
+    }
+    const int64_t end = now_ns();
+    times = {
+        preprocessed - begin, detected_at - preprocessed, selected - detected_at, masked - selected, end - masked, 0};
+    times.total = now_ns() - begin;
+    return found;
+}
+
+Detections Segmenter::select_from(const Tensor& boxes, const Tensor& scores) const {
+    const int64_t proposals = scores.shape[0], pairs = proposals * (scores.shape[1] - 1);
+    if (boxes.shape[0] != proposals) {
+        throw Error("engine-output", text_of(boxes.shape) + " boxes for " + text_of(scores.shape) + " scores");
+    }
+    if (select_.instances && *select_.instances > pairs) {
+        throw Error("usage",
+                    "instances: " + std::to_string(*select_.instances) + " asked for, but the model proposes only " +
+                        std::to_string(pairs),
+                    "", 2);
+    }
+    return select(boxes.floats(), scores.floats(), static_cast<int>(proposals),
+                  static_cast<int>(manifest_.classes.size()), select_);
+}
+
+const float* Segmenter::masks(const Tensors& detected, const Detections& kept, int& side) {
+    if (kept.boxes.empty()) return nullptr;
+    const auto count = static_cast<int32_t>(kept.boxes.size());
+    const auto classes = static_cast<int32_t>(manifest_.classes.size());
+    channel_.resize(count);
+    for (int32_t i = 0; i < count; ++i) channel_[i] = i * classes + kept.classes[i];
+    Tensors inputs;
+    for (const char* feature : {"p2", "p3", "p4", "p5"}) inputs[feature] = detected.at(feature);
+    inputs["boxes"] = {DType::kFloat32, {count, 4}, kept.boxes.data()};
+    inputs["num"] = {DType::kInt32, {1}, &count};
+    inputs["channel"] = {DType::kInt32, {count}, channel_.data()};
+    const Tensor maps = engine_.run("mask", inputs).at("masks");
+    if (maps.shape[0] != count || maps.shape[1] != maps.shape[2]) {
+        throw Error("engine-output", text_of(maps.shape) + " masks for " + std::to_string(count) + " boxes");
+    }
+    side = static_cast<int>(maps.shape[1]);
+    return maps.floats();
+}
+
+}  // namespace edge_seg

@@ -1,0 +1,56 @@
+// Picture in, instances out: preprocessing, the two graphs, NMS and mask pasting, whatever the engine.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/preprocess.h"
+#include "core/select.h"
+#include "engines/engine.h"
+
+namespace edge_seg {
+
+struct SegmenterOptions {
+    std::optional<double> score;   // threshold; the manifest's unless given
+    std::optional<int> instances;  // exactly so many best boxes, whatever their scores
+};
+
+// Instances of a picture, best first, in its pixels. `codes` are COCO run-length codes.
+struct Found {
+    int width = 0, height = 0;
+    std::vector<Box> boxes;
+    std::vector<float> scores;
+    std::vector<int> classes;
+    std::vector<std::string> codes;
+
+    size_t size() const { return scores.size(); }
+};
+
+// Nanoseconds of each stage; `total` is measured around all, apart from them.
+struct StageTimes {
+    int64_t pre = 0, detect = 0, nms = 0, mask = 0, post = 0, total = 0;
+};
+
+class Segmenter {
+  public:
+    // `engine` and `manifest` must outlive it. Throws Error for an option out of range.
+    Segmenter(Engine& engine, const Manifest& manifest, const SegmenterOptions& options);
+
+    Found run(const Image& image, StageTimes& times);
+
+  private:
+    Detections select_from(const Tensor& boxes, const Tensor& scores) const;
+    // Probabilities of the masks of what was kept. Null when nothing was: every library tested aborts on zero boxes.
+    const float* masks(const Tensors& detected, const Detections& kept, int& side);
+
+    Engine& engine_;
+    const Manifest& manifest_;
+    Preprocessor preprocessor_;
+    SelectOptions select_;
+    std::vector<float> blob_;
+    std::vector<int32_t> channel_;
+};
+
+}  // namespace edge_seg

@@ -1,0 +1,96 @@
+#include "runner/self_test.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <stdexcept>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "pictures/read_image.h"
+#include "runner/parity.h"
+
+namespace edge_seg {
+namespace {
+
+// As edge_seg/runtime/selftest.py, where the numbers are explained.
+constexpr double kMatched = 0.98, kBoxPx = 0.1, kScore = 1e-3, kMaskIou = 0.99;
+constexpr int kMaskPixels = 4;
+constexpr char kRemedy[] = "copy the bundle again or convert anew";
+
+Found read_expected(const std::string& file, const Image& image) {
+    const std::vector<uint8_t> content = read_file(file);
+    Found found{image.width, image.height, {}, {}, {}, {}};
+    try {
+        const Json golden = Json::parse(content);
+        for (const Json& item : golden.at("instances")) {
+            found.boxes.push_back(item.at("box").get<Box>());
+            found.scores.push_back(item.at("score").get<float>());
+            found.classes.push_back(item.at("class").get<int>());
+            found.codes.push_back(item.at("segmentation").at("counts").get<std::string>());
+        }
+    } catch (const Json::exception& problem) {
+        throw Error("golden-invalid", file + ": not a list of instances: " + problem.what(), kRemedy);
+    }
+    return found;
+}
+
+std::string formatted(const char* form, double value) {
+    char text[100];
+    std::snprintf(text, sizeof text, form, value);
+    return text;
+}
+
+// `scale`: where the picture is larger than the network's input, an input pixel is several of its pixels.
+std::vector<std::string> find_faults(const Parity& parity, double scale) {
+    std::vector<std::string> faults;
+    if (parity.share() < kMatched) {
+        faults.push_back(std::to_string(parity.matched) + " instances matched of " + std::to_string(parity.expected) +
+                         " expected and " + std::to_string(parity.found) + " found");
+    }
+    if (parity.box_px > kBoxPx * scale) faults.push_back(formatted("a box differs by %.3f px", parity.box_px));
+    if (parity.score > kScore) faults.push_back(formatted("a score differs by %.1e", parity.score));
+    if (parity.mask_iou < kMaskIou && parity.mask_pixels > kMaskPixels) {
+        faults.push_back("a mask differs in " + std::to_string(parity.mask_pixels) + " pixels, IoU " +
+                         formatted("%.4f", parity.mask_iou));
+    }
+    return faults;
+}
+
+}  // namespace
+
+SelfTest self_test(Engine& engine, const Bundle& bundle) {
+    const Manifest& manifest = bundle.manifest;
+    const Image image = read_image(bundle.file(manifest.golden.image));
+    const std::string file = bundle.file(manifest.golden.expected);
+    const Found expected = read_expected(file, image);
+    StageTimes times;
+    const Found found = Segmenter(engine, manifest, {std::nullopt, manifest.golden.instances}).run(image, times);
+    Parity parity;
+    try {
+        parity = compare(expected, found);
+    } catch (const std::invalid_argument& problem) {
+        throw Error("golden-invalid", file + ": " + problem.what(), kRemedy);
+    }
+    const PreprocessSpec& input = manifest.preprocess;
+    const double scale = std::max(
+        {1.0, static_cast<double>(image.height) / input.height, static_cast<double>(image.width) / input.width});
+    const std::vector<std::string> faults = find_faults(parity, scale);
+    const Values tolerance = {{"matched", kMatched},
+                              {"box_px", kBoxPx},
+                              {"score", kScore},
+                              {"mask_iou", kMaskIou},
+                              {"mask_pixels", kMaskPixels}};
+    return {{{"passed", faults.empty()},
+             {"expected", parity.expected},
+             {"found", parity.found},
+             {"matched", parity.matched},
+             {"box_px", parity.box_px},
+             {"score", parity.score},
+             {"mask_iou", parity.mask_iou},
+             {"mask_pixels", parity.mask_pixels},
+             {"tolerance", tolerance},
+             {"faults", faults}},
+            faults};
+}
+
+}  // namespace edge_seg
