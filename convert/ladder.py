@@ -125,7 +125,7 @@ def _climb(climb: Climb, rungs: list[Rung], fail_fast: bool, note: Callable[[Run
         rungs.append(rung)
         note(rung)
     rungs = [_with_blame(rung, climb.blamed.get(rung.name)) for rung in rungs]
-    if not any(rung.readings for rung in rungs if rung.name in _PROVING):
+    if not any(rung.fault or (rung.name in _PROVING and rung.readings) for rung in rungs):
         reasons = dict.fromkeys(rung.skipped for rung in rungs if rung.skipped)
         raise UsageError(
             f"{climb.bundle.path}: nothing of the model could be run: {'; '.join(reasons)}",

@@ -40,6 +40,10 @@ class Reading:
     note: str = ""
     picture: int | None = None
 
+    def noted(self, *more: str) -> Reading:
+        """The same with ``more`` said in its note."""
+        return dataclasses.replace(self, note="; ".join(filter(None, [self.note, *more])))
+
 
 def reading(tensor: str, differences: NDArray[np.floating], unit: str, limit: float | None, note: str = "") -> Reading:
     """The reading of absolute ``differences``; none of them is no difference. NaN is out of any limit."""
@@ -145,13 +149,12 @@ def compare_instances(expected: Instances, found: Instances, limit: Tolerance, s
     pairs = match(expected, found)
     rows, columns = (np.array([pair[side] for pair in pairs], np.intp) for side in (0, 1))
     total = max(len(expected), len(found))
-    missed = np.array([1 - len(pairs) / total if total else 0.0])
+    missed = np.array([round(1 - len(pairs) / total, 9) if total else 0.0])
     note = f"{len(pairs)} matched of {len(expected)} expected and {len(found)} found"
     boxes = np.abs(expected.boxes[rows] - found.boxes[columns]).max(axis=1, initial=0.0)
     scores = np.abs(expected.scores[rows] - found.scores[columns])
-    allowed = 1 - limit.matched + 1e-9
     return [
-        dataclasses.replace(reading("instances", missed, "not matched", allowed), note=note),
+        dataclasses.replace(reading("instances", missed, "not matched", round(1 - limit.matched, 9)), note=note),
         reading("kept boxes", boxes, "px", limit.box_px * scale),
         reading("kept scores", scores, "", limit.score),
         _masks(expected, found, pairs, limit),
@@ -171,7 +174,7 @@ def _masks(expected: Instances, found: Instances, pairs: list[tuple[int, int]], 
     both = [mask_difference(expected.rles[row], found.rles[column]) for row, column in pairs]
     lost = np.array([1 - iou if pixels > limit.mask_pixels else 0.0 for iou, pixels in both])
     pixels = max((pixels for _, pixels in both), default=0)
-    judged = reading("masks", lost, "of the union", 1 - limit.mask_iou)
+    judged = reading("masks", lost, "of the union", round(1 - limit.mask_iou, 9))
     whole = np.array([1 - iou for iou, _ in both])
     note = f"at most {pixels} pixels differ" if pixels else ""
     told = reading("masks", whole, "of the union", judged.limit, note)

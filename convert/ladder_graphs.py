@@ -64,7 +64,12 @@ def host(climb: Climb) -> Rung:
     rung = ascend(climb, "host", _run(climb, here, "host"), tolerance_of(manifest), exact)
     if job is None or recipe is None:
         return rung
-    return dataclasses.replace(rung, readings=(*rung.readings, *_made_again(climb, job, recipe)))
+    again = _made_again(climb, job, recipe)
+    readings = list(rung.readings)
+    why = "; ".join(f"{item.tensor}: {item.note}" for item in again if not item.ok)
+    if rung.fault and why:
+        readings[readings.index(rung.fault)] = rung.fault.noted(why)
+    return dataclasses.replace(rung, readings=(*readings, *again))
 
 
 def device(climb: Climb) -> Rung:

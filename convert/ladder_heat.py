@@ -27,7 +27,7 @@ def heat(picture: Picture, amount: NDArray[np.floating], size: tuple[int, int]) 
     canvas = _canvas(picture, size)
     finite = np.nan_to_num(amount, nan=np.inf).clip(0, 1e30).astype(np.float32)
     spread = cv2.resize(finite, (canvas.shape[1], canvas.shape[0]))
-    strength = np.sqrt(spread / max(1e-30, float(spread.max())))[:, :, None]
+    strength = (spread / max(1e-30, float(spread.max())))[:, :, None]
     glow = cv2.applyColorMap((strength[:, :, 0] * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     grey = cv2.cvtColor(cv2.cvtColor(canvas, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     return _blend(grey * 0.55, glow, strength)

@@ -36,15 +36,19 @@ h1 { font-size: 27px; margin: 0 0 4px; letter-spacing: -.01em; } h2 { font-size:
 .rung header { display: flex; gap: 10px; align-items: baseline; flex-wrap: wrap; }
 .rung header .soft { margin-left: auto; font-size: 13px; }
 .mark { font-size: 12px; font-weight: 600; text-transform: uppercase; letter-spacing: .05em; }
+.number .soft { font-size: 12px; }
 .ok .mark, td.ok { color: var(--ok); } .failed .mark, td.bad { color: var(--bad); }
 .skipped .mark { color: var(--soft); }
 .skipped p { margin: 6px 0 0; color: var(--soft); }
-table { border-collapse: collapse; width: 100%; margin-top: 12px; font-size: 14px; }
+table { border-collapse: collapse; width: 100%; margin-top: 12px; font-size: 14px;
+  table-layout: fixed; min-width: 620px; }
+td:nth-child(1), th:nth-child(1) { width: 116px; } th:nth-child(2) { width: 168px; } th:nth-child(3) { width: 76px; }
+th:nth-child(4) { width: 68px; } th:nth-child(5) { width: 140px; }
 th { text-align: left; font-weight: 500; color: var(--soft); font-size: 12px; }
 th, td { padding: 5px 12px 5px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 tr:last-child td { border-bottom: 0; } td.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
-td.note { color: var(--soft); font-size: 13px; overflow-wrap: anywhere; min-width: 140px; }
-tr.bad td.note { color: var(--ink); } td.bar { width: 128px; padding-top: 9px; }
+td.note { color: var(--soft); font-size: 13px; overflow-wrap: anywhere; }
+tr.bad td.note { color: var(--ink); } td.bar { padding-top: 9px; }
 figure { margin: 16px 0 0; } figure img { max-width: 100%; border-radius: 6px; display: block; }
 figcaption { font-size: 13px; margin-top: 6px; }
 .pairs { display: grid; grid-template-columns: 1fr 1fr; gap: 16px; } .pairs img { width: 100%; }
@@ -129,29 +133,29 @@ def _rung(rung: Rung, report: Report) -> str:
 
 
 def _table(rung: Rung, report: Report) -> str:
-    if all(item.worst is None for item in rung.readings):
-        rows = "".join(
-            f"<tr><td class='{'ok' if item.ok else 'bad'}'>{escape(item.tensor)}</td><td>{escape(item.note)}</td></tr>"
-            for item in rung.readings
-        )
-        return f"<table>{rows}</table>"
     heads = "<tr><th>tensor</th><th>worst</th><th>mean</th><th>limit</th><th></th><th></th></tr>"
+    if all(item.worst is None for item in rung.readings):
+        heads = ""
     return f"<table>{heads}{''.join(_row(item, report) for item in rung.readings)}</table>"
 
 
 def _row(item: Reading, report: Report) -> str:
-    numbers = "".join(f"<td class='number'>{_number(value)}</td>" for value in (item.worst, item.mean, item.limit))
     state = "ok" if item.ok else "bad"
     name = picture_name(item, report) if not item.ok else None
-    note = "; ".join(filter(None, [item.unit if item.worst is not None else "", item.note, name and f"in {name}"]))
+    note = escape("; ".join(filter(None, [item.note, name and f"in {name}"])))
+    name_cell = f"<td class='{state}'>{escape(item.tensor)}</td>"
+    if item.worst is None:
+        return f"<tr class='{state}'>{name_cell}<td class='note' colspan='5'>{note}</td></tr>"
+    unit = f" <span class='soft'>{escape(item.unit)}</span>" if item.unit else ""
     return (
-        f"<tr class='{state}'><td class='{state}'>{escape(item.tensor)}</td>{numbers}"
-        f"<td class='bar'>{_bar(item)}</td><td class='note'>{escape(note)}</td></tr>"
+        f"<tr class='{state}'>{name_cell}<td class='number'>{_number(item.worst)}{unit}</td>"
+        f"<td class='number'>{_number(item.mean)}</td><td class='number'>{_number(item.limit)}</td>"
+        f"<td class='bar'>{_bar(item)}</td><td class='note'>{note}</td></tr>"
     )
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.2g}"
+    return "" if value is None else f"{value:.3g}"
 
 
 def _bar(item: Reading) -> str:

@@ -47,11 +47,13 @@ def preprocessing(climb: Climb) -> Rung:
             if drawn is None and not judged.ok:
                 amount = np.abs(judged.difference).max(axis=0)
                 drawn = Shown(f"{name}, image: brightest where it differs most", heat(pixels, amount, expected.size))
-                why = "; ".join(filter(None, [explain(pixels, blob, expected), settings]))
+                why = explain(pixels, blob, expected), settings
         image = merge(readings)[0]
         if drawn:
-            image = dataclasses.replace(image, note=why)
-    readings_of_settings = (Reading("settings", ok=not settings, note=settings or "its source's"),) if climb.job else ()
+            image = image.noted(*why)
+    readings_of_settings = (
+        (Reading("settings", ok=not settings, note=settings or "as its source has them"),) if climb.job else ()
+    )
     return Rung("preprocessing", (image, *readings_of_settings), "the rule in float64", shown=drawn)
 
 
@@ -77,7 +79,7 @@ def golden(climb: Climb) -> Rung:
     if climb.job:
         return rung
     why = _suspect(climb, expected) or "its graphs or its golden result are other than they were: --run tells which"
-    readings[readings.index(fault)] = dataclasses.replace(fault, note="; ".join(filter(None, [fault.note, why])))
+    readings[readings.index(fault)] = fault.noted(why)
     return dataclasses.replace(rung, readings=tuple(readings))
 
 
@@ -132,8 +134,10 @@ def postprocessing(climb: Climb) -> Rung:
     others = differences(job, manifest, ("classes", "category_ids", "proposals"))
     told = "; ".join(filter(None, [settings, others]))
     if told and not kept.ok:
-        kept = dataclasses.replace(kept, note=f"{kept.note}; {told}")
-    rung = Rung("postprocessing", (kept, Reading("settings", ok=not told, note=told or "its source's")), "the rule")
+        kept = kept.noted(told)
+    rung = Rung(
+        "postprocessing", (kept, Reading("settings", ok=not told, note=told or "as its source has them")), "the rule"
+    )
     if kept.ok or kept.picture is None:
         return rung
     picture = climb.pictures[kept.picture]

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.child import no_core_file, run_module
+from convert.recorder import Recorder
 from convert.witness import REFUSED
 from edge_seg.bundle import Bundle, PostprocessSpec, PreprocessSpec, from_plain, open_bundle
 from edge_seg.errors import ConversionError, EdgeSegError
@@ -47,25 +48,6 @@ class Trace:
     repeats: bool
 
 
-class _Listening:
-    """An engine that remembers what its graphs gave last."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.name = engine.name
-        self.heard: dict[str, Arrays] = {}
-        self._engine = engine
-
-    def run(self, graph: str, inputs: Arrays) -> Arrays:
-        self.heard[graph] = self._engine.run(graph, inputs)
-        return self.heard[graph]
-
-    def describe(self) -> dict[str, Any]:
-        return self._engine.describe()
-
-    def close(self) -> None:
-        self._engine.close()
-
-
 def trace(segmenter: Segmenter, picture: NDArray[np.uint8]) -> Trace:
     """Runs ``picture``, uint8[h, w, 3] BGR, twice."""
     first, second = _once(segmenter, picture), _once(segmenter, picture)
@@ -74,17 +56,17 @@ def trace(segmenter: Segmenter, picture: NDArray[np.uint8]) -> Trace:
 
 
 def _once(segmenter: Segmenter, picture: NDArray[np.uint8]) -> Trace:
-    listening = _Listening(segmenter.engine)
+    recorder = Recorder(segmenter.engine)
     over = Segmenter.over(
-        listening,
+        recorder,
         segmenter.preprocess,
         segmenter.postprocess,
         classes=segmenter.classes,
         instances=segmenter.instances,
     )
     found = over(picture)
-    masks = listening.heard["mask"]["masks"] if "mask" in listening.heard else np.zeros((0, 28, 28), np.float32)
-    return Trace(listening.heard["detect"], masks, found, True)
+    masks = recorder.outputs["mask"]["masks"] if "mask" in recorder.outputs else np.zeros((0, 28, 28), np.float32)
+    return Trace(recorder.outputs["detect"], masks, found, True)
 
 
 def _bytes(made: Trace) -> list[bytes]:
@@ -155,11 +137,14 @@ def run_task(task: Task) -> None:
 
 
 def do_task(task: Task) -> None:
-    """What the child does: opens the bundle's engine, traces the pictures into ``out``."""
+    """What the child does: opens the bundle's engine, traces the pictures into ``out``.
+
+    In one thread, as conversion does: sums depend on the number of threads.
+    """
     bundle, out = open_bundle(Path(task.bundle)), Path(task.out)
     manifest = bundle.manifest
     segmenter = Segmenter.over(
-        _plain_engine(bundle) if task.plain else open_engine(bundle),
+        _plain_engine(bundle) if task.plain else open_engine(bundle, threads=1),
         task.preprocess or manifest.preprocess,
         task.postprocess or manifest.postprocess,
         classes=manifest.classes,
@@ -188,6 +173,7 @@ def _plain_engine(bundle: Bundle) -> Engine:
         config = paddle.inference.Config(*map(str, files))
         config.disable_gpu()
         config.switch_ir_optim(False)
+        config.set_cpu_math_library_num_threads(1)
         config.disable_glog_info()
         predictors[name] = (paddle.inference.create_predictor(config), graph)
     return Checked(PaddleInferenceEngine(predictors, {"passes": False}), bundle.manifest.graphs)
