@@ -37,6 +37,7 @@ COMMANDS = {
     "eval": Entry("edge_seg.train.cli:evaluate", "Box and mask mAP of a run or a bundle."),
     "convert": Entry("convert.cli:convert", "Turn a run into bundles that a device can run."),
     "verify": Entry("convert.verify_cli:verify", "Find where a bundle differs from its model: the parity ladder."),
+    "doctor": Entry("convert.doctor_cli:doctor", "Say what would go wrong with this machine, a model or a bundle."),
     "bundle": Entry("edge_seg.bundles.cli:bundle", "Look at bundles, check, compare, pack and sign them."),
     "predict": Entry("edge_seg.runtime.cli:predict", "Find the objects in pictures and draw them."),
     "bench": Entry("bench.cli:bench", "Measure bundles and print the speed table."),

@@ -1,0 +1,121 @@
+"""The command ``edge-seg doctor``."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edge_seg.errors import UsageError
+from edge_seg.guard import guarded
+from edge_seg.options import SIZE, echo_json, json_option
+
+if TYPE_CHECKING:
+    from convert.doctor_report import Report
+
+Size = tuple[int, int]
+
+
+@click.command()
+@click.argument("what", required=False, metavar="[FILE|RUN|MODEL|BUNDLE]")
+@click.option(
+    "--target", type=click.Choice(["arm", "x86"]), default="arm", show_default=True, help="Where it is to run."
+)
+@click.option("--size", type=SIZE, help="Input of a RUN or zoo MODEL.  [default: the run's, 320 for a MODEL]")
+@click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="NAME=1x3x64x64",
+    help="Shape of a FILE's input, where the model leaves it open.",
+)
+@click.option(
+    "--runner",
+    metavar="COMMAND",
+    help="Runs on the target: takes --bundle DIR --self-test --json, or for a FILE --graph FILE.nb --inputs DIR"
+    " --outputs DIR.",
+)
+@json_option
+@guarded
+def doctor(
+    what: str | None,
+    target: str,
+    size: Size | None,
+    shapes: tuple[str, ...],
+    runner: str | None,
+    as_json: bool,
+) -> int:
+    """Say what would go wrong: with this machine, a model or a bundle.
+
+    Without an argument it examines this machine. A FILE is a model that paddle exported (.pdmodel, __model__, or their
+    folder). A model is converted by opt, then loaded, run and compared with paddle, in processes of their own; one for
+    Arm is run as its twin for x86, or by a --runner. Nothing is written.
+
+    \b
+    Examples:
+      edge-seg doctor
+      edge-seg doctor mask_rcnn_r18_fpn --size 320
+      edge-seg doctor inference/model.pdmodel --target arm
+      edge-seg doctor bundles/x86-fp32 --json
+
+    Exit code 1: something is broken. What can't be proven here is said to be so.
+    """
+    report = _examine(what, target, size, _shapes(shapes), tuple(shlex.split(runner or "")))
+    if as_json:
+        echo_json(report.as_json())
+    else:
+        click.echo(str(report))
+    return report.exit_code
+
+
+def _examine(
+    what: str | None, target: str, size: Size | None, shapes: dict[str, tuple[int, ...]], runner: tuple[str, ...]
+) -> Report:
+    from edge_seg.bundle import MANIFEST
+    from edge_seg.zoo import ZOO
+
+    path = Path(what or "")
+    is_run = (path / "config.json").is_file() if what else False
+    is_zoo = what in ZOO and not path.exists()
+    is_bundle = bool(what) and (path / MANIFEST).is_file()
+    is_file = bool(what) and path.exists() and not (is_run or is_bundle)
+    if size and not (is_run or is_zoo):
+        raise UsageError("--size is for a run or a zoo model", remedy="a FILE's shapes are given by --shape")
+    if shapes and not is_file:
+        raise UsageError("--shape is for a model's file", remedy="use --size for a run or a zoo model")
+    if not what:
+        if runner:
+            raise UsageError("--runner is for a model or a bundle", remedy="name one")
+        from convert.doctor_machine import examine_machine
+
+        return examine_machine()
+    if is_bundle:
+        from convert.doctor_bundle import examine_bundle
+
+        return examine_bundle(path, runner)
+    if is_run or is_zoo:
+        from convert.doctor_run import examine_run
+
+        return examine_run(what, target, size, runner)
+    if is_file:
+        from convert.doctor_model import Options, examine_model
+
+        return examine_model(path, Options(target, shapes, runner))
+    raise UsageError(
+        f"{what}: no such file or folder, and no model of the zoo",
+        remedy=f"give an exported model's file, a run's or bundle's folder, or one of {', '.join(ZOO)}",
+        code="nothing-found",
+    )
+
+
+def _shapes(words: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    shapes = {}
+    for word in words:
+        name, _, text = word.rpartition("=")
+        sides = text.lower().split("x")
+        if not name or not all(side.isascii() and side.isdecimal() and 0 < len(side) <= 6 for side in sides):
+            raise UsageError(f"--shape {word}: not a shape", remedy="write NAME=1x3x320x320")
+        shapes[name] = tuple(map(int, sides))
+    return shapes
