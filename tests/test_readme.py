@@ -76,7 +76,7 @@ def labelme(folder: Path, count: int) -> None:
             points = max(outlines, key=len)[:, 0].tolist()
             if len(points) > 2:
                 label = synth.CLASSES[instance.label]
-                shapes.append({"label": label, "points": points, "shape_type": "polygon", "group_id": None, "flags": {}})
+                shapes.append({"label": label, "points": points, "shape_type": "polygon", "flags": {}})
         data = {
             "version": "5.4.1",
             "flags": {},
