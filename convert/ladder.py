@@ -18,6 +18,7 @@ from convert.ladder_climb import Climb, Picture, Rung, Shown
 from convert.ladder_compare import Reading
 from convert.ladder_source import rebuild
 from edge_seg.bundle import Bundle, examine_bundle
+from edge_seg.bundles.check import check
 from edge_seg.errors import BundleError, ConversionError, EngineError, UsageError
 from edge_seg.files import scratch_dir
 from edge_seg.runtime.image import read_image
@@ -96,15 +97,17 @@ def verify_bundle(path: Path, options: Options, note: Callable[[Rung], None] = l
     given.
     """
     bundle, faults = examine_bundle(path)
-    whole = ladder_rules.files(bundle, faults)
+    checked = check(path)
+    whole = ladder_rules.files(bundle, faults, checked)
     note(whole)
-    if faults:
-        rest = (Rung(name, skipped="files are damaged") for name in _STEPS)
+    if whole.fault:
+        rest = (Rung(name, skipped="the bundle isn't whole") for name in _STEPS)
         return Report(bundle, (whole, *rest), ())
     pictures = _pictures(bundle, options.images)
     job, no_job = rebuild(bundle, options.run)
     with scratch_dir(Path(tempfile.gettempdir()) / "edge-seg-verify") as scratch:
         climb = Climb(bundle, job, no_job, pictures, scratch, runner=options.runner)
+        climb.golden_fault = "; ".join(p.message for name, p in checked.problems if name == "golden")
         if options.data:
             _add_data(climb, options.data, options.split, options.limit)
         rungs = _climb(climb, [whole], options.fail_fast, note)

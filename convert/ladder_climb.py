@@ -68,7 +68,7 @@ class Climb:
 
     ``job`` is None where the model itself can't be run, and ``no_job`` says why. The first of the ``pictures`` is the
     golden one. ``instances`` as in the bundle's golden result. ``blamed``: readings that belong to another rung than
-    the one that came upon them.
+    the one that came upon them. ``golden_fault``: why the golden result can't be used at all.
     """
 
     bundle: Bundle
@@ -83,6 +83,7 @@ class Climb:
     maps: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)
     blamed: dict[str, Reading] = field(default_factory=dict)
     exported: Exported | None = None
+    golden_fault: str = ""
 
     @property
     def manifest(self) -> Manifest:

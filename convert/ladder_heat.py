@@ -30,7 +30,7 @@ def heat(picture: Picture, amount: NDArray[np.floating], size: tuple[int, int]) 
     strength = (spread / max(1e-30, float(spread.max())))[:, :, None]
     glow = cv2.applyColorMap((strength[:, :, 0] * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     grey = cv2.cvtColor(cv2.cvtColor(canvas, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
-    return _blend(grey * 0.55, glow, strength)
+    return np.asarray(grey * 0.55 * (1 - strength) + glow * strength).clip(0, 255).astype(np.uint8)
 
 
 def where(tensor: str, expected: Trace, found: Trace, picture: Picture, size: tuple[int, int]) -> Picture | None:
@@ -74,10 +74,6 @@ def fitted(picture: Picture) -> tuple[Picture, float]:
         return picture.copy(), 1.0
     how = cv2.INTER_NEAREST if factor > 1 else cv2.INTER_AREA
     return np.asarray(cv2.resize(picture, None, fx=factor, fy=factor, interpolation=how), np.uint8), factor
-
-
-def _blend(below: NDArray[np.floating], above: Picture, strength: NDArray[np.floating]) -> Picture:
-    return np.asarray(below * (1 - strength) + above * strength).clip(0, 255).astype(np.uint8)
 
 
 def _proposals(expected: Trace, found: Trace, picture: Picture, size: tuple[int, int]) -> Picture:

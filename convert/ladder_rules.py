@@ -12,10 +12,11 @@ from convert.ladder_compare import Reading, compare_instances, merge, reading
 from convert.ladder_heat import draw_boxes, heat, where_instances
 from convert.ladder_pixels import WORST_LEVELS, charts, explain, judge
 from convert.ladder_select import choose
-from convert.ladder_source import differences
+from convert.ladder_source import differences, plain
 from convert.ladder_trace import Task, load, run_task
 from convert.verify import FP32
 from edge_seg.bundle import Bundle, PostprocessSpec, PreprocessSpec
+from edge_seg.bundles.check import CheckReport
 from edge_seg.errors import BundleError
 from edge_seg.runtime import preprocess as runtime
 from edge_seg.runtime.postprocess import select
@@ -23,11 +24,16 @@ from edge_seg.runtime.result import Instances
 from edge_seg.runtime.selftest import read_golden
 
 
-def files(bundle: Bundle, faults: Mapping[str, BundleError]) -> Rung:
-    """Every file against the manifest's hash; the tensors' names are the files'."""
-    if faults:
-        return Rung("files", tuple(Reading(name, ok=False, note=fault.message) for name, fault in faults.items()))
-    return Rung("files", (Reading("hashes", note=f"{len(bundle.files)} files as in the manifest"),))
+def files(bundle: Bundle, faults: Mapping[str, BundleError], checked: CheckReport) -> Rung:
+    """Every file against the manifest's hash, by the files' names, and what else ``edge-seg bundle check`` checks."""
+    readings = [Reading(name, ok=False, note=fault.message) for name, fault in faults.items()]
+    for name in ("files", "engine", "tensors", "signature"):
+        said = checked.checks[name]
+        if isinstance(said, str):
+            readings.append(Reading(name, note=said))
+        elif name != "files":
+            readings += [Reading(name, ok=False, note=problem.message) for problem in said]
+    return Rung("files", tuple(readings))
 
 
 def preprocessing(climb: Climb) -> Rung:
@@ -62,10 +68,9 @@ def golden(climb: Climb) -> Rung:
     below = climb.below
     if below is None:
         return Rung("golden", skipped=climb.no_job)
-    try:
-        _, expected = read_golden(climb.bundle)
-    except BundleError as problem:
-        return Rung("golden", (Reading("golden file", ok=False, note=problem.message),))
+    if climb.golden_fault:
+        return Rung("golden", (Reading("golden file", ok=False, note=climb.golden_fault),))
+    _, expected = read_golden(climb.bundle)
     found = load(climb.traces[below], 0).instances
     readings = _against_golden(climb, expected, found)
     rung = Rung("golden", tuple(readings), below)
@@ -117,7 +122,7 @@ def _usual(pre: PreprocessSpec, post: PostprocessSpec) -> Iterator[tuple[str, st
 
 
 def _changes(found: object, usual: object, names: list[str]) -> str:
-    return ", ".join(f"{name} {getattr(found, name)}, usual is {getattr(usual, name)}" for name in names)
+    return ", ".join(f"{name} {plain(getattr(found, name))}, usual is {plain(getattr(usual, name))}" for name in names)
 
 
 def postprocessing(climb: Climb) -> Rung:

@@ -47,7 +47,7 @@ def rebuild(bundle: Bundle, run: Path | None) -> tuple[Job | None, str]:
     except MissingDependencyError as problem:
         return None, problem.message
     if job.source["weights_sha256"] != told:
-        return None, f"the random weights of seed {seed} come out otherwise here than where the bundle was made"
+        return None, f"the random weights of seed {seed} come out otherwise on this machine or by this version"
     return job, ""
 
 
@@ -75,4 +75,11 @@ def _options(manifest: Manifest, golden: Path) -> Options:
 def differences(expected: Any, found: Any, names: tuple[str, ...]) -> str:
     """``color BGR, the source has RGB; …`` for the fields ``names`` of two dataclasses that differ; empty if none."""
     pairs = ((name, getattr(found, name), getattr(expected, name)) for name in names)
-    return "; ".join(f"the manifest has {name} {a}, its source {b}" for name, a, b in pairs if a != b)
+    return "; ".join(f"the manifest has {name} {plain(a)}, its source {plain(b)}" for name, a, b in pairs if a != b)
+
+
+def plain(value: Any) -> str:
+    """A setting's value for people: ``0.485, 0.456, 0.406``."""
+    if isinstance(value, tuple):
+        return ", ".join(map(plain, value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,443 @@
+"""The parity ladder: a sound bundle passes, and every planted fault is found and its rung named."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from convert import ladder, ladder_pixels
+from convert.artifacts import Job
+from convert.bundles import make_bundles
+from convert.job import Options, run_job
+from convert.ladder import Report, verify_bundle
+from convert.ladder_climb import Rung
+from convert.ladder_compare import compare, merge
+from convert.ladder_device import command_of, run_device
+from convert.ladder_html import as_html
+from convert.ladder_select import choose
+from convert.ladder_trace import Trace
+from convert.recipe import find
+from convert.verify import FP32
+from edge_seg.bundle import MANIFEST, PostprocessSpec, PreprocessSpec
+from edge_seg.cli import main
+from edge_seg.data import synth
+from edge_seg.errors import EngineError, RunError, UsageError
+from edge_seg.files import sha256
+from edge_seg.runtime import preprocess
+from edge_seg.runtime.postprocess import select
+from edge_seg.runtime.result import Instances
+from edge_seg.train.run import RunConfig, TrainSettings, write_config
+from edge_seg.train.weights import write_arrays
+
+pytest.importorskip("paddlelite", reason="needs the extra 'lite'")
+
+FAST = ladder.Options(fail_fast=True)
+Finished = subprocess.CompletedProcess[str]
+Plant = Callable[..., Path]
+WEIGHT = "neck.fpn_res2_sum.weight"
+
+
+@pytest.fixture
+def plant(tiny_bundles: Path, tmp_path: Path, job: Job) -> Plant:
+    """``plant(preprocess={"color": "BGR"})`` copies a bundle and plants faults in it; its hashes are right again.
+
+    ``golden`` changes the golden result, ``weight`` names one of which a value is edited, ``cut`` a file that is cut
+    short. With ``source_known=False`` the random weights can't be made again.
+    """
+
+    def make(
+        recipe: str = "x86-fp32",
+        preprocess: dict[str, Any] | None = None,
+        postprocess: dict[str, Any] | None = None,
+        golden: Callable[[Any], Any] | None = None,
+        weight: str = "",
+        cut: str = "",
+        source_known: bool = True,
+    ) -> Path:
+        folder = tmp_path / f"bundle-{len(list(tmp_path.iterdir()))}"
+        shutil.copytree(tiny_bundles / recipe, folder)
+        if golden:
+            edit_json(folder / "golden" / "expected.json", golden)
+        if weight:
+            edit_weight(folder / "detect.nb", job.model.state_dict()[weight].numpy())
+        if cut:
+            (folder / cut).write_bytes((folder / cut).read_bytes()[:5000])
+
+        def change(manifest: Any) -> None:
+            manifest["preprocess"].update(preprocess or {})
+            manifest["postprocess"].update(postprocess or {})
+            if not source_known:
+                manifest["source"].pop("seed")
+            for files in [manifest["golden"]["files"], *(graph["files"] for graph in manifest["graphs"].values())]:
+                files.update({name: sha256(folder / name) for name in files})
+
+        edit_json(folder / MANIFEST, change)
+        return folder
+
+    return make
+
+
+def edit_json(file: Path, change: Callable[[Any], Any]) -> None:
+    value = json.loads(file.read_text())
+    change(value)
+    file.write_text(json.dumps(value))
+
+
+def edit_weight(nb: Path, values: np.ndarray) -> None:
+    """Adds 1 to the first of ``values`` where it stands in the file."""
+    content = nb.read_bytes()
+    value = values.ravel()[:1].tobytes()
+    assert content.count(value) == 1
+    nb.write_bytes(content.replace(value, struct.pack("<f", struct.unpack("<f", value)[0] + 1)))
+
+
+def first(report: Report) -> tuple[str, str]:
+    """Names of the first rung out of tolerance and of its first such tensor."""
+    assert report.first is not None
+    return report.first[0].name, report.first[1].tensor
+
+
+def rung(report: Report, name: str) -> Rung:
+    return next(item for item in report.rungs if item.name == name)
+
+
+def note(report: Report) -> str:
+    assert report.first is not None
+    return report.first[1].note
+
+
+# Planted faults, with the model at hand
+
+
+def test_bgr_for_rgb(plant: Plant) -> None:
+    report = verify_bundle(plant(preprocess={"color": "BGR"}), FAST)
+    assert first(report) == ("preprocessing", "image")
+    assert "red and blue are swapped" in note(report)
+    assert rung(report, "preprocessing").shown is not None
+    assert rung(report, "host").skipped
+
+
+@pytest.mark.parametrize("levels", [1, -1])
+def test_mean_shifted_by_one_level(plant: Plant, levels: int) -> None:
+    mean = [0.485, 0.456 + levels / 255, 0.406]
+    report = verify_bundle(plant(preprocess={"mean": mean}), FAST)
+    assert first(report) == ("preprocessing", "image")
+    assert f"G {levels:+d}.0" in note(report)
+
+
+def with_aligned_corners(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    x, y = (
+        np.arange(new, dtype=np.float32) * ((old - 1) / max(1, new - 1))
+        for new, old in ((width, image.shape[1]), (height, image.shape[0]))
+    )
+    return cv2.remap(image, np.tile(x, (height, 1)), np.tile(y[:, None], (1, width)), cv2.INTER_LINEAR)
+
+
+def with_nearest(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST)
+
+
+@pytest.mark.parametrize(
+    ("resize", "said"), [(with_aligned_corners, "aligned corners"), (with_nearest, "nearest pixel")]
+)
+def test_a_resize_with_other_corners(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch, resize: Callable[..., np.ndarray], said: str
+) -> None:
+    monkeypatch.setattr(preprocess, "resize", resize)
+    report = verify_bundle(plant(), FAST)
+    assert first(report) == ("preprocessing", "image")
+    assert said in note(report)
+
+
+def test_another_nms_threshold(plant: Plant) -> None:
+    report = verify_bundle(plant(postprocess={"nms_iou": 0.6}), FAST)
+    assert first(report) == ("postprocessing", "kept boxes")
+    assert "nms_iou 0.6, its source 0.5" in note(report)
+    assert rung(report, "postprocessing").shown is not None
+    assert rung(report, "golden").fault is None
+
+
+def test_a_setting_without_effect_on_these_pictures(plant: Plant) -> None:
+    report = verify_bundle(plant(postprocess={"mask_threshold": 0.6}), FAST)
+    assert first(report) == ("postprocessing", "settings")
+
+
+def test_a_stale_golden_file(plant: Plant) -> None:
+    path = plant(golden=lambda told: told["instances"].pop())
+    assert first(verify_bundle(path, FAST)) == ("golden", "instances")
+
+
+def test_a_golden_file_of_another_kind(plant: Plant) -> None:
+    path = plant(golden=lambda told: told["instances"][0].update(box=[1, 2]))
+    report = verify_bundle(path, FAST)
+    assert first(report) == ("golden", "golden file")
+
+
+@pytest.mark.slow
+def test_a_weight_edited_in_the_nb(plant: Plant) -> None:
+    report = verify_bundle(plant(weight=WEIGHT), ladder.Options())
+    assert first(report) == ("host", "p2")
+    assert f"weights other than its source's: {WEIGHT}" in note(report)
+    assert rung(report, "exported").fault is None
+
+
+@pytest.mark.slow
+def test_a_weight_edited_in_a_nb_that_only_a_board_can_run(plant: Plant) -> None:
+    report = verify_bundle(plant("arm-fp32", weight=WEIGHT), FAST)
+    assert first(report) == ("host", "detect.nb")
+    assert WEIGHT in note(report)
+
+
+# What a bundle alone can tell
+
+
+def test_files_that_are_not_the_manifests(plant: Plant) -> None:
+    path = plant()
+    (path / "detect.nb").write_bytes((path / "mask.nb").read_bytes())
+    report = verify_bundle(path, FAST)
+    assert first(report) == ("files", "detect.nb")
+    assert [item.name for item in report.rungs if not item.skipped] == ["files"]
+
+
+def test_a_bundle_alone_is_held_against_its_golden_result(plant: Plant) -> None:
+    report = verify_bundle(plant(source_known=False), ladder.Options())
+    assert report.first is None
+    assert rung(report, "paddle").skipped
+    assert rung(report, "golden").against == "host"
+
+
+def test_a_bundle_alone_blames_the_setting_that_spoils_the_golden_result(plant: Plant) -> None:
+    report = verify_bundle(plant(source_known=False, preprocess={"color": "BGR"}), ladder.Options())
+    assert first(report) == ("preprocessing", "settings")
+    assert "color BGR, usual is RGB" in note(report)
+    report = verify_bundle(plant(source_known=False, postprocess={"nms_iou": 0.6}), ladder.Options())
+    assert [item.name for item in report.rungs if item.fault] == ["golden", "postprocessing"]
+
+
+def test_a_library_that_dies_is_a_fault_of_its_rung(plant: Plant) -> None:
+    report = verify_bundle(plant(source_known=False, cut="mask.nb"), ladder.Options())
+    assert first(report) == ("host", "run")
+    assert "was killed by" in note(report)
+
+
+def test_an_arm_bundle_alone_proves_nothing(plant: Plant) -> None:
+    with pytest.raises(UsageError, match=r"nothing of the model could be run.*can't run here"):
+        verify_bundle(plant("arm-fp32", source_known=False), ladder.Options())
+
+
+# The whole way
+
+
+@pytest.mark.slow
+def test_a_sound_bundle_passes_every_rung(
+    tiny_bundles: Path, tmp_path: Path, edge_seg: Callable[..., Finished]
+) -> None:
+    cv2.imwrite(str(tmp_path / "a <b>.png"), synth.draw(5, 150, 2)[0][:100])
+    html = tmp_path / "report.html"
+    words = ["--images", "a <b>.png", "--runner", f"{sys.executable} -m edge_seg.runtime.runner", "--html", html]
+    done = edge_seg("verify", tiny_bundles / "arm-fp32", "--json", "--images", "a <b>.png", "--html", html)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["passed"]
+    assert told["first"] is None
+    assert {item["name"]: item["status"] for item in told["rungs"]} == {
+        **dict.fromkeys(ladder.TITLES, "ok"),
+        "device": "skipped",
+    }
+    host = next(item for item in told["rungs"] if item["name"] == "host")
+    assert host["against"] == "exported"
+    tensors = [item["tensor"] for item in host["readings"]]
+    assert tensors[:6] == ["p2", "p3", "p4", "p5", "proposals", "scores"]
+    assert {"kept boxes", "masks", "second run", "detect.nb", "mask.nb"} < set(tensors)
+    done = edge_seg("verify", tiny_bundles / "x86-fp32", *words)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "every rung within its tolerance"
+    check_page(html.read_text(encoding="utf-8"), "a &lt;b&gt;.png")
+
+
+def check_page(page: str, *texts: str) -> None:
+    """It needs no other file, has no script, and says what it should."""
+    assert "<script" not in page
+    assert not re.findall(r"(?:src|href|url)\s*[=(]\s*['\"]?(?!data:|#)", page)
+    for text in texts:
+        assert text in page
+
+
+def test_a_fault_on_the_command_line(plant: Plant, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    html = tmp_path / "report.html"
+    path = plant(postprocess={"nms_iou": 0.6})
+    assert main(["verify", str(path), "--fail-fast", "--html", str(html)]) == 1
+    said = capsys.readouterr()
+    picture = tmp_path / "report-postprocessing-kept-boxes.png"
+    assert "the first rung out of tolerance: postprocessing, its first tensor: kept boxes" in said.out
+    assert str(picture) in said.out
+    assert cv2.imread(str(picture)) is not None
+    assert "preprocessing" in said.err
+    check_page(html.read_text(encoding="utf-8"), "The first rung out of tolerance", "nms_iou 0.6, its source 0.5")
+
+
+@pytest.fixture(scope="module")
+def run(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with the job's weights and the generated set's classes."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    folder.mkdir()
+    config = RunConfig(
+        model=job.zoo_model,
+        classes=synth.CLASSES,
+        category_ids=(1, 2, 3),
+        preprocess=PreprocessSpec((96, 128), color="BGR", mean=(0.4, 0.5, 0.6)),
+        postprocess=PostprocessSpec(nms_iou=0.4),
+        settings=TrainSettings(1, 1, 0.1, 0, (), 0),
+        data="shapes",
+        data_sha256="",
+    )
+    write_config(folder, config)
+    write_arrays(folder / "model.pdparams", job.model.state_dict())
+    cv2.imwrite(str(folder / "golden.png"), synth.draw(1, 160, 3)[0])
+    return folder
+
+
+@pytest.mark.slow
+def test_a_bundle_of_a_run_with_data(run: Path, tmp_path: Path) -> None:
+    synth.make(tmp_path / "data", images=6, size=64, seed=4, val_fraction=0.5)
+    bundle = tmp_path / "bundle"
+    make_bundles(run_job(run, Options()), [find("cpu-fp32")], bundle)
+    report = verify_bundle(bundle, ladder.Options(run=run, data=tmp_path / "data", limit=2))
+    assert report.first is None
+    for name in ("paddle", "exported", "host"):
+        assert any(item.tensor == "mAP" and "2 pictures" in item.note for item in rung(report, name).readings)
+    check_page(as_html(report), "mAP")
+    # The run went on training: the bundle isn't this run's any more.
+    weights = run / "model.pdparams"
+    changed = tmp_path / "changed"
+    shutil.copytree(run, changed)
+    (changed / weights.name).write_bytes(weights.read_bytes() + b" ")
+    with pytest.raises(RunError, match="aren't those that"):
+        verify_bundle(bundle, ladder.Options(run=changed))
+
+
+# The rules, and what is a difference
+
+
+@pytest.mark.parametrize("size", [(32, 32), (64, 160), (320, 192)])
+def test_the_runtimes_pixels_are_within_the_rules_limits(size: tuple[int, int]) -> None:
+    spec = PreprocessSpec(size)
+    rng = np.random.default_rng(0)
+    noise = {f"{h} x {w}": rng.integers(0, 256, (h, w, 3), np.uint8) for h, w in ((1, 1), (77, 30), (500, 301))}
+    for name, picture in {**ladder_pixels.charts(size), **noise}.items():
+        judged = ladder_pixels.judge(picture, preprocess.preprocess(picture, spec)[0], spec)
+        assert judged.ok, f"{name}: {judged.worst} {judged.bias}"
+
+
+def test_a_mean_is_found_even_on_one_flat_colour() -> None:
+    spec = PreprocessSpec((32, 32))
+    picture = np.full((32, 32, 3), 77, np.uint8)
+    shifted = dataclasses.replace(spec, mean=(0.485, 0.456, 0.406 + 1 / 255))
+    assert ladder_pixels.judge(picture, preprocess.preprocess(picture, spec)[0], spec).ok
+    assert not ladder_pixels.judge(picture, preprocess.preprocess(picture, shifted)[0], spec).ok
+
+
+def test_the_plain_choice_is_the_runtimes() -> None:
+    rng = np.random.default_rng(1)
+    corners = rng.integers(-8, 60, (40, 3, 2, 2)).astype(np.float32)
+    boxes = np.concatenate([corners.min(axis=2), corners.max(axis=2)], axis=2)
+    scores = (rng.integers(0, 6, (40, 4)) / 6).astype(np.float32)  # with many ties
+    for spec in (PostprocessSpec(nms_iou=0.3), PostprocessSpec(score_threshold=0.4, nms_iou=0.5, keep=7)):
+        rule = choose(boxes, scores, spec, (48, 50), spec.score_threshold)
+        kept = select(boxes, scores, spec, extent=(48, 50))
+        assert [label for _, label in rule] == kept.classes.tolist()
+        assert [boxes[pair].tolist() for pair in rule] == kept.boxes.tolist()
+
+
+def traced(order: list[int] | None = None, **changes: Any) -> Trace:
+    """Ten proposals of one class, in ``order``; one instance."""
+    order = order or list(range(10))
+    rng = np.random.default_rng(2)
+    features = {f"p{level}": rng.normal(size=(1, 2, 4, 4)).astype(np.float32) for level in range(2, 6)}
+    boxes = np.arange(40, dtype=np.float32).reshape(10, 1, 4)[order]
+    scores = rng.uniform(size=(10, 2)).astype(np.float32)[order]
+    mask = np.zeros((1, 28, 28), np.float32)
+    rle = {"size": [8, 8], "counts": b"02n0O0"}
+    one = Instances(8, 8, np.array([[0, 0, 4, 4]], np.float32), np.ones(1, np.float32), np.zeros(1, np.int64), [rle])
+    return dataclasses.replace(Trace({**features, "boxes": boxes, "scores": scores}, mask, one, True), **changes)
+
+
+def test_proposals_in_another_order_are_no_difference() -> None:
+    readings = compare(traced(), traced([1, 0, 2, 4, 3, 5, 6, 9, 8, 7]), FP32, 1.0)
+    assert all(item.ok for item in readings)
+    assert all(not item.worst for item in readings)
+
+
+def test_what_isnt_a_number_is_out_of_tolerance() -> None:
+    spoilt = traced()
+    spoilt.detect["p3"][0, 0, 0, 0] = np.nan
+    merged = merge([compare(traced(), traced(), FP32, 1.0), compare(traced(), spoilt, FP32, 1.0)])
+    assert [(item.tensor, item.picture) for item in merged if not item.ok] == [("p3", 1)]
+
+
+def test_a_tensor_of_another_shape_is_told_as_such() -> None:
+    other = traced()
+    other.detect["p5"] = other.detect["p5"][:, :, :2]
+    fault = next(item for item in compare(traced(), other, FP32, 1.0) if not item.ok)
+    assert (fault.tensor, fault.note) == ("p5", "shape (1, 2, 2, 4), expected (1, 2, 4, 4)")
+
+
+def test_a_second_run_that_differs() -> None:
+    faults = [item.tensor for item in compare(traced(), traced(repeats=False), FP32, 1.0) if not item.ok]
+    assert faults == ["second run"]
+
+
+# The device's runner
+
+
+def runner(tmp_path: Path, *lines: Any, code: int = 0) -> list[str]:
+    """A runner that prints ``lines``."""
+    text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
+    script = tmp_path / "runner.py"
+    script.write_text(f"print({text!r})\nraise SystemExit({code})\n")
+    return command_of(f"{sys.executable} {script}")
+
+
+RESULT = {"type": "result", "image": "x", "width": 8, "height": 8, "instances": []}
+DONE = {"type": "done"}
+
+
+def test_a_runner_that_repeats_and_one_that_does_not(tmp_path: Path) -> None:
+    found, repeats = run_device(runner(tmp_path, RESULT, RESULT, DONE), tmp_path, [tmp_path / "x"], None)
+    assert ([len(item) for item in found], repeats) == ([0], True)
+    _, repeats = run_device(runner(tmp_path, RESULT, DONE), tmp_path, [tmp_path / "x"], 3)
+    assert repeats is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "code", "said"),
+    [
+        (["Segmentation fault"], 139, "not JSON lines"),
+        ([RESULT, DONE], 0, "1 results for 4 pictures"),
+        ([RESULT], 0, "before `done`"),
+        ([{"type": "error", "code": "x", "message": "no such bundle", "remedy": ""}], 1, "no such bundle"),
+        ([{**RESULT, "instances": [{"box": 3}]}, RESULT, DONE], 0, "can't be read"),
+    ],
+)
+def test_a_runner_that_fails(tmp_path: Path, lines: list[Any], code: int, said: str) -> None:
+    with pytest.raises(EngineError, match=re.escape(said)):
+        run_device(runner(tmp_path, *lines, code=code), tmp_path, [tmp_path / "x", tmp_path / "y"], None)
+
+
+def test_a_runner_that_isnt_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="can't be started"):
+        run_device(command_of(str(tmp_path / "nothing")), tmp_path, [], None)
+    with pytest.raises(UsageError, match="empty"):
+        command_of(" ")
