@@ -70,7 +70,7 @@ def test_bad_lines_are_named_and_cost_no_other(make_record: Make, tmp_path: Path
         5: (json.dumps(plain), "record.machine: missing"),
         6: (good.line().replace('"threads":2', '"threads":1').strip(), "was altered"),
         7: ("\xff\xfe", "not JSON"),
-        8: (good.line().replace('"type":"hello"', '"type":NaN').strip(), "not JSON"),
+        8: (good.line().replace('"type":"hello"', '"type":NaN').strip(), "record.runner.type: expected finite numbers"),
         9: ("[" * 100_000, "not JSON"),
     }
     path = tmp_path / "records.jsonl"
