@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from onnx import numpy_helper
 
 from convert import onnx_detection
 from convert.onnx_graph import OnnxGraph
@@ -184,7 +185,9 @@ def _fill_like(graph: OnnxGraph, op: Operator) -> None:
     shape = graph.shape(op, "X")
     if -1 in shape:
         raise ConversionError(f"{op.kind} of a shape known only at run time has no rule", code="unsupported-operator")
-    _bind(graph, op, graph.constant(np.full(shape, op.attributes["value"]), DTYPES[op.attributes["dtype"]]))
+    # Not spelled out: one for the variances of a large picture's anchors would take megabytes.
+    value = numpy_helper.from_array(np.array([op.attributes["value"]], DTYPES[op.attributes["dtype"]]))
+    _bind(graph, op, graph.add("ConstantOfShape", graph.integers(*shape), value=value))
 
 
 RULES: dict[str, Rule] = {
