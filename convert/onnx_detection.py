@@ -30,7 +30,9 @@ _ZERO = numpy_helper.from_array(np.zeros(1, np.int64))
 def propose(graph: OnnxGraph, op: Operator) -> None:
     """``generate_proposals_v2``: one level's boxes [M, 4] and scores [M, 1], best first.
 
-    Where nothing is left that is one box without area and of score 0.
+    Where nothing is left that is one box without area and of score 0. Of equal scores ONNX takes the first in the map
+    before the others, Paddle any: in areas of one colour, where neighbours score alike to the last bit, another of them
+    may remain.
     """
     op.require(pixel_offset=False, eta=1.0)
     before, after = op.attributes["pre_nms_topN"], op.attributes["post_nms_topN"]

@@ -46,8 +46,14 @@ def load(bundle: Bundle, threads: int) -> OnnxRuntimeEngine:
     for name, graph in bundle.manifest.graphs.items():
         file = file_of(bundle, name, ".onnx")
         phase(f"loading {file}")
-        session = library.InferenceSession(str(file), options, providers=[*providers, _CPU])
-        # The library goes on with the CPU where it can't load a GPU's libraries.
+        try:
+            # Its fallback prints on stdout, and runs on a CPU what failed on a GPU.
+            session = library.InferenceSession(str(file), options, providers=[*providers, _CPU], enable_fallback=0)
+        except RuntimeError as problem:
+            if not providers:
+                raise
+            raise _no_gpu(bundle.manifest, f"can't use {providers[0][0]}: {problem}") from None
+        # A provider whose libraries it can't load it leaves out without a word.
         if session.get_providers()[: len(providers)] != [provider for provider, _ in providers]:
             raise _no_gpu(bundle.manifest, f"can't load the libraries that {providers[0][0]} needs")
         check_names(name, graph, [tensor.name for tensor in session.get_inputs()], len(session.get_outputs()))
