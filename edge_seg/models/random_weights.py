@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edge_seg.models import box_head, mask_head
-from edge_seg.models.anchors import pyramid_anchors
+from edge_seg.models.anchors import RATIOS, pyramid_anchors
 from edge_seg.models.mask_rcnn import MaskRCNN, best_of_levels
 from edge_seg.models.rpn import propose
 from edge_seg.paddle_env import nn, paddle
@@ -21,9 +21,11 @@ from edge_seg.paddle_env import nn, paddle
 # Of normalised channels; with a standard deviation of 1, five values in six are above zero.
 _NORM_BIAS = 1.0
 # Standard deviations of the last layers' outputs.
-_OBJECTNESS, _PROPOSAL_DELTA, _CLASS, _BOX_DELTA, _MASK = 2.0, 0.05, 2.5, 0.5, 3.0
+_OBJECTNESS, _PROPOSAL_DELTA, _CLASS, _BOX_DELTA, _MASK = 2.0, 0.03, 2.5, 0.2, 3.0
 # Added to logits: most proposals are background, most of a box is object.
-_BACKGROUND_BIAS, _MASK_BIAS = 2.0, 1.5
+_BACKGROUND_BIAS, _MASK_BIAS = 7.0, 2.0
+# Added to the logarithm of a proposal's sides: objects are rarely as small as the smallest anchors.
+_GROWTH = 0.5
 _SIDE = 128
 _ROIS = 32
 
@@ -59,15 +61,17 @@ def _settle(model: MaskRCNN, rng: np.random.Generator) -> None:
     _center(model.rpn_head.rpn_rois_score, paddle.concat([_rows(x) for x in logits]), _OBJECTNESS)
     _center(model.rpn_head.rpn_rois_delta, paddle.concat([_rows(x) for x in deltas]), _PROPOSAL_DELTA)
 
+    growth = np.tile([0.0, 0.0, _GROWTH, _GROWTH], len(RATIOS)).astype(np.float32)
+    _add(model.rpn_head.rpn_rois_delta, growth)
     # The heads are set on the proposals that they will see, which aren't like boxes drawn at random.
     rois, counts = _proposals(model, *model.rpn_head(maps))
     scores, box_deltas = model.bbox_head(model._pool(maps, rois, counts, box_head.RESOLUTION))
     _center(model.bbox_head.bbox_score, scores, _CLASS)
     _center(model.bbox_head.bbox_delta, box_deltas, _BOX_DELTA)
-    model.bbox_head.bbox_score.bias[-1] += _BACKGROUND_BIAS
+    _add(model.bbox_head.bbox_score, np.eye(1, model.num_classes + 1, model.num_classes)[0] * _BACKGROUND_BIAS)
     masks = model.mask_head(model._pool(maps, rois, counts, mask_head.RESOLUTION))
     _center(model.mask_head.mask_fcn_logits, _rows(masks), _MASK)
-    model.mask_head.mask_fcn_logits.bias.set_value(model.mask_head.mask_fcn_logits.bias + _MASK_BIAS)
+    _add(model.mask_head.mask_fcn_logits, np.full(model.num_classes, _MASK_BIAS))
 
 
 def _proposals(model: MaskRCNN, logits: Any, deltas: Any) -> tuple[Any, Any]:
@@ -102,6 +106,10 @@ def _measure_norms(model: MaskRCNN, pictures: Any) -> None:
     for layer, momentum in zip(norms, momenta, strict=True):
         layer._momentum = momentum
         layer._variance.set_value(paddle.full_like(layer._variance, layer._variance.mean().item()))
+
+
+def _add(layer: Any, values: Any) -> None:
+    layer.bias.set_value(layer.bias + paddle.to_tensor(np.asarray(values, np.float32)))
 
 
 def _rows(maps: Any) -> Any:
