@@ -23,6 +23,8 @@ from edge_seg.runtime.segmenter import Segmenter
 
 DEVICE = Tolerance(**dataclasses.asdict(selftest.Tolerance()))
 """Another processor rounds otherwise."""
+_STRUCTURE = 256
+"""Bytes at most between a weight's values and the end of its name in a ``.nb``, besides the name."""
 
 
 def paddle(climb: Climb) -> Rung:
@@ -163,10 +165,10 @@ def _same(name: str, found: Path, expected: Path, sizes: dict[bytes, int], ran: 
 
 
 def _weights(nb: bytes, sizes: dict[bytes, int]) -> dict[bytes, bytes]:
-    """The values of a ``.nb``'s weights, with a few bytes of structure; each is followed by its name."""
+    """The values of a ``.nb``'s weights, with the structure around them; each is followed by its name."""
     ends = {word[0]: word.end() for word in re.finditer(rb"[A-Za-z_][\w.]{5,}", nb) if word[0] in sizes}
     values, before = {}, 0
     for name, end in sorted(ends.items(), key=lambda item: item[1]):  # a name's last place is the one by its values
-        values[name] = nb[max(before, end - sizes[name] - len(name)) : end]
+        values[name] = nb[max(before, end - sizes[name] - len(name) - _STRUCTURE) : end]
         before = end
     return values
