@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convert.artifacts import Job
+from convert.steady import steady_picture
 from edge_seg.bundle import PostprocessSpec, PreprocessSpec
 from edge_seg.errors import RunError, UsageError
 from edge_seg.files import sha256
@@ -17,6 +18,8 @@ from edge_seg.zoo import ZOO, find
 DEFAULT_SIZE = (320, 320)
 DEFAULT_CLASSES = 80
 """COCO's number, so that an untrained model has the size and cost of the published one."""
+_CANDIDATES = 8
+"""Drawn pictures that are looked at, at most, for one that can prove the conversion of an untrained model."""
 
 
 @dataclass(frozen=True)
@@ -67,21 +70,27 @@ def random_job(name: str, seed: int, classes: int, options: Options) -> Job:
     """The zoo's model ``name`` with the random weights of ``seed``; its classes have numbers for names."""
     from edge_seg.data.synth import draw
     from edge_seg.models.build import build_model, default_proposals, randomize
+    from edge_seg.train.engine import DynamicEngine
 
     _compute_reproducibly()
     find(name)
     size = options.size or DEFAULT_SIZE
     proposals = options.proposals or default_proposals(size)
     post = _postprocess(PostprocessSpec(), options)
-    picture = read_image(options.golden) if options.golden else draw(seed, max(size), 0)[0]
+    pre = PreprocessSpec(size)
     model = build_model(name, classes)
     randomize(model, seed)
+    if options.golden:
+        picture = read_image(options.golden)
+    else:
+        drawn = (draw(seed, max(size), index)[0] for index in range(_CANDIDATES))
+        picture = steady_picture(DynamicEngine(model, size, proposals), drawn, pre, post)
     return Job(
         model=model,
         zoo_model=name,
         classes=tuple(f"class {number}" for number in range(1, classes + 1)),
         category_ids=tuple(range(1, classes + 1)),
-        preprocess=PreprocessSpec(size),
+        preprocess=pre,
         postprocess=post,
         proposals=proposals,
         picture=picture,
