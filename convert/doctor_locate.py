@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from convert.doctor_program import Operator, Program, from_description
-from convert.doctor_proof import Graph, Runs, faults, optimise, run_lite, run_paddle
-from edge_seg.errors import EdgeSegError
+from convert.doctor_proof import Graph
 
 # Outputs that hold no values of their own.
 _IDLE = ("XShape", "ReserveSpace", "Mask", "SavedMean", "SavedVariance", "MeanOut", "VarianceOut")
@@ -27,24 +26,6 @@ class Place:
     def __str__(self) -> str:
         written = next(iter(sorted(self.operator.writes)), "")
         return f"{self.operator.kind} (operator {self.number}, → {written})"
-
-
-def not_converted(target: str) -> Fails:
-    """Whether ``opt`` fails."""
-    return lambda graph: isinstance(optimise(graph, target), EdgeSegError)
-
-
-def goes_wrong(runs: Runs) -> Fails:
-    """Whether a graph can't be run on x86, or gives other values than paddle."""
-
-    def fails(graph: Graph) -> bool:
-        nb = optimise(graph, "x86")
-        if isinstance(nb, EdgeSegError):
-            return True
-        found = run_lite(graph, nb, runs)
-        return found.words is not None or any(faults(graph, run_paddle(graph, runs), found))
-
-    return fails
 
 
 def locate(graph: Graph, fails: Fails) -> Place | None:

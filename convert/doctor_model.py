@@ -17,12 +17,12 @@ from convert import doctor_limits
 from convert.doctor_files import find_model
 from convert.doctor_inputs import Sizes
 from convert.doctor_kernels import Kernels, kernels
-from convert.doctor_locate import Fails, goes_wrong, locate, not_converted
+from convert.doctor_locate import Fails, locate
 from convert.doctor_program import Program, gather, kinds, read_program
-from convert.doctor_proof import LITE, Graph, Tried, faults, inputs, optimise, run_by, run_lite, run_paddle
+from convert.doctor_proof import LITE, Graph, Tried, Witness, faults, inputs, optimise, run_paddle
 from convert.doctor_report import Finding, Report
 from convert.doctor_rules import suspect
-from convert.doctor_words import NO_WORDS, Words, explain_text
+from convert.doctor_words import Words, explain_text
 from convert.forks import warm
 from edge_seg.bundles.text import tensor
 from edge_seg.errors import EdgeSegError
@@ -117,83 +117,96 @@ def describe(program: Program, table: Kernels) -> Iterator[Finding]:
 class _Examination:
     def __init__(self, graph: Graph, options: Options) -> None:
         self._graph = graph
-        self._options = options
+        self._target = options.target
+        self._witness = Witness(options.target if options.runner else "x86", options.runner)
         self._sizes = Sizes(options.shapes)
         self._runs = inputs(graph, self._sizes)
         self._suspicions = suspect(graph.program)
 
     def findings(self) -> Iterator[Finding]:
-        runs, target = self._runs, self._options.target
-        nb = optimise(self._graph, target)
+        nb = optimise(self._graph, self._target)
         if isinstance(nb, EdgeSegError):
-            yield self._not_converted(f"opt for {target}", nb)
+            yield self._not_converted(nb)
             return
-        yield Finding("ok", f"opt for {target}", f"converts, {nb.stat().st_size / 1e6:.1f} MB")
-        expected = run_paddle(self._graph, runs)
+        yield Finding("ok", f"opt for {self._target}", f"converts, {nb.stat().st_size / 1e6:.1f} MB")
+        subject = "runner" if self._witness.runner else f"run on {self._witness.target}"
+        if self._witness.target != self._target:
+            twin = optimise(self._graph, self._witness.target)
+            if isinstance(twin, EdgeSegError):
+                said = f"can't be run here: {self._plain(twin.message)}"
+                yield Finding("unproven", subject, said, "run it on a board: --runner", twin.code)
+                yield from self._conditions()
+                return
+            nb = twin
+        expected = run_paddle(self._graph, self._runs)
         if expected.words:
             said = expected.words.said or expected.ending
             yield Finding("warning", "paddle", f"can't run the model itself, so results aren't compared: {said}")
-        if target == "x86":
-            found = run_lite(self._graph, nb, runs)
-            yield self._ran("run on x86", expected, found, certain=True)
-            if not found.words:
-                yield from doctor_limits.examine(self._graph, nb, self._sizes, self._suspicions)
-        elif self._options.runner:
-            yield self._ran("runner", expected, run_by(self._options.runner, self._graph, nb, runs), certain=True)
-            yield from self._conditions()
-        else:
-            yield from self._twin(expected)
-
-    def _twin(self, expected: Tried) -> Iterator[Finding]:
-        """What the same graph, converted for x86, says of one for Arm."""
-        nb = optimise(self._graph, "x86")
-        if isinstance(nb, EdgeSegError):
-            said = f"can't be run here: {nb.message}"
-            yield Finding("unproven", "run on x86", said, "run it on a board: --runner", nb.code)
-            yield from self._conditions(all_of_them=True)
-            return
-        found = run_lite(self._graph, nb, self._runs)
-        everywhere = found.words is not None and found.words.everywhere
-        finding = self._ran("run on x86", expected, found, certain=everywhere)
+        found = self._witness.run(self._graph, nb, self._runs)
+        finding = self._ran(subject, expected, found)
         yield finding
-        if finding.level == "unproven":
-            yield from self._conditions(all_of_them=True)
-        elif not found.words:
-            yield from doctor_limits.examine(self._graph, nb, self._sizes, self._suspicions)
+        if finding.level == "ok":
+            yield from doctor_limits.examine(self._graph, nb, self._witness, self._sizes, self._suspicions)
+        elif finding.level == "unproven":
+            yield from self._conditions()
 
-    def _ran(self, subject: str, expected: Tried, found: Tried, *, certain: bool) -> Finding:
-        """``certain``: what is wrong here is wrong on the target as well."""
+    def _ran(self, subject: str, expected: Tried, found: Tried) -> Finding:
+        # What is wrong with the twin for x86 isn't always wrong on Arm.
+        same = self._witness.target == self._target
+        if found.words and expected.words:
+            return self._neither(subject, found)
         if found.words:
-            message, remedy = self._blame(f"Paddle Lite {found.ending}", found.words, goes_wrong(self._runs))
-            if certain:
-                return Finding("error", subject, message, remedy, "run-failed")
-            return Finding("unproven", subject, f"{message}; a kernel for Arm may do it", remedy, "run-failed")
+            certain = same or found.words.everywhere
+            message, remedy = self._blame(f"Paddle Lite {found.ending}", found.words, self._goes_wrong)
+            message += "" if certain else "; a kernel for Arm may do it"
+            return Finding("error" if certain else "unproven", subject, message, remedy, "run-failed")
         wrong = list(faults(self._graph, expected, found))
         if not wrong:
-            compared = "" if expected.words else ", and paddle's values"
-            return Finding("ok", subject, f"the same twice{compared}")
+            return Finding("ok", subject, "the same twice" if expected.words else "the same twice, and paddle's values")
+        certain = same or any(suspicion.silent for suspicion in self._suspicions)
         said = f"other values than paddle's: {'; '.join(wrong[:3])}"
-        message, remedy = self._blame(said, NO_WORDS, goes_wrong(self._runs))
-        if certain or any(suspicion.silent for suspicion in self._suspicions):
-            return Finding("error", subject, message, remedy, "values-differ")
-        return Finding("unproven", subject, f"{message}; kernels for Arm may do it right", remedy, "values-differ")
+        message, remedy = self._blame(said, Words(""), self._goes_wrong)
+        message += "" if certain else "; kernels for Arm may do it right"
+        return Finding("error" if certain else "unproven", subject, message, remedy, "values-differ")
 
-    def _not_converted(self, subject: str, problem: EdgeSegError) -> Finding:
-        said = problem.message.partition(": Loading ")[0]  # without fatal words there are those on progress
-        message, remedy = self._blame(said, explain_text(said), not_converted(self._options.target))
-        return Finding("error", subject, message, remedy or problem.remedy, problem.code)
+    def _neither(self, subject: str, found: Tried) -> Finding:
+        """Paddle can't run it either: the model is at fault, or the inputs, where they had to be guessed."""
+        assert found.words is not None
+        tensors = self._graph.program.inputs
+        guessed = any(-1 in tensor.shape or not tensor.dtype.startswith("float") for tensor in tensors)
+        message = f"Paddle Lite can't either: it {found.ending}: {found.words.said}"
+        remedy = "the model is damaged, or wants other inputs: give their --shape"
+        return Finding("unproven" if guessed else "error", subject, message, remedy, "run-failed")
+
+    def _goes_wrong(self, graph: Graph) -> bool:
+        return not self._witness.judge(graph, self._runs)
+
+    def _not_converted(self, problem: EdgeSegError) -> Finding:
+        def fails(graph: Graph) -> bool:
+            return isinstance(optimise(graph, self._target), EdgeSegError)
+
+        said = self._plain(problem.message)
+        message, remedy = self._blame(said, explain_text(said), fails)
+        return Finding("error", f"opt for {self._target}", message, remedy or problem.remedy, problem.code)
 
     def _blame(self, what: str, words: Words, fails: Fails) -> tuple[str, str]:
         """Message and remedy for a failure: what the library's words mean, or else which operator it is."""
         said = f": {words.said}" if words.said and words.said not in " ".join(what.split()) else ""
-        if words.meaning:
+        if words.meaning and words.names:
             return f"{what}{said} – {words.meaning}", words.remedy
         place = locate(self._graph, fails)
+        if words.meaning:
+            return f"{what}{said} – {f'{place}: ' if place else ''}{words.meaning}", words.remedy
         for suspicion in self._suspicions:
             if place is None or place.operator.kind in suspicion.kinds or not suspicion.kinds:
                 return f"{what}{said} – {place or 'probably'}: {suspicion.message}", suspicion.remedy
         where = f" – it begins with {place}" if place else ""
         return f"{what}{said}{where}", "write that part of the model in other operators, or leave it to the host"
 
-    def _conditions(self, *, all_of_them: bool = False) -> Iterator[Finding]:
-        yield from (doctor_limits.warning(s) for s in self._suspicions if all_of_them or s.conditional)
+    def _plain(self, message: str) -> str:
+        """Without what opt says of its progress when it dies speechless, and without names of scratch files."""
+        return message.partition(": Loading ")[0].replace(f"{self._graph.folder}/", "")
+
+    def _conditions(self) -> Iterator[Finding]:
+        """All that is suspected, where no run could refute it."""
+        yield from map(doctor_limits.warning, self._suspicions)

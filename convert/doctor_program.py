@@ -34,6 +34,7 @@ _FIELDS = (
     *("i", "f", "s", "ints", "floats", "strings", "b", "bools", "block_idx", "l", "blocks_idx", "longs", "float64s"),
     *("var_name", "vars_name", "float64", "scalar", "scalars"),
 )
+_MOST_SIDES = 16
 _REMEDY = "copy the model again, or export it anew"
 
 
@@ -120,6 +121,8 @@ def from_description(described: Any) -> Program:
         for op in sorted(found, key=lambda op: int(op.attributes.get("col", 0))):
             name = next(iter(getattr(op, slots)["Out" if kind == "feed" else "X"]))
             variable = variables[name]
+            if len(variable.shape) > _MOST_SIDES:
+                raise ValueError(f"{name} has {len(variable.shape)} sides")
             ends[kind].append(TensorSpec(name, variable.shape, variable.dtype))
     version = int(described.version.version)
     return Program(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,14 +63,30 @@ def inputs(graph: Graph, sizes: Sizes) -> Runs:
     return [even, wide, even]
 
 
-def run_lite(graph: Graph, nb: Path, runs: Runs) -> Tried:
-    """Runs the ``.nb`` on this machine."""
-    return _run(graph, runs, lambda words: run_module("convert.doctor_trial", "--graph", nb, *words, limit_s=LIMIT_S))
+@dataclass(frozen=True)
+class Witness:
+    """What runs graphs that were converted for ``target``: a runner's command, or else this machine (x86)."""
 
+    target: str
+    runner: tuple[str, ...] = ()
 
-def run_by(command: Sequence[str], graph: Graph, nb: Path, runs: Runs) -> Tried:
-    """Runs the ``.nb`` by a runner's command."""
-    return _run(graph, runs, lambda words: run_command([*command, "--graph", str(nb), *map(str, words)], LIMIT_S))
+    def run(self, graph: Graph, nb: Path, runs: Runs) -> Tried:
+        """Runs the ``.nb`` in a process of its own."""
+
+        def start(words: list[str | Path]) -> Outcome:
+            if self.runner:
+                return run_command([*self.runner, "--graph", str(nb), *map(str, words)], LIMIT_S)
+            return run_module("convert.doctor_trial", "--graph", nb, *words, limit_s=LIMIT_S)
+
+        return _run(graph, runs, start)
+
+    def judge(self, graph: Graph, runs: Runs) -> bool:
+        """Whether ``graph`` can be converted and run, and gives paddle's values."""
+        nb = optimise(graph, self.target)
+        if isinstance(nb, EdgeSegError):
+            return False
+        found = self.run(graph, nb, runs)
+        return found.words is None and not any(faults(graph, run_paddle(graph, runs), found))
 
 
 def run_paddle(graph: Graph, runs: Runs) -> Tried:
@@ -91,14 +107,14 @@ def _run(graph: Graph, runs: Runs, start: Callable[[list[str | Path]], Outcome])
         outcome = start(["--inputs", given, "--outputs", made])
         outputs = [read_arrays(made, number) for number in range(len(runs))]
     except (OSError, ValueError) as problem:  # an output that was cut short
-        return Tried([], Words(str(problem), "", "", False), "gave no whole outputs")
+        return Tried([], Words(str(problem)), "gave no whole outputs")
     finally:
         for folder in (given, made):
             shutil.rmtree(folder, ignore_errors=True)
     if not outcome.ok:
         return Tried([], explain(outcome), outcome.ending())
     if any(len(found) != len(graph.program.outputs) for found in outputs):
-        return Tried([], Words("outputs are missing", "", "", False), outcome.ending())
+        return Tried([], Words("outputs are missing"), outcome.ending())
     return Tried(outputs)
 
 

@@ -39,6 +39,7 @@ _ATTRIBUTES = {
     "relu6": ("threshold", "clip(x, 0, 6)"),
     "swish": ("beta", "x * sigmoid(x)"),
 }
+_FAR = 8  # operators back
 _UNKNOWN_TYPES = ("bfloat16", "complex64", "complex128")
 _UNCAST = ("float16", "float64")
 
@@ -113,7 +114,8 @@ def _top_k(program: Program) -> Iterator[Suspicion]:
         name = next(iter(operator.inputs.get("X", ("",))))
         shape, axis = program.shape(name), operator.attributes.get("axis", -1)
         k = operator.attributes.get("k", 1)
-        if shape and -len(shape) <= axis < len(shape) and shape[axis] < 0:
+        open_end = shape and -len(shape) <= axis < len(shape) and shape[axis] < 0
+        if open_end and not _padded(program, name, k):
             yield Suspicion(
                 "few-candidates",
                 (operator.kind,),
@@ -121,6 +123,19 @@ def _top_k(program: Program) -> Iterator[Suspicion]:
                 f"put {k} dummy rows with a score of -1 before topk",
                 conditional=True,
             )
+
+
+def _padded(program: Program, name: str, rows: int) -> bool:
+    """Whether a tensor is joined of several, one of which has ``rows`` or more at any time."""
+    makers = {written: operator for operator in program.operators for written in operator.writes}
+    for _ in range(_FAR):
+        operator = makers.get(name)
+        if operator is None:
+            return False
+        if operator.kind == "concat":
+            return any((program.shape(part) or (0,))[0] >= rows for part in operator.inputs.get("X", ()))
+        name = next(iter(operator.inputs.get("X", ("",))))
+    return False
 
 
 def _modulo(program: Program) -> Iterator[Suspicion]:
