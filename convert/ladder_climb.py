@@ -68,7 +68,8 @@ class Climb:
 
     ``job`` is None where the model itself can't be run, and ``no_job`` says why. The first of the ``pictures`` is the
     golden one. ``instances`` as in the bundle's golden result. ``blamed``: readings that belong to another rung than
-    the one that came upon them. ``golden_fault``: why the golden result can't be used at all.
+    the one that came upon them. ``golden_fault``: why the golden result can't be
+    used at all. ``unsteady``: pictures, by number, whose instances hang on ties (see :mod:`convert.steady`).
     """
 
     bundle: Bundle
@@ -84,6 +85,7 @@ class Climb:
     blamed: dict[str, Reading] = field(default_factory=dict)
     exported: Exported | None = None
     golden_fault: str = ""
+    unsteady: frozenset[int] = frozenset()
 
     @property
     def manifest(self) -> Manifest:
@@ -132,7 +134,14 @@ def ascend(climb: Climb, name: str, traces: Path, limit: Tolerance, exact: bool 
         readings = merge([[second_run(load(traces, number).repeats)] for number in range(len(climb.pictures))])
         return Rung(name, (*readings, *map_reading(climb, name, None, exact)))
     readings = merge(
-        compare(load(climb.traces[below], number), load(traces, number), limit, climb.scale(picture), exact)
+        compare(
+            load(climb.traces[below], number),
+            load(traces, number),
+            limit,
+            climb.scale(picture),
+            exact=exact,
+            steady=number not in climb.unsteady,
+        )
         for number, picture in enumerate(climb.pictures)
     )
     rung = Rung(name, (*readings, *map_reading(climb, name, below, exact)), below)

@@ -21,6 +21,8 @@ from edge_seg.runtime.result import Instances
 # Proposals that may be others: where two scores differ in their last bits, the order of proposals, and which is the
 # last to be taken, hangs on rounding.
 STRAYS, STRAY_SHARE = 2, 0.01
+# Instances of a picture with ties that may be others.
+TIED = 0.5
 
 
 @dataclass(frozen=True)
@@ -52,18 +54,22 @@ def reading(tensor: str, differences: NDArray[np.floating], unit: str, limit: fl
     return Reading(tensor, worst, mean, unit, limit, limit is None or worst <= limit, note)
 
 
-def compare(expected: Trace, found: Trace, limit: Tolerance, scale: float, exact: bool = True) -> list[Reading]:
+def compare(
+    expected: Trace, found: Trace, limit: Tolerance, scale: float, *, exact: bool = True, steady: bool = True
+) -> list[Reading]:
     """All readings of one picture; ``scale`` is picture pixels to a pixel of the input, at least 1.
 
-    Unless ``exact`` (a precision that changes every value), features and proposals are told, not judged.
+    Unless ``exact`` (a precision that changes every value), features and proposals are told, not judged. Unless
+    ``steady``, which instances there are hangs on rounding: those are judged that both sides have.
     """
     inner = limit if exact else None
-    *kept, masks = compare_instances(expected.instances, found.instances, limit, scale)
+    pairs = _pairs(expected.instances, found.instances, limit, scale, steady)
+    *kept, masks = _instances(expected.instances, found.instances, pairs, limit, scale, steady)
     return [
         *_features(expected, found, inner),
         *_proposals(expected, found, inner),
         *kept,
-        _mask_values(expected, found, inner),
+        _mask_values(expected, found, pairs, inner),
         masks,
         second_run(found.repeats),
     ]
@@ -144,32 +150,57 @@ def pair_proposals(
     return np.arange(len(a)), columns
 
 
-def compare_instances(expected: Instances, found: Instances, limit: Tolerance, scale: float) -> list[Reading]:
+def compare_instances(
+    expected: Instances, found: Instances, limit: Tolerance, scale: float, *, steady: bool = True
+) -> list[Reading]:
     """The readings of what is reported of a picture: instances, kept boxes, kept scores, masks."""
-    pairs = match(expected, found)
+    pairs = _pairs(expected, found, limit, scale, steady)
+    return _instances(expected, found, pairs, limit, scale, steady)
+
+
+Pairs = list[tuple[int, int]]
+
+
+def _pairs(expected: Instances, found: Instances, limit: Tolerance, scale: float, steady: bool) -> Pairs:
+    """Matched instances; unless ``steady`` only such as are the same within the limits, the others being of ties."""
+    return [
+        (row, column)
+        for row, column in match(expected, found)
+        if steady
+        or (
+            np.abs(expected.boxes[row] - found.boxes[column]).max() <= limit.box_px * scale
+            and abs(expected.scores[row] - found.scores[column]) <= limit.score
+        )
+    ]
+
+
+def _instances(
+    expected: Instances, found: Instances, pairs: Pairs, limit: Tolerance, scale: float, steady: bool
+) -> list[Reading]:
     rows, columns = (np.array([pair[side] for pair in pairs], np.intp) for side in (0, 1))
     total = max(len(expected), len(found))
     missed = np.array([round(1 - len(pairs) / total, 9) if total else 0.0])
     note = f"{len(pairs)} matched of {len(expected)} expected and {len(found)} found"
+    if not steady and missed[0]:
+        note += "; the others hang on ties that rounding decides"
     boxes = np.abs(expected.boxes[rows] - found.boxes[columns]).max(axis=1, initial=0.0)
     scores = np.abs(expected.scores[rows] - found.scores[columns])
     return [
-        dataclasses.replace(reading("instances", missed, "not matched", round(1 - limit.matched, 9)), note=note),
+        reading("instances", missed, "not matched", round(1 - limit.matched, 9) if steady else TIED, note),
         reading("kept boxes", boxes, "px", limit.box_px * scale),
         reading("kept scores", scores, "", limit.score),
         _masks(expected, found, pairs, limit),
     ]
 
 
-def _mask_values(expected: Trace, found: Trace, limit: Tolerance | None) -> Reading:
-    pairs = match(expected.instances, found.instances)
+def _mask_values(expected: Trace, found: Trace, pairs: Pairs, limit: Tolerance | None) -> Reading:
     if expected.masks.shape[1:] != found.masks.shape[1:] and pairs:
         return Reading("mask values", ok=False, note=f"shape {found.masks.shape}, expected {expected.masks.shape}")
     apart = [np.abs(expected.masks[row] - found.masks[column]).max() for row, column in pairs]
     return reading("mask values", np.array(apart), "", limit.feature if limit else None)
 
 
-def _masks(expected: Instances, found: Instances, pairs: list[tuple[int, int]], limit: Tolerance) -> Reading:
+def _masks(expected: Instances, found: Instances, pairs: Pairs, limit: Tolerance) -> Reading:
     """How much of each pair's masks isn't common to both; a few pixels at the threshold are rounding."""
     both = [mask_difference(expected.rles[row], found.rles[column]) for row, column in pairs]
     lost = np.array([1 - iou if pixels > limit.mask_pixels else 0.0 for iou, pixels in both])

@@ -17,6 +17,7 @@ from convert.ladder_device import command_of, run_device
 from convert.ladder_heat import where_instances
 from convert.ladder_trace import Task, load, run_task, trace_all
 from convert.recipe import RECIPES, Recipe, find
+from convert.steady import is_steady
 from convert.verify import FP32, Tolerance
 from edge_seg.runtime import selftest
 from edge_seg.runtime.segmenter import Segmenter
@@ -39,6 +40,11 @@ def paddle(climb: Climb) -> Rung:
     out = climb.scratch / "paddle"
     out.mkdir()
     trace_all(segmenter, climb.files, climb.data, out)
+    climb.unsteady = frozenset(
+        number
+        for number, picture in enumerate(climb.pictures)
+        if not is_steady(engine, picture.pixels, job.preprocess, job.postprocess)
+    )
     return ascend(climb, "paddle", out, FP32)
 
 
@@ -83,8 +89,11 @@ def device(climb: Climb) -> Rung:
     below = climb.below
     expected = climb.results(below) if below else [selftest.read_golden(climb.bundle)[1]]
     readings = merge(
-        [*compare_instances(wanted, got, DEVICE, climb.scale(picture)), second_run(repeats)]
-        for wanted, got, picture in zip(expected, found, climb.pictures, strict=False)
+        [
+            *compare_instances(wanted, got, DEVICE, climb.scale(picture), steady=number not in climb.unsteady),
+            second_run(repeats),
+        ]
+        for number, (wanted, got, picture) in enumerate(zip(expected, found, climb.pictures, strict=False))
     )
     if climb.data:
         on_data, _ = run_device(command_of(climb.runner), climb.bundle.path, climb.data, None)

@@ -25,15 +25,20 @@ _BOX_PX, _SCORE = 0.01, 1e-4
 def steady_picture(
     engine: Any, pictures: Iterable[NDArray[np.uint8]], pre: PreprocessSpec, post: PostprocessSpec
 ) -> NDArray[np.uint8]:
-    """The first of ``pictures`` (uint8[h, w, 3] BGR) whose detections survive a shake of the input, else the last."""
+    """The first of ``pictures`` (uint8[h, w, 3] BGR) that is steady, else the last."""
     for picture in pictures:
-        blob, _ = preprocess(picture, pre)
-        shake = (_SHAKE * np.random.default_rng(0).uniform(-1, 1, blob.shape)).astype(np.float32)
-        found = _found(engine, blob, post)
-        # Both ways: a tie is broken by the one or by the other.
-        if all(_same(found, _found(engine, shaken, post)) for shaken in (blob * (1 + shake), blob * (1 - shake))):
+        if is_steady(engine, picture, pre, post):
             break
     return picture
+
+
+def is_steady(engine: Any, picture: NDArray[np.uint8], pre: PreprocessSpec, post: PostprocessSpec) -> bool:
+    """Whether the detections in ``picture``, uint8[h, w, 3] BGR, survive a shake of the input."""
+    blob, _ = preprocess(picture, pre)
+    shake = (_SHAKE * np.random.default_rng(0).uniform(-1, 1, blob.shape)).astype(np.float32)
+    found = _found(engine, blob, post)
+    # Both ways: a tie is broken by the one or by the other.
+    return all(_same(found, _found(engine, shaken, post)) for shaken in (blob * (1 + shake), blob * (1 - shake)))
 
 
 def _found(engine: Any, blob: NDArray[np.float32], post: PostprocessSpec) -> Detections:
