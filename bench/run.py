@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.board import BoardState, Sampler, snapshots
 from bench.machine import Machine, describe
@@ -107,7 +108,7 @@ def measure(
         runner=outcome.single.get("hello", {}),
         scenario=scenario,
         load=outcome.single.get("load", {}),
-        first_run=outcome.single.get("first_run", {}),
+        first_run=_without_folder(outcome.single.get("first_run", {})),
         samples=samples,
         before=tuple(before),
         during=tuple(during),
@@ -117,6 +118,11 @@ def measure(
         memory=short.single.get("memory"),
         verdict=judge(Evidence(model_ns, before, during, after, outcome.cpu_seconds, target.emulated)),
     )
+
+
+def _without_folder(first_run: dict[str, Any]) -> dict[str, Any]:
+    """The runner's line with the picture's name alone: records go to others, and folders are this machine's."""
+    return {**first_run, "image": Path(first_run["image"]).name} if "image" in first_run else first_run
 
 
 def _timed_pass(
