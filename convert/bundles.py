@@ -14,7 +14,7 @@ from convert.recipe import Recipe, find
 from convert.stages import Stage
 from convert.verify import verify
 from edge_seg.bundle import MANIFEST
-from edge_seg.files import atomic_dir, scratch_dir
+from edge_seg.files import atomic_dir, check_replaceable, scratch_dir
 
 Note = Callable[[str, float], None]
 
@@ -45,6 +45,12 @@ def destinations(out: Path, recipes: Sequence[Recipe]) -> dict[Recipe, Path]:
     if len(recipes) == 1:
         return {recipes[0]: out}
     return {recipe: out / recipe.name for recipe in recipes}
+
+
+def check_destinations(out: Path, recipes: Sequence[Recipe]) -> None:
+    """Raises UsageError when a destination holds something other than a bundle; :func:`make_bundles` does so later."""
+    for path in destinations(out, recipes).values():
+        check_replaceable(path.resolve(), MANIFEST)
 
 
 def make_bundles(

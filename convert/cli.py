@@ -58,8 +58,9 @@ def convert(source: str, recipe: str, out: Path, random_weights: bool, as_json: 
 
     recipes = parse(recipe)
     phase("converting")
-    from convert.bundles import make_bundles
+    from convert.bundles import check_destinations, make_bundles
 
+    check_destinations(out, recipes)  # before the work, not after it
     job = _job(source, random_weights, **options)
     seconds: dict[str, float] = {}
 

@@ -106,7 +106,7 @@ def atomic_dir(path: Path, *, mark: str | None = None) -> Iterator[Path]:
     (``--out ~`` must not cost anyone a home folder). Raises :class:`UsageError` otherwise.
     """
     path = path.resolve()
-    _check_replaceable(path, mark)
+    check_replaceable(path, mark)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _beside(path)
     old = _beside(path)
@@ -140,7 +140,8 @@ def scratch_dir(near: Path) -> Iterator[Path]:
         remove(scratch)
 
 
-def _check_replaceable(path: Path, mark: str | None) -> None:
+def check_replaceable(path: Path, mark: str | None) -> None:
+    """Raises :class:`UsageError` when ``path`` is neither free, an empty folder, nor a folder that holds ``mark``."""
     if not path.exists():
         return
     if not path.is_dir():

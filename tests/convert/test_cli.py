@@ -93,6 +93,14 @@ def test_what_cannot_be_converted_is_refused_by_name(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_with_other_files_is_refused_before_the_work(edge_seg: Callable[..., Any], run: Path) -> None:
+    done = edge_seg("convert", TINY, "--random-weights", "--recipe", "arm-fp32", "--out", "run")
+    assert done.returncode == 2
+    assert "run: the folder holds other files" in done.stderr
+    assert "reference" not in done.stderr
+    assert (run / "config.json").exists()
+
+
 def test_damaged_weights_are_refused(edge_seg: Callable[..., Any], run: Path, tmp_path: Path) -> None:
     weights = run / "model.pdparams"
     weights.write_bytes(weights.read_bytes()[:100_000])
