@@ -1,6 +1,6 @@
 # Targets of the native runner; the Makefile above includes this file. Results lie in build/native/.
 
-.PHONY: native native-sanitize native-lint native-format
+.PHONY: native native-sanitize native-aarch64 native-armhf native-lint native-format
 
 NATIVE_SOURCES = $(shell find cmake -name '*.cc' -o -name '*.h')
 
@@ -15,6 +15,16 @@ native:
 native-sanitize:
 	@sh tools/setup_native.sh
 	$(call native_build,sanitize)
+
+native-aarch64:
+	@sh tools/setup_native.sh cross
+	@sh tools/native_sysroot.sh arm64 build/native/sysroot/arm64
+	$(call native_build,aarch64)
+
+native-armhf:
+	@sh tools/setup_native.sh cross
+	@sh tools/native_sysroot.sh armhf build/native/sysroot/armhf
+	$(call native_build,armhf)
 
 native-lint:
 	@sh tools/setup_native.sh lint

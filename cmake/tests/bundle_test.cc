@@ -81,6 +81,9 @@ TEST_CASE("values that can't be are refused by name") {
         {"/graphs/detect/inputs/0/shape", {1, -2}},
         {"/golden/image", "other.png"},
         {"/golden/instances", "2"},
+        {"/preprocess/size", {32, 1048576}},
+        {"/graphs/detect/outputs/2/shape", {1, 65536, 65536, 1}},
+        {"/graphs/detect/outputs/2/shape", {1, 1e19, 1, 1}},
         {"/unknown", 1},
         {"/preprocess/unknown", 1},
         {"/source", 1},
@@ -105,7 +108,10 @@ TEST_CASE("another schema is told from a damaged manifest") {
         folder.write("manifest.json", content);
         CHECK(refusal(folder.path()) == "manifest-schema");
     }
-    for (const char* content : {"", "{", "{\"schema\": NaN}", "\xff", "{\"schema\": 1}}"}) {
+    const std::string deep(100000, '[');
+    for (const std::string& content :
+         {std::string(), std::string("{"), std::string("{\"schema\": NaN}"), std::string("\xff"),
+          std::string("{\"schema\": 1}}"), std::string("{\"schema\": 1e999}"), deep}) {
         folder.write("manifest.json", content);
         CHECK(refusal(folder.path(), "invalid JSON") == "manifest-invalid");
     }

@@ -9,6 +9,8 @@ namespace edge_seg {
 namespace {
 
 constexpr char kResize[] = "letterbox-linear";
+constexpr int kLongestSide = 16384;
+constexpr int kDeepest = 64;  // a manifest has 6
 
 DType read_dtype(Fields& fields) {
     const std::string name = fields.text("dtype");
@@ -18,16 +20,22 @@ DType read_dtype(Fields& fields) {
     refuse(fields.where("dtype"), "float32, int32 or int64", name);
 }
 
+void check_shape(const Shape& shape, const std::string& where) {
+    int64_t count = 1;
+    for (const int64_t side : shape) {
+        if (side != -1 && (side < 1 || side > kMostValues)) refuse(where, "sides above 0, or -1", shape);
+        if (side > 0) count *= side;
+        if (count > kMostValues) refuse(where, "fewer values", shape);
+    }
+}
+
 std::vector<TensorSpec> read_tensors(Fields& graph, const std::string& name) {
     std::vector<TensorSpec> tensors;
     for (const Json& value : graph.list(name)) {
         Fields fields(value, graph.where(name) + "[" + std::to_string(tensors.size()) + "]");
         tensors.push_back({fields.text("name"), fields.wholes("shape"), read_dtype(fields)});
         fields.refuse_others();
-        for (const int64_t side : tensors.back().shape) {
-            const bool valid = side == -1 || (side > 0 && side < (int64_t{1} << 31));
-            if (!valid) refuse(fields.where("shape"), "sides above 0, or -1", value["shape"]);
-        }
+        check_shape(tensors.back().shape, fields.where("shape"));
     }
     return tensors;
 }
@@ -45,9 +53,9 @@ GraphSpec read_graph(Fields graph) {
 PreprocessSpec read_preprocess(Fields fields) {
     PreprocessSpec spec;
     const std::vector<int64_t> size = fields.wholes("size");
-    const auto valid = [](int64_t side) { return side > 0 && side % 32 == 0 && side <= 1 << 20; };
+    const auto valid = [](int64_t side) { return side > 0 && side % 32 == 0 && side <= kLongestSide; };
     if (size.size() != 2) refuse(fields.where("size"), "2 values", size);
-    if (!valid(size[0]) || !valid(size[1])) refuse(fields.where("size"), "multiples of 32", size);
+    if (!valid(size[0]) || !valid(size[1])) refuse(fields.where("size"), "multiples of 32, at most 16384", size);
     spec.height = static_cast<int>(size[0]);
     spec.width = static_cast<int>(size[1]);
     if (fields.has("color")) {
@@ -111,11 +119,18 @@ void check_classes(const Manifest& manifest, const Fields& fields) {
 }
 
 Json parse(const std::vector<uint8_t>& content, const std::string& file) {
+    const auto fail = [&file](const char* why) {
+        throw Error("manifest-invalid", file + ": invalid JSON: " + why, "copy the bundle again or convert anew");
+    };
+    const auto shallow = [&fail](int depth, Json::parse_event_t, Json&) {
+        if (depth > kDeepest) fail("nested too deep");
+        return true;
+    };
     try {
-        return Json::parse(content);
-    } catch (const Json::parse_error& problem) {
-        throw Error("manifest-invalid", file + ": invalid JSON: " + problem.what(),
-                    "copy the bundle again or convert anew");
+        return Json::parse(content, shallow);
+    } catch (const Json::exception& problem) {
+        fail(problem.what());
+        throw;
     }
 }
 

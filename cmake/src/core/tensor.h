@@ -12,6 +12,9 @@ enum class DType { kFloat32, kInt32, kInt64 };
 
 using Shape = std::vector<int64_t>;
 
+// No tensor of a model is nearly as large; it keeps sizes within 32 bits.
+constexpr int64_t kMostValues = int64_t{1} << 28;
+
 const char* name_of(DType dtype);         // "float32", as numpy calls it
 size_t size_of(DType dtype);              // bytes of one value
 int64_t count_of(const Shape& shape);     // values

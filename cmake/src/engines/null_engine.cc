@@ -4,6 +4,8 @@
 #include <cmath>
 #include <vector>
 
+#include "core/error.h"
+
 namespace edge_seg {
 namespace {
 
@@ -21,6 +23,11 @@ Arrays blank(const std::vector<TensorSpec>& specs, int unknown) {
     for (const TensorSpec& spec : specs) {
         Shape shape = spec.shape;
         std::replace(shape.begin(), shape.end(), int64_t{-1}, int64_t{unknown});
+        double count = 1;
+        for (const int64_t side : shape) count *= static_cast<double>(side);
+        if (count > static_cast<double>(kMostValues)) {
+            throw Error("memory", "the output " + spec.name + " has the size " + text_of(shape), "use a smaller keep");
+        }
         arrays[spec.name] = {shape, std::vector<float>(static_cast<size_t>(count_of(shape)))};
     }
     return arrays;

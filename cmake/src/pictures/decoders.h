@@ -1,6 +1,7 @@
 // The libraries that decode pictures, with their C ways kept inside.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
@@ -10,8 +11,8 @@
 
 namespace edge_seg {
 
-// As many pixels as OpenCV decodes at most.
-constexpr uint64_t kMostPixels = uint64_t{1} << 30;
+// As many pixels as OpenCV decodes at most; fewer where an address has 32 bits.
+constexpr uint64_t kMostPixels = uint64_t{1} << (sizeof(size_t) > 4 ? 30 : 28);
 
 struct DecodeError : std::runtime_error {
     using std::runtime_error::runtime_error;

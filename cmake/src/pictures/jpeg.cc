@@ -108,7 +108,7 @@ Decoded decode_jpeg(const std::vector<uint8_t>& content) {
     Decoder decoder;
     if (!decoder.read_header(content.data(), content.size())) throw DecodeError(decoder.words());
     const int width = decoder.width(), height = decoder.height();
-    if (uint64_t{1} * width * height > kMostPixels) throw DecodeError("more than 2^30 pixels");
+    if (uint64_t{1} * width * height > kMostPixels) throw DecodeError("too many pixels");
     Decoded decoded{Image(), decoder.orientation()};
     if (decoder.has_ink()) {
         std::vector<uint8_t> inks(size_t{4} * width * height);

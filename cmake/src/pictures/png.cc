@@ -103,7 +103,7 @@ Decoded decode_png(const std::vector<uint8_t>& content) {
     Decoder decoder(content.data(), content.size());
     if (!decoder.read_header()) throw DecodeError(decoder.words());
     const int width = decoder.width(), height = decoder.height();
-    if (uint64_t{1} * width * height > kMostPixels) throw DecodeError("more than 2^30 pixels");
+    if (uint64_t{1} * width * height > kMostPixels) throw DecodeError("too many pixels");
     Decoded decoded{Image(width, height), 1};
     if (!decoder.read_rows(decoded.image.bgr.data())) throw DecodeError(decoder.words());
     decoded.orientation = decoder.orientation();

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <new>
+#include <stdexcept>
 #include <string_view>
 #include <system_error>
 
@@ -63,6 +64,8 @@ Image decode_image(const std::vector<uint8_t>& content, const std::string& name)
     } catch (const DecodeError& problem) {
         throw Error("image-unreadable", name + ": damaged, or not a picture (" + problem.what() + ")", kRemedy);
     } catch (const std::bad_alloc&) {
+        throw Error("image-unreadable", name + ": too large for this machine's memory", "make it smaller");
+    } catch (const std::length_error&) {
         throw Error("image-unreadable", name + ": too large for this machine's memory", "make it smaller");
     }
 }
