@@ -28,7 +28,7 @@ def examine(graph: Graph, nb: Path, witness: Witness, sizes: Sizes, suspicions: 
         if suspicion.code == "size":
             odd = dataclasses.replace(sizes, given={}, side=_ODD_SIDE)
             if not _runs(graph, nb, witness, odd):
-                yield warning(suspicion, f"it did at {_ODD_SIDE}x{_ODD_SIDE}")
+                yield warning(suspicion, f"it did with a side of {_ODD_SIDE}")
         elif suspicion.code == "zero-rows":
             if not _runs(graph, nb, witness, dataclasses.replace(sizes, given={}, rows=0)):
                 yield warning(suspicion, "it did")

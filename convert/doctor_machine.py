@@ -28,7 +28,9 @@ class Library:
 
     ``names``: the distributions that bring it, the first one is ours to install. ``tested``: the version that the tests
     run with. ``fits``: the versions that are taken for good, as beginnings of their numbers. ``needed`` by which work:
-    without it, or when it can't be loaded, that work is impossible. ``otherwise``: what another version does.
+    without it, or when it can't be loaded, that work is impossible. ``engine``: the engine that it is, one of which
+    predicting needs. ``otherwise``: what another version does; with the versions that ``stops`` begin, ``stops_work``
+    is impossible.
     """
 
     title: str
@@ -38,6 +40,7 @@ class Library:
     fits: tuple[str, ...]
     needed: tuple[str, ...]
     extra: str = ""
+    engine: str = ""
     otherwise: str = "not tested"
     stops: tuple[str, ...] = ()
     stops_work: str = ""
@@ -71,6 +74,7 @@ LIBRARIES = (
         ("2.6.",),
         (TRAIN, CONVERT),
         extra="train",
+        engine="paddle-inference",
         otherwise="trains, and its weights can be carried over, but it isn't tested",
         stops=("3.",),
         stops_work=CONVERT,
@@ -83,8 +87,13 @@ LIBRARIES = (
         ("2.13rc0",),
         (CONVERT,),
         extra="lite",
+        engine="paddle-lite",
         otherwise="a bundle runs only on the version that it was made with",
     ),
+    Library(
+        "ONNX Runtime", "onnxruntime", ("onnxruntime", "onnxruntime-gpu"), "1.23.2", ("1.",), (), "onnx", "onnxruntime"
+    ),
+    Library("onnx", "onnx", ("onnx",), "1.23.2", ("1.",), (), "onnx"),
 )
 
 # Prints a line for each module that it could import; a library that ends the process leaves the last one open.
@@ -113,6 +122,7 @@ def examine_machine() -> Report:
     findings = [
         _python(works),
         *_libraries(works),
+        *_engines(),
         *examine_processor(processor),
         *_memory(),
         *_disk(),
@@ -169,9 +179,19 @@ def _libraries(works: tuple[str, ...]) -> Iterator[Finding]:
             yield judge_version(library, version, works)
 
 
+def _engines() -> Iterator[Finding]:
+    engines = [library.engine for library in LIBRARIES if library.engine and _installed(library)]
+    if engines:
+        yield Finding("ok", "engines", ", ".join(engines))
+    else:
+        remedy = "pip install 'edge-seg[onnx]', or use the C++ runner"
+        yield Finding("error", "engines", "none: nothing here can run a bundle", remedy, "missing-dependency")
+
+
 def _missing(library: Library, stopped: list[str]) -> Finding:
     if not stopped:
-        return Finding("note", library.title, "not installed; not needed here")
+        remedy = f"for the recipes onnx-…: {library.install}" if library.extra == "onnx" else ""
+        return Finding("note", library.title, "not installed; not needed here", remedy)
     works = " and ".join(f"edge-seg {work}" for work in stopped)
     return Finding("error", library.title, f"not installed; {works} needs it", library.install, "missing-dependency")
 

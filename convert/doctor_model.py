@@ -198,6 +198,8 @@ class _Examination:
         if words.meaning:
             return f"{what}{said} – {f'{place}: ' if place else ''}{words.meaning}", words.remedy
         for suspicion in self._suspicions:
+            if suspicion.conditional:
+                continue
             if place is None or place.operator.kind in suspicion.kinds or not suspicion.kinds:
                 return f"{what}{said} – {place or 'probably'}: {suspicion.message}", suspicion.remedy
         where = f" – it begins with {place}" if place else ""

@@ -39,6 +39,7 @@ _ATTRIBUTES = {
     "relu6": ("threshold", "clip(x, 0, 6)"),
     "swish": ("beta", "x * sigmoid(x)"),
 }
+_COUNTS = ("RoisNum", "MultiLevelRoIsNum")
 _FAR = 8  # operators back
 _UNKNOWN_TYPES = ("bfloat16", "complex64", "complex128")
 _UNCAST = ("float16", "float64")
@@ -250,7 +251,8 @@ def _nothing_found(program: Program) -> Iterator[Suspicion]:
     """Whether boxes from an NMS reach a head without being joined with a box that is always there."""
     tainted: dict[str, str] = {}
     for operator in program.operators:
-        sources = {tainted[name] for name in operator.reads if name in tainted}
+        reads = [name for slot, names in operator.inputs.items() if slot not in _COUNTS for name in names]
+        sources = {tainted[name] for name in reads if name in tainted}
         if operator.kind in MAY_FIND_NOTHING:
             sources = {operator.kind}
         if not sources or operator.kind == "concat":
@@ -261,7 +263,7 @@ def _nothing_found(program: Program) -> Iterator[Suspicion]:
                 "zero-boxes",
                 (source, operator.kind),
                 f"what {source} finds goes to {operator.kind}; when it finds nothing, Paddle Lite aborts",
-                "add one fake box to those found (paddle.concat), and drop its result outside of the model",
+                "add one fake box, with an area, to those found (paddle.concat); drop its result outside of the model",
                 conditional=True,
             )
             return

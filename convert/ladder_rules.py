@@ -36,6 +36,7 @@ def files(bundle: Bundle, faults: Mapping[str, BundleError], checked: CheckRepor
     return Rung("files", tuple(readings))
 
 
+@np.errstate(all="ignore")  # of a mean of 1e300, infinity is what is to be told
 def preprocessing(climb: Climb) -> Rung:
     """The runtime's pixels by the manifest's settings, against the rule by the settings of the source."""
     found = climb.manifest.preprocess

@@ -23,7 +23,7 @@ from convert.bundles import make_bundles
 from convert.job import Options, run_job
 from convert.ladder import Report, verify_bundle
 from convert.ladder_climb import Rung
-from convert.ladder_compare import compare, merge
+from convert.ladder_compare import compare, compare_instances, merge
 from convert.ladder_device import command_of, run_device
 from convert.ladder_html import as_html
 from convert.ladder_select import choose
@@ -397,6 +397,21 @@ def test_a_tensor_of_another_shape_is_told_as_such() -> None:
 def test_a_second_run_that_differs() -> None:
     faults = [item.tensor for item in compare(traced(), traced(repeats=False), FP32, 1.0) if not item.ok]
     assert faults == ["second run"]
+
+
+def test_instances_that_hang_on_ties_are_told_not_judged() -> None:
+    one = traced().instances
+    boxes = np.array([[0, 0, 4, 4], [4, 4, 8, 8]], np.float32)
+    two = Instances(8, 8, boxes, np.ones(2, np.float32), np.zeros(2, np.int64), one.rles * 2)
+    other = dataclasses.replace(
+        two, boxes=boxes + np.array([[0], [0.5]], np.float32)
+    )  # of the second, NMS kept a rival
+    strict, lenient = (compare_instances(two, other, FP32, 1.0, steady=steady) for steady in (True, False))
+    assert [item.tensor for item in strict if not item.ok] == ["kept boxes"]
+    assert all(item.ok for item in lenient)
+    assert "ties" in lenient[0].note
+    none_left = compare_instances(two, dataclasses.replace(two, boxes=boxes + 1), FP32, 1.0, steady=False)
+    assert not none_left[0].ok
 
 
 # The device's runner
