@@ -11,6 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from benchmarks.worker import picture
 from convert.artifacts import Draft, Exported
 from convert.bundles import make_bundles
 from convert.compile import compile_graphs
@@ -21,6 +22,8 @@ from convert.job import Options, random_job
 from convert.recipe import find
 from edge_seg.bundle import GraphSpec, open_bundle, write_manifest
 from edge_seg.files import scratch_dir, sha256
+from edge_seg.runtime.segmenter import Segmenter
+from edge_seg.train.engine import DynamicEngine
 
 RECIPES = ("cpu-fp32", "x86-fp32")
 SEED = 1
@@ -28,8 +31,12 @@ CLASSES = 80
 
 
 def build(out: Path, model: str, size: int, objects: int) -> None:
-    """Writes all bundles. Each keeps ``objects`` boxes: with random weights more are found, so that many are kept."""
+    """Writes all bundles. Each keeps ``objects`` boxes: the threshold is so low that more are found in the picture."""
     job = random_job(model, SEED, CLASSES, Options(size=(size, size), keep=objects))
+    engine = DynamicEngine(job.model, job.size, job.proposals)
+    best = Segmenter.over(engine, job.preprocess, job.postprocess, instances=objects)(picture())
+    low = dataclasses.replace(job.postprocess, score_threshold=float(best.scores.min()) / 2)
+    job = dataclasses.replace(job, postprocess=low)
     made = make_bundles(job, [find(name) for name in RECIPES], out)
     with scratch_dir(out) as scratch:
         graph = export_graph(FullGraph(job.model, job.size, job.postprocess), scratch)
