@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """A model with its weights, and all that its bundles are to say of it. ``picture`` is uint8[h, w, 3] BGR."""
+    """A model with its weights, and all that its bundles are to say of it. ``picture`` is uint8[h, w, 3] BGR.
+
+    ``before_nms``: boxes of each pyramid level that enter the proposals' NMS; None leaves it to the model.
+    """
 
     model: MaskRCNN
     zoo_model: str
@@ -32,6 +35,7 @@ class Job:
     picture: NDArray[np.uint8]
     random_weights: bool
     source: dict[str, Any]
+    before_nms: int | None = None
 
     @property
     def size(self) -> tuple[int, int]:

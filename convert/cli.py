@@ -30,6 +30,11 @@ RECIPES_HELP = "What to convert to: arm-fp32, x86-fp32, cpu-fp32, onnx-fp32 …;
     help="Boxes that are looked at closely.  [default: grows with the size]",
 )
 @click.option(
+    "--before-nms",
+    type=click.IntRange(1, 100_000),
+    help="Boxes a pyramid level, best first, that the proposals are chosen from.  [default: the model's, 1000]",
+)
+@click.option(
     "--keep", type=click.IntRange(1, 1000), help="Most instances in a picture.  [default: the run's, 100 for a MODEL]"
 )
 @click.option("--score", type=SCORE, help="Least score of an instance.  [default: the run's, 0.05 for a MODEL]")

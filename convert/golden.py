@@ -27,7 +27,7 @@ def refer(job: Job) -> Referenced:
     """
     from edge_seg.train.engine import DynamicEngine
 
-    engine = Recorder(DynamicEngine(job.model, job.size, job.proposals))
+    engine = Recorder(DynamicEngine(job.model, job.size, job.proposals, job.before_nms))
     best = None
     found = Segmenter.over(engine, job.preprocess, job.postprocess)(job.picture)
     detect = engine.outputs["detect"]

@@ -28,6 +28,7 @@ class Options:
 
     size: tuple[int, int] | None = None
     proposals: int | None = None
+    before_nms: int | None = None
     keep: int | None = None
     score: float | None = None
     golden: Path | None = None
@@ -60,9 +61,11 @@ def run_job(path: Path, options: Options) -> Job:
         source={
             "run": path.resolve().name,
             "weights_sha256": sha256(run.weights),
-            "options": _described(size, proposals, post),
+            "options": _described(size, proposals, post, options.before_nms),
             "metrics": run.config.metrics,
+            **({"box_width": run.config.box_width} if run.config.box_width else {}),
         },
+        before_nms=options.before_nms,
     )
 
 
@@ -84,7 +87,7 @@ def random_job(name: str, seed: int, classes: int, options: Options) -> Job:
         picture = read_image(options.golden)
     else:
         drawn = (draw(seed, max(size), index)[0] for index in range(_CANDIDATES))
-        picture = steady_picture(DynamicEngine(model, size, proposals), drawn, pre, post)
+        picture = steady_picture(DynamicEngine(model, size, proposals, options.before_nms), drawn, pre, post)
     return Job(
         model=model,
         zoo_model=name,
@@ -95,7 +98,12 @@ def random_job(name: str, seed: int, classes: int, options: Options) -> Job:
         proposals=proposals,
         picture=picture,
         random_weights=True,
-        source={"seed": seed, "weights_sha256": _weights_sha256(model), "options": _described(size, proposals, post)},
+        source={
+            "seed": seed,
+            "weights_sha256": _weights_sha256(model),
+            "options": _described(size, proposals, post, options.before_nms),
+        },
+        before_nms=options.before_nms,
     )
 
 
@@ -122,9 +130,10 @@ def _postprocess(spec: PostprocessSpec, options: Options) -> PostprocessSpec:
     return dataclasses.replace(spec, keep=keep, score_threshold=score)
 
 
-def _described(size: tuple[int, int], proposals: int, post: PostprocessSpec) -> str:
+def _described(size: tuple[int, int], proposals: int, post: PostprocessSpec, before_nms: int | None) -> str:
     """The options that give the same bundle again; what comes from the recipe or the run stands elsewhere."""
-    return f"--size {size[0]}x{size[1]} --proposals {proposals} --keep {post.keep} --score {post.score_threshold:g}"
+    words = f"--size {size[0]}x{size[1]} --proposals {proposals} --keep {post.keep} --score {post.score_threshold:g}"
+    return words if before_nms is None else f"{words} --before-nms {before_nms}"
 
 
 def _weights_sha256(model: object) -> str:

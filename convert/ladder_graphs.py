@@ -35,7 +35,7 @@ def paddle(climb: Climb) -> Rung:
         return Rung("paddle", skipped=climb.no_job)
     from edge_seg.train.engine import DynamicEngine
 
-    engine = DynamicEngine(job.model, job.size, job.proposals)
+    engine = DynamicEngine(job.model, job.size, job.proposals, job.before_nms)
     segmenter = Segmenter.over(engine, job.preprocess, job.postprocess, classes=job.classes, instances=climb.instances)
     out = climb.scratch / "paddle"
     out.mkdir()

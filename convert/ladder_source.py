@@ -15,7 +15,7 @@ from edge_seg.errors import MissingDependencyError, RunError, UsageError
 from edge_seg.options import SIZE
 from edge_seg.zoo import ZOO
 
-_OPTION = re.compile(r"--(\w+) (\S+)")
+_OPTION = re.compile(r"--([\w-]+) (\S+)")
 
 
 def rebuild(bundle: Bundle, run: Path | None) -> tuple[Job | None, str]:
@@ -61,6 +61,7 @@ def _options(manifest: Manifest, golden: Path) -> Options:
         return Options(
             size=SIZE.convert(told["size"], None, None) if "size" in told else manifest.preprocess.size,
             proposals=int(told.get("proposals", manifest.proposals)),
+            before_nms=int(told["before-nms"]) if "before-nms" in told else None,
             keep=int(told.get("keep", post.keep)),
             score=float(told.get("score", post.score_threshold)),
             golden=golden,

@@ -36,6 +36,7 @@ COMMANDS = {
     "train": Entry("edge_seg.train.cli:train", "Train a model on a COCO folder."),
     "eval": Entry("edge_seg.train.cli:evaluate", "Box and mask mAP of a run or a bundle."),
     "convert": Entry("convert.cli:convert", "Turn a run into bundles that a device can run."),
+    "fit": Entry("convert.fit_cli:fit", "Find the settings of a run that fit a budget of time or operations."),
     "verify": Entry("convert.verify_cli:verify", "Find where a bundle differs from its model: the parity ladder."),
     "doctor": Entry("convert.doctor_cli:doctor", "Say what would go wrong with this machine, a model or a bundle."),
     "bundle": Entry("edge_seg.bundles.cli:bundle", "Look at bundles, check, compare, pack and sign them."),

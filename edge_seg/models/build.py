@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from edge_seg.models.random_weights import randomize
 from edge_seg.models.resnet import ResNet
 from edge_seg.zoo import find
 
-__all__ = ["build_model", "default_proposals", "randomize"]
+__all__ = ["box_width", "build_model", "default_proposals", "randomize"]
 
 _TINY = Settings(
     pyramid_width=48,
@@ -33,13 +34,21 @@ _RECIPES: dict[str, tuple[Callable[[bool], Any], Settings]] = {
 }
 
 
-def build_model(name: str, num_classes: int, *, frozen_norm: bool = False) -> MaskRCNN:
+def build_model(name: str, num_classes: int, *, frozen_norm: bool = False, box_width: int | None = None) -> MaskRCNN:
     """The zoo's model ``name`` for ``num_classes`` classes (background not counted), with untrained weights.
 
     ``frozen_norm`` keeps batch normalisation as loaded: for pretrained weights and small batches.
+    ``box_width`` takes the place of the model's own width of the box head, for weights that were pruned to it.
     """
     backbone, settings = _RECIPES[find(name).name]
+    if box_width is not None:
+        settings = dataclasses.replace(settings, box_width=box_width)
     return MaskRCNN(backbone(frozen_norm), num_classes, settings)
+
+
+def box_width(name: str) -> int:
+    """How wide the box head of the zoo's model ``name`` is before any pruning."""
+    return _RECIPES[find(name).name][1].box_width
 
 
 def default_proposals(size: tuple[int, int]) -> int:

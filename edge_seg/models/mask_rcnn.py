@@ -80,18 +80,22 @@ class MaskRCNN(nn.Layer):
         self.mask_head = mask_head.MaskHead(width, settings.mask_width, num_classes)
         self.size = (0, 0)
         self.proposals = 0
+        self.before_nms = 0
 
     def features(self, images: Any) -> list[Any]:
         """float32[N, 3, H, W] -> P2 to P6, [N, width, H/s, W/s]."""
         maps: list[Any] = self.neck(self.backbone(images))
         return maps
 
-    def set_input(self, size: tuple[int, int], proposals: int) -> None:
+    def set_input(self, size: tuple[int, int], proposals: int, before_nms: int | None = None) -> None:
         """Fixes the input size (height, width) and the number of proposals of :meth:`detect`.
+
+        ``before_nms`` bounds the boxes of each pyramid level that enter the proposals' NMS; None: the settings' number.
 
         The anchors become buffers, because a graph for Paddle Lite can't compute them.
         """
         self.size, self.proposals = size, proposals
+        self.before_nms = before_nms or self.settings.test_before_nms
         for level, anchors in enumerate(pyramid_anchors(size, self.settings.anchor_sizes), start=2):
             self.register_buffer(f"anchors{level}", paddle.to_tensor(anchors), persistable=False)
 
@@ -104,7 +108,7 @@ class MaskRCNN(nn.Layer):
         logits, deltas = self.rpn_head(maps)
         anchors = [getattr(self, f"anchors{level}") for level in range(2, 7)]
         size = paddle.concat([paddle.full([1, 1], float(side)) for side in self.size], axis=1)
-        levels = rpn.propose(logits, deltas, anchors, size, before=self.settings.test_before_nms, after=self.proposals)
+        levels = rpn.propose(logits, deltas, anchors, size, before=self.before_nms, after=self.proposals)
         # Paddle Lite aborts when topk is asked for more than there is: dummies are appended.
         boxes = paddle.concat([boxes for boxes, _, _ in levels] + [paddle.zeros([self.proposals, 4])])
         objectness = paddle.concat([score for _, score, _ in levels] + [paddle.full([self.proposals, 1], _NO_OBJECT)])

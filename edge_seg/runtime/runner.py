@@ -7,7 +7,8 @@ Every line has a ``type``:
   flags, cores, allowed_cores), ``libraries`` (versions);
 - ``load``: ``ns``, ``engine`` (name, version, threads …), ``bundle`` (the manifest's name);
 - ``first_run``: ``image``, ``instances``, ``ns`` by stage and in total; never part of the samples;
-- ``sample``: ``image``, ``repeat`` (from 0), ``instances``, ``ns`` (pre, detect, nms, mask, post, total);
+- ``sample``: ``image``, ``repeat`` (from 0), ``instances``, ``ns`` (pre, detect, nms, mask, post, total), ``cpu_ns``
+  (the process's CPU time, of all threads, within ``total``);
 - ``result``, one a picture: ``image``, ``width``, ``height``, ``instances`` (box, score, class, segmentation);
 - ``self_test`` (with --self-test): ``passed``, numbers of instances ``expected``, ``found``, ``matched``, the worst
   differences ``box_px``, ``score``, ``mask_iou``, ``mask_pixels``, the ``tolerance`` and the ``faults``; an ``error``
@@ -35,7 +36,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
-from time import perf_counter_ns
+from time import perf_counter_ns, process_time_ns
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from edge_seg import __version__, guard
@@ -168,8 +169,10 @@ def _measure(
     gc.disable()  # a collection in the middle of a sample is Python's, not the model's
     try:
         for repeat in range(options.repeat):
+            begin = process_time_ns()
             found, ns = _timed(segmenter, image)
-            say("sample", image=str(file), repeat=repeat, instances=len(found), ns=ns)
+            cpu_ns = process_time_ns() - begin
+            say("sample", image=str(file), repeat=repeat, instances=len(found), ns=ns, cpu_ns=cpu_ns)
     finally:
         gc.enable()
     say("result", image=str(file), width=found.width, height=found.height, instances=found.as_json())

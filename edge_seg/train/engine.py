@@ -17,17 +17,19 @@ FEATURES = ("p2", "p3", "p4", "p5")
 
 
 class DynamicEngine:
-    """Runs ``detect`` and ``mask`` by the layers themselves, for inputs of ``size`` (height, width).
+    """Runs ``detect`` and ``mask`` by the layers themselves, as :meth:`MaskRCNN.set_input` was told.
 
     Puts the model into eval mode; whoever goes on training calls ``model.train()``.
     """
 
     name = "paddle-dynamic"
 
-    def __init__(self, model: MaskRCNN, size: tuple[int, int], proposals: int | None = None) -> None:
+    def __init__(
+        self, model: MaskRCNN, size: tuple[int, int], proposals: int | None = None, before_nms: int | None = None
+    ) -> None:
         self._model = model
         model.eval()
-        model.set_input(size, proposals or default_proposals(size))
+        model.set_input(size, proposals or default_proposals(size), before_nms)
 
     def run(self, graph: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """The graph's outputs by name, as a bundle's engine gives them."""

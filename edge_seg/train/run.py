@@ -22,7 +22,9 @@ from edge_seg.files import read_json, write_json
 if TYPE_CHECKING:
     from edge_seg.models.mask_rcnn import MaskRCNN
 
-SCHEMA = 1
+SCHEMA = 2
+_READABLE = (1, 2)
+"""Schema 1 knew no ``box_width``."""
 CONFIG, WEIGHTS, LAST, METRICS, GOLDEN, COMMAND = (
     "config.json",
     "model.pdparams",
@@ -66,6 +68,7 @@ class RunConfig:
     """What ``config.json`` holds.
 
     ``metrics`` (``box_map``, ``mask_map``, 0 to 1) are of the best weights, empty as long as there are none.
+    ``box_width`` is the width of the box head where it was pruned, None where it is the model's own.
     """
 
     model: str
@@ -77,6 +80,7 @@ class RunConfig:
     data: str
     data_sha256: str
     metrics: dict[str, float | None] = field(default_factory=dict)
+    box_width: int | None = None
     schema: int = SCHEMA
 
     @property
@@ -109,7 +113,8 @@ class Run:
         """
         from edge_seg.train.weights import build, load_exactly
 
-        model = build(self.config.model, len(self.config.classes), self.config.settings.frozen_norm)
+        config = self.config
+        model = build(config.model, len(config.classes), config.settings.frozen_norm, config.box_width)
         load_exactly(model, self.weights)
         model.eval()
         return model
@@ -134,14 +139,14 @@ def read_config(path: Path) -> RunConfig:
         )
     plain: Any = read_json(file, RunError)
     schema = plain.get("schema") if isinstance(plain, dict) else None
-    if schema != SCHEMA or isinstance(schema, bool):
+    if schema not in _READABLE or isinstance(schema, bool):
         raise RunError(
             f"{file}: run schema {schema!r}, expected {SCHEMA}",
             remedy="train again with this version of edge-seg, or use the version that made the run",
             code="run-schema",
         )
     try:
-        config = from_plain(RunConfig, plain, str(file))
+        config = from_plain(RunConfig, {**plain, "schema": SCHEMA}, str(file))
     except BundleError as problem:
         raise RunError(problem.message, remedy="undo the edit, or train again", code="run-invalid") from None
     if not config.classes or len(config.classes) != len(config.category_ids):
@@ -150,6 +155,8 @@ def read_config(path: Path) -> RunConfig:
             remedy="undo the edit, or train again",
             code="run-invalid",
         )
+    if config.box_width is not None and config.box_width < 1:
+        raise RunError(f"{file}: box_width {config.box_width}, expected at least 1", code="run-invalid")
     return config
 
 

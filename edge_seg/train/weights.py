@@ -64,11 +64,11 @@ def write_arrays(file: Path, state: Mapping[str, Any]) -> None:
         paddle.save({name: value.numpy() for name, value in state.items()}, str(partial))
 
 
-def build(name: str, num_classes: int, frozen_norm: bool) -> MaskRCNN:
+def build(name: str, num_classes: int, frozen_norm: bool, box_width: int | None = None) -> MaskRCNN:
     """A zoo model whose untrained weights hang on ``paddle.seed`` alone."""
     from edge_seg.models.build import build_model
 
-    return build_model(name, num_classes, frozen_norm=frozen_norm)
+    return build_model(name, num_classes, frozen_norm=frozen_norm, box_width=box_width)
 
 
 def load_exactly(model: MaskRCNN, file: Path) -> None:

@@ -64,7 +64,7 @@ def test_config_survives_writing_and_reading(copy: Path) -> None:
         (lambda run: (run / "config.json").unlink(), "run-missing", "config.json"),
         (lambda run: (run / "model.pdparams").unlink(), "run-unfinished", "no weights yet"),
         (lambda run: (run / "config.json").write_text("{"), "run", "line 1"),
-        (lambda run: edit(run, lambda c: c.update(schema=2)), "run-schema", "schema 2"),
+        (lambda run: edit(run, lambda c: c.update(schema=3)), "run-schema", "schema 3"),
         (lambda run: edit(run, lambda c: c.pop("classes")), "run-invalid", "classes: missing"),
         (lambda run: edit(run, lambda c: c.update(category_ids=[1])), "run-invalid", "3 classes and 1 category ids"),
         (lambda run: edit(run, lambda c: c["settings"].update(lr="big")), "run-invalid", "settings.lr"),

@@ -1,0 +1,127 @@
+"""Model time on this machine, measured so that it holds: through the runner, against a reference in the same minutes.
+
+A machine's speed changes from one minute to the next. So a point is measured in *visits*: the reference bundle and the
+point's, one right after the other, and what counts is the ratio of the two. A point's milliseconds are the median of
+its ratios times the reference's own time, which is the lower quartile of all its visits in the search: the machine when
+it was quiet. On one thread the runner tells the CPU time of each sample too, and the part of a sample in which other
+programs had the core is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convert.child import run_command
+from edge_seg.errors import EngineError
+
+LIMIT_S = 3600.0
+WARMUP = 2
+LEAST, MOST, SECONDS = 5, 60, 2.0
+"""Timed runs of each picture in a visit: as many as fit into the seconds, between the two bounds."""
+_MODEL = ("detect", "nms", "mask")
+
+
+@dataclass(frozen=True)
+class Visit:
+    """Model time of the reference and of a point, measured one after the other, ms a picture.
+
+    ``disturbed`` is the larger share of the two measurements in which other programs had the core; None where it can't
+    be known (several threads).
+    """
+
+    reference_ms: float
+    ms: float
+    disturbed: float | None
+    confirming: bool = False
+
+    @property
+    def ratio(self) -> float:
+        return self.ms / self.reference_ms
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One run of a runner: model time, ms a picture, and the share that others took."""
+
+    ms: float
+    disturbed: float | None
+
+
+class Clock:
+    """Measures bundles on ``pictures`` with ``threads``."""
+
+    def __init__(self, pictures: Sequence[Path], threads: int) -> None:
+        self._pictures = [str(picture) for picture in pictures]
+        self._threads = threads
+        self._last: dict[Path, float] = {}
+
+    def visit(self, reference: Path, bundle: Path, *, confirming: bool) -> Visit:
+        """The reference, then the bundle. Raises :class:`EngineError` when one can't be run."""
+        before, here = self.read(reference), self.read(bundle)
+        shares = [reading.disturbed for reading in (before, here) if reading.disturbed is not None]
+        return Visit(before.ms, here.ms, max(shares) if shares else None, confirming)
+
+    def read(self, bundle: Path) -> Reading:
+        """One run of the runner: the mean over pictures of each picture's median, as `bench` has it."""
+        last = self._last.get(bundle)
+        repeats = round(1000 * SECONDS / (last * len(self._pictures))) if last else LEAST
+        lines = self._run(bundle, min(MOST, max(LEAST, repeats)))
+        by_picture: dict[str, list[float]] = {picture: [] for picture in self._pictures}
+        taken, whole = 0.0, 0.0
+        told = self._threads == 1
+        for line in lines:
+            if line.get("type") != "sample":
+                continue
+            ns = line["ns"]
+            model = sum(ns[stage] for stage in _MODEL)
+            told = told and "cpu_ns" in line
+            mine = min(1.0, line["cpu_ns"] / ns["total"]) if told else 1.0
+            by_picture[line["image"]].append(model * mine / 1e6)
+            taken, whole = taken + ns["total"] * (1 - mine), whole + ns["total"]
+        if not all(by_picture.values()):
+            raise EngineError(f"the runner measured nothing on {bundle.name}", code="runner-protocol")
+        ms = statistics.fmean(statistics.median(times) for times in by_picture.values())
+        self._last[bundle] = ms
+        return Reading(ms, taken / whole if told else None)
+
+    def _run(self, bundle: Path, repeats: int) -> list[dict[str, Any]]:
+        options = ["--warmup", str(WARMUP), "--repeat", str(repeats), "--threads", str(self._threads), "--json"]
+        command = [sys.executable, "-m", "edge_seg.runtime.runner", "--bundle", str(bundle), *options]
+        outcome = run_command([*command, "--images", *self._pictures], LIMIT_S)
+        try:
+            lines: list[dict[str, Any]] = [json.loads(line) for line in outcome.stdout.splitlines()]
+        except ValueError:
+            lines = []
+        error = next((line for line in lines if line.get("type") == "error"), None)
+        if error is not None:
+            raise EngineError(error["message"], remedy=error["remedy"], code=error["code"])
+        if not outcome.ok or not lines or lines[-1].get("type") != "done":
+            raise EngineError(f"the runner {outcome.ending()}: {outcome.tail()}", code="runner-died")
+        return lines
+
+
+def quiet_ms(visits: Sequence[Visit]) -> float:
+    """The reference's own time: the lower quartile of all its measurements."""
+    times = sorted(visit.reference_ms for visit in visits)
+    return times[(len(times) - 1) // 4]
+
+
+def ratio(visits: Sequence[Visit]) -> float:
+    """A point's time as a part of the reference's."""
+    return statistics.median(visit.ratio for visit in visits)
+
+
+def holds(visits: Sequence[Visit], within: float) -> bool:
+    """Whether the visits of the search and those that confirm it, taken apart, give the whole's ratio to ``within``."""
+    search = [visit for visit in visits if not visit.confirming]
+    again = [visit for visit in visits if visit.confirming]
+    if not search or not again:
+        return False
+    whole = ratio(visits)
+    return all(abs(ratio(part) - whole) <= within * whole for part in (search, again))
