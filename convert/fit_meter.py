@@ -17,7 +17,7 @@ from convert.fit_space import Setting
 
 WITHIN = 0.1
 """Measured again, a point of the front must give its cost to 10 %."""
-SEARCH_VISITS, CONFIRM_VISITS = 3, 3
+SEARCH_VISITS, CONFIRM_VISITS = 2, 3
 
 Bundle = Callable[[Setting], Path]
 """Where a setting's bundle lies; made anew if it is gone."""

@@ -51,6 +51,13 @@ def test_build_model_gives_the_best_weights_in_eval_mode(finished: Run) -> None:
     assert model.num_classes == 3
 
 
+def test_a_run_of_schema_1_is_read_as_ever(copy: Path) -> None:
+    config = read_config(copy)
+    edit(copy, lambda c: (c.update(schema=1), c.pop("box_width")))
+    assert read_config(copy) == config
+    assert load_run(copy).build_model().settings.box_width == 128
+
+
 def test_config_survives_writing_and_reading(copy: Path) -> None:
     config = read_config(copy)
     write_config(copy, config)
@@ -65,6 +72,7 @@ def test_config_survives_writing_and_reading(copy: Path) -> None:
         (lambda run: (run / "model.pdparams").unlink(), "run-unfinished", "no weights yet"),
         (lambda run: (run / "config.json").write_text("{"), "run", "line 1"),
         (lambda run: edit(run, lambda c: c.update(schema=3)), "run-schema", "schema 3"),
+        (lambda run: edit(run, lambda c: c.update(box_width=0)), "run-invalid", "box_width 0"),
         (lambda run: edit(run, lambda c: c.pop("classes")), "run-invalid", "classes: missing"),
         (lambda run: edit(run, lambda c: c.update(category_ids=[1])), "run-invalid", "3 classes and 1 category ids"),
         (lambda run: edit(run, lambda c: c["settings"].update(lr="big")), "run-invalid", "settings.lr"),
