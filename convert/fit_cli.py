@@ -5,14 +5,21 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edge_seg.errors import UsageError
 from edge_seg.guard import guarded, phase
 from edge_seg.options import SIZE, echo_json, json_option
+
+if TYPE_CHECKING:
+    from convert.fit_log import Log
+    from convert.fit_meter import Bundle, Meter, Say
+    from convert.fit_run import Plan
 
 _PATH = click.Path(path_type=Path)
 _ABOVE_0 = click.FloatRange(min=0, min_open=True)
@@ -109,13 +116,16 @@ def fit(
     from edge_seg.train.display import Display
 
     display = Display()
-    meter_of, target, recipes, warnings = _cost(run, recipe, threads, options)
-    plan = _plan(run, data, out, recipes, target, options)
+    counting = _counting(run, recipe, threads, options)
+    plan = _plan(run, data, out, counting, options)
+    warnings = [*counting.warnings]
     for warning in warnings:
         display.say(f"Warning: {warning}")
     log = open_log(plan)
     phase("searching")
-    found, meter = search(plan, log, lambda bundle, say: meter_of(plan, log, bundle, say), display.say, display.status)
+    found, meter = search(
+        plan, log, lambda bundle, say: counting.meter(plan, log, bundle, say), display.say, display.status
+    )
     display.clear()
     for warning in (late := fit_report.late_warnings(found, meter)):
         display.say(f"Warning: {warning}")
@@ -131,9 +141,20 @@ def fit(
         raise problem
 
 
-def _plan(run: Path, data: Path, out: Path | None, recipes: tuple[str, ...], target: float | None, options: Any) -> Any:
+@dataclass(frozen=True)
+class _Counting:
+    """How cost is counted: what makes the meter, the budget, what is searched for it, and what the user should know."""
+
+    meter: Callable[[Plan, Log, Bundle, Say], Meter]
+    target: float | None
+    recipes: tuple[str, ...]
+    measured: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+def _plan(run: Path, data: Path, out: Path | None, counting: _Counting, options: dict[str, Any]) -> Plan:
     from convert.fit_run import Plan, choose_images
-    from convert.fit_space import Wanted, make_space
+    from convert.fit_space import BEFORE_NMS, Wanted, make_space
     from edge_seg.data.coco import load_split
     from edge_seg.errors import DataError
     from edge_seg.models.build import box_width
@@ -145,24 +166,25 @@ def _plan(run: Path, data: Path, out: Path | None, recipes: tuple[str, ...], tar
         raise DataError(f"{dataset.coco_json}: no pictures to measure accuracy on")
     config = opened.config
     width = config.box_width or box_width(config.model)
-    wanted = Wanted(**{name: options[name] for name in ("sizes", "proposals", "before_nms", "keep", "box_widths")})
+    knobs = {name: options[name] for name in ("sizes", "proposals", "before_nms", "keep", "box_widths")}
+    if not counting.measured and not knobs["before_nms"]:
+        knobs["before_nms"] = BEFORE_NMS[:1]  # boxes in NMS cost time, but neither operations nor what is predicted
     return Plan(
         run=opened,
         data=data,
         dataset=dataset,
         records=choose_images(dataset, options["images"], options["seed"]),
-        space=make_space(wanted, recipes, config.size, config.postprocess.keep, width),
+        space=make_space(Wanted(**knobs), counting.recipes, config.size, config.postprocess.keep, width),
         box_width=width,
         out=out or run.with_name(f"{run.resolve().name}-fit"),
         seed=options["seed"],
         most=options["points"],
         command=shlex.join(["edge-seg", *sys.argv[1:]]),
-        target=target,
+        target=counting.target,
     )
 
 
-def _cost(run: Path, recipe: str | None, threads: int | None, options: Any) -> Any:
-    """How cost is counted: (what makes the meter, the budget, the recipes, warnings)."""
+def _counting(run: Path, recipe: str | None, threads: int | None, options: dict[str, Any]) -> _Counting:
     from convert import fit_meter
     from convert.recipe import parse
 
@@ -182,7 +204,7 @@ def _cost(run: Path, recipe: str | None, threads: int | None, options: Any) -> A
         names = tuple(r.name for r in parse(recipe or "arm-fp32"))
         if given[0] == "instructions" and names != ("arm-fp32",):
             raise UsageError(f"--recipe {recipe}: instructions were counted for arm-fp32 alone", remedy="leave it out")
-        return (lambda *_: meter), target, names, []
+        return _Counting(lambda *_: meter, target, names)
     if options["record"]:
         from convert.fit_records import read_device
         from edge_seg.train.run import load_run
@@ -190,11 +212,11 @@ def _cost(run: Path, recipe: str | None, threads: int | None, options: Any) -> A
         device = read_device(options["record"], threads)
         names = tuple(r.name for r in parse(recipe or ",".join(device.recipes)))
         meter, warnings = fit_meter.predicted(device, names, load_run(run).config.model)
-        return (lambda *_: meter), target, names, warnings
+        return _Counting(lambda *_: meter, target, names, warnings=tuple(warnings))
     return _measured(recipe, threads or 1, target)
 
 
-def _measured(recipe: str | None, threads: int, target: float | None) -> Any:
+def _measured(recipe: str | None, threads: int, target: float | None) -> _Counting:
     from convert.fit_clock import Clock
     from convert.fit_meter import Measured
     from convert.fit_run import choose_clocked
@@ -208,8 +230,8 @@ def _measured(recipe: str | None, threads: int, target: float | None) -> Any:
                 remedy="give records of the device with --record, or a budget in --target-gmac",
             )
 
-    def meter(plan: Any, log: Any, bundle: Any, say: Any) -> Measured:
+    def meter(plan: Plan, log: Log, bundle: Bundle, say: Say) -> Measured:
         clock = Clock([record.path for record in choose_clocked(plan.records)], threads)
         return Measured(clock, log, plan.space.setting(plan.space.corners()[0]), threads, bundle, say)
 
-    return meter, target, tuple(r.name for r in recipes), []
+    return _Counting(meter, target, tuple(r.name for r in recipes), measured=True)

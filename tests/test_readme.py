@@ -22,7 +22,10 @@ RECORDS = ROOT / "docs" / "records.jsonl"
 
 # The same commands on a smaller model and shorter: the README's would take hours here.
 SMALLER = {"mask_rcnn_r18_fpn": "mask_rcnn_tiny_fpn", "320": "96", "320x320": "96x96", "12": "1"}
-MORE = {("bench", "run"): ["--repeat", "2", "--warmup", "1"]}
+MORE = {
+    ("bench", "run"): ["--repeat", "2", "--warmup", "1"],
+    ("fit", "my_run"): ["--points", "2", "--images", "2"],
+}
 MAKE = {"make demo", "make test"}  # tests/test_demo.py runs the demo's steps; this test is part of the other
 
 
