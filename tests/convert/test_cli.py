@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from convert.artifacts import Job
+from convert.ladder_source import rebuild
 from edge_seg.bundle import PostprocessSpec, PreprocessSpec, open_bundle
 from edge_seg.data.synth import draw
 from edge_seg.train.run import RunConfig, TrainSettings, write_config
@@ -60,13 +61,18 @@ def test_a_run_becomes_a_bundle(edge_seg: Callable[..., Any], run: Path, tmp_pat
 
 def test_options_take_the_place_of_the_runs(edge_seg: Callable[..., Any], run: Path, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "photo.jpg"), np.full((50, 40, 3), 90, np.uint8))
-    options = ["--size", "96x64", "--keep", "5", "--score", "0.9", "--golden", "photo.jpg"]
+    options = ["--size", "96x64", "--keep", "5", "--score", "0.9", "--golden", "photo.jpg", "--before-nms", "40"]
     done = edge_seg("convert", "run", "--recipe", "cpu-fp32", "--out", "bundle", *options)
     assert done.returncode == 0, done.stderr
     manifest = open_bundle(tmp_path / "bundle").manifest
     assert manifest.preprocess.size == (96, 64)
     assert (manifest.postprocess.keep, manifest.postprocess.score_threshold) == (5, 0.9)
     assert cv2.imread(str(tmp_path / "bundle" / manifest.golden.image)).shape == (50, 40, 3)
+    # What no field of the manifest holds is told among the options, from which the ladder makes the model again.
+    assert manifest.source["options"].endswith("--before-nms 40")
+    again, _ = rebuild(open_bundle(tmp_path / "bundle"), run)
+    assert again is not None
+    assert again.before_nms == 40
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,24 @@ def test_fewer_proposals_than_asked_for_are_padded_with_boxes_without_area(tiny:
     assert 0 < empty.sum() < 400
 
 
+def test_boxes_before_nms_bound_the_proposals() -> None:
+    model = build_model("mask_rcnn_tiny_fpn", 3)
+    randomize(model, 5)
+    found = []
+    for before in (4, None):
+        model.set_input((96, 128), 50, before)
+        with paddle.no_grad():
+            boxes = model.detect(paddle.to_tensor(picture(0)))[0].numpy()
+        found.append(int((boxes[:, :, 2] > boxes[:, :, 0]).any(axis=1).sum()))
+    assert 0 < found[0] <= 5 * 4 < found[1]  # four a level of the pyramid
+
+
+def test_a_box_head_of_another_width() -> None:
+    model = build_model("mask_rcnn_tiny_fpn", 3, box_width=24)
+    assert model.bbox_head.head.fc7.weight.shape == [24, 24]
+    assert measure(model, (96, 96)).box_mac < measure(build_model("mask_rcnn_tiny_fpn", 3), (96, 96)).box_mac
+
+
 def test_predict_agrees_with_its_parts_and_with_itself(tiny: Any) -> None:
     image = paddle.to_tensor(picture(1))
     found, masks = tiny.predict(image, PostprocessSpec(keep=5))
