@@ -32,5 +32,6 @@ if [ "$(id -u)" != 0 ]; then
 fi
 echo "Installing$missing" >&2
 export DEBIAN_FRONTEND=noninteractive
+# Another installation may hold the lock: it is waited for.
 # shellcheck disable=SC2086 # a list of words
-{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $missing; } >&2
+{ apt-get update -qq && apt-get install -o DPkg::Lock::Timeout=600 -y -qq --no-install-recommends $missing; } >&2

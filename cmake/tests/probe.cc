@@ -55,7 +55,8 @@ Message read(const Message& request) {
 Message resized(const Message& request) {
     const Image image = image_of(request);
     const int width = request.head["to_width"], height = request.head["to_height"];
-    Resizer resizer(image, width, height);
+    const ResizePlan plan(image.width, image.height, width, height);
+    Resizer resizer(image, plan, 0);
     Bytes out;
     for (int y = 0; y < height; ++y) {
         const uint8_t* row = resizer.next_row();
@@ -73,7 +74,8 @@ Message preprocessed(const Message& request) {
     spec.std = request.head["std"];
     spec.pad = request.head["pad"];
     std::vector<float> blob(size_t{3} * spec.height * spec.width);
-    const Geometry geometry = Preprocessor(spec).run(image_of(request), blob.data());
+    Workers workers(request.head["threads"]);
+    const Geometry geometry = Preprocessor(spec).run(image_of(request), blob.data(), workers);
     return {{{"scaled_width", geometry.scaled_width}, {"scaled_height", geometry.scaled_height}}, {bytes_of(blob)}};
 }
 
@@ -86,8 +88,9 @@ Message selected(const Message& request) {
     options.height = request.head["extent"][0];
     options.width = request.head["extent"][1];
     const auto boxes = values<float>(request.arrays.at(0)), scores = values<float>(request.arrays.at(1));
+    Workers workers(request.head["threads"]);
     const Detections found =
-        select(boxes.data(), scores.data(), request.head["proposals"], request.head["classes"], options);
+        select(boxes.data(), scores.data(), request.head["proposals"], request.head["classes"], options, workers);
     return {Json::object(), {bytes_of(found.boxes), bytes_of(found.scores), bytes_of(found.classes)}};
 }
 

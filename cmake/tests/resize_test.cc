@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 using edge_seg::Image;
+using edge_seg::ResizePlan;
 using edge_seg::Resizer;
 
 namespace {
@@ -16,7 +17,8 @@ Image grey(int width, int height, const std::vector<int>& values) {
 }
 
 std::vector<int> resized(const Image& image, int width, int height) {
-    Resizer resizer(image, width, height);
+    const ResizePlan plan(image.width, image.height, width, height);
+    Resizer resizer(image, plan, 0);
     std::vector<int> out;
     for (int y = 0; y < height; ++y) {
         const uint8_t* row = resizer.next_row();

@@ -10,7 +10,8 @@ namespace {
 Detections selected(const std::vector<Box>& boxes, const std::vector<float>& scores, const SelectOptions& options) {
     std::vector<float> rows;
     for (const float score : scores) rows.insert(rows.end(), {score, 1 - score});
-    return select(boxes[0].data(), rows.data(), static_cast<int>(boxes.size()), 1, options);
+    Workers alone;
+    return select(boxes[0].data(), rows.data(), static_cast<int>(boxes.size()), 1, options, alone);
 }
 
 using Scores = std::vector<float>;

@@ -80,6 +80,7 @@ def test_preprocess(probe: Probe) -> None:
             mean=spec.mean,
             std=spec.std,
             pad=spec.pad,
+            threads=number % 4 + 1,
         )
         blob, geometry = preprocess(image, spec)
         assert (answer["scaled_width"], answer["scaled_height"]) == (geometry.scaled_width, geometry.scaled_height)
@@ -104,6 +105,7 @@ def select_both(
     spec: PostprocessSpec,
     extent: tuple[float, float],
     instances: int | None,
+    threads: int = 1,
 ) -> None:
     expected = select(boxes, scores, spec, extent=extent, instances=instances)
     _, found = probe(
@@ -117,6 +119,7 @@ def select_both(
         keep=spec.keep,
         extent=extent,
         instances=instances,
+        threads=threads,
     )
     assert np.frombuffer(found[2], np.int32).tolist() == expected.classes.tolist()
     assert found[1] == expected.scores.tobytes()

@@ -26,18 +26,25 @@ Preprocessor::Preprocessor(const PreprocessSpec& spec) : spec_(spec) {
     }
 }
 
-Geometry Preprocessor::run(const Image& image, float* blob) const {
+Geometry Preprocessor::run(const Image& image, float* blob, Workers& workers) const {
     const Geometry geometry = letterbox(image.width, image.height, spec_.height, spec_.width);
     const int width = geometry.scaled_width, height = geometry.scaled_height;
     const size_t plane = static_cast<size_t>(spec_.height) * spec_.width;
     const auto pad = static_cast<float>(spec_.pad);
-    std::optional<Resizer> resizer;
-    if (width != image.width || height != image.height) resizer.emplace(image, width, height);
-    for (int y = 0; y < height; ++y) {
-        float* out = blob + static_cast<size_t>(y) * spec_.width;
-        normalize_row(resizer ? resizer->next_row() : image.row(y), width, out);
-        for (int c = 0; c < 3; ++c) std::fill(out + c * plane + width, out + c * plane + spec_.width, pad);
-    }
+    std::optional<ResizePlan> plan;
+    if (width != image.width || height != image.height) plan.emplace(image.width, image.height, width, height);
+    // A band of rows for each thread
+    const int bands = std::min(workers.threads(), height);
+    workers.each(bands, [&](size_t band) {
+        const int begin = static_cast<int>(height * band / bands), end = static_cast<int>(height * (band + 1) / bands);
+        std::optional<Resizer> resizer;
+        if (plan) resizer.emplace(image, *plan, begin);
+        for (int y = begin; y < end; ++y) {
+            float* out = blob + static_cast<size_t>(y) * spec_.width;
+            normalize_row(resizer ? resizer->next_row() : image.row(y), width, out);
+            for (int c = 0; c < 3; ++c) std::fill(out + c * plane + width, out + c * plane + spec_.width, pad);
+        }
+    });
     for (int c = 0; c < 3; ++c) {
         std::fill(blob + c * plane + static_cast<size_t>(height) * spec_.width, blob + (c + 1) * plane, pad);
     }

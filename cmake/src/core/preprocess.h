@@ -5,6 +5,7 @@
 
 #include "core/image.h"
 #include "core/spec.h"
+#include "core/workers.h"
 
 namespace edge_seg {
 
@@ -25,7 +26,7 @@ class Preprocessor {
     explicit Preprocessor(const PreprocessSpec& spec);
 
     // Fills `blob`, float32[3, spec.height, spec.width], and says how the picture lies in it.
-    Geometry run(const Image& image, float* blob) const;
+    Geometry run(const Image& image, float* blob, Workers& workers) const;
 
   private:
     void normalize_row(const uint8_t* bgr, int width, float* first_plane) const;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 namespace edge_seg {
 namespace {
@@ -10,18 +11,21 @@ constexpr float kOne = 2048;  // a weight of 1
 
 }  // namespace
 
-Resizer::Resizer(const Image& image, int width, int height)
-    : image_(image),
-      width_(width),
-      halved_(image.width == 2 * width && image.height == 2 * height),
-      out_(size_t{3} * width) {
+ResizePlan::ResizePlan(int source_width, int source_height, int width, int height)
+    : width_(width), halved_(source_width == 2 * width && source_height == 2 * height), whole_(0) {
     if (halved_) return;
-    across_ = make_axis(image.width, width, Beyond::kWhole);
-    down_ = make_axis(image.height, height, Beyond::kSplit);
-    for (auto& row : stretched_) row.resize(out_.size());
+    down_ = make_axis(source_height, height, Beyond::kSplit);
+    const Axis pixels = make_axis(source_width, width, Beyond::kWhole);
+    while (whole_ < width && pixels.second[whole_] < source_width - 1) ++whole_;
+    for (int x = 0; x < width; ++x) {
+        across_.first.push_back(3 * pixels.first[x]);
+        across_.second.push_back(3 * pixels.second[x]);
+        across_.first_weight.insert(across_.first_weight.end(), 3, pixels.first_weight[x]);
+        across_.second_weight.insert(across_.second_weight.end(), 3, pixels.second_weight[x]);
+    }
 }
 
-Resizer::Axis Resizer::make_axis(int source, int target, Beyond beyond) {
+ResizePlan::Axis ResizePlan::make_axis(int source, int target, Beyond beyond) {
     Axis axis;
     // Twice inverted, as OpenCV does it: the last bit depends on it.
     const double scale = 1.0 / (static_cast<double>(target) / source);
@@ -33,14 +37,22 @@ Resizer::Axis Resizer::make_axis(int source, int target, Beyond beyond) {
         axis.first.push_back(std::clamp(before, 0, source - 1));
         axis.second.push_back(std::clamp(before + 1, 0, source - 1));
         // nearbyint rounds halves to even, as OpenCV does.
-        axis.first_weight.push_back(static_cast<int>(std::nearbyint((1.0F - fraction) * kOne)));
-        axis.second_weight.push_back(static_cast<int>(std::nearbyint(fraction * kOne)));
+        axis.first_weight.push_back(static_cast<int16_t>(std::nearbyint((1.0F - fraction) * kOne)));
+        axis.second_weight.push_back(static_cast<int16_t>(std::nearbyint(fraction * kOne)));
     }
     return axis;
 }
 
+Resizer::Resizer(const Image& image, const ResizePlan& plan, int first_row)
+    : image_(image), plan_(plan), next_(first_row), out_(size_t{3} * plan.width_) {
+    if (plan_.halved_) return;
+    for (auto& row : stretched_) row.resize(out_.size());
+    first_.resize(out_.size() + 1);  // a byte more, because four are copied at once
+    second_.resize(out_.size() + 1);
+}
+
 const uint8_t* Resizer::next_row() {
-    if (halved_) {
+    if (plan_.halved_) {
         halve_row();
     } else {
         blend_row();
@@ -53,7 +65,7 @@ void Resizer::halve_row() {
     const uint8_t* upper = image_.row(2 * next_);
     const uint8_t* lower = image_.row(2 * next_ + 1);
     uint8_t* out = out_.data();
-    for (int x = 0; x < width_; ++x, upper += 6, lower += 6, out += 3) {
+    for (int x = 0; x < plan_.width_; ++x, upper += 6, lower += 6, out += 3) {
         for (int c = 0; c < 3; ++c) {
             out[c] = static_cast<uint8_t>((upper[c] + upper[c + 3] + lower[c] + lower[c + 3] + 2) >> 2);
         }
@@ -61,11 +73,12 @@ void Resizer::halve_row() {
 }
 
 void Resizer::blend_row() {
-    const int upper_weight = down_.first_weight[next_], lower_weight = down_.second_weight[next_];
-    const int16_t* upper = stretched(down_.first[next_]);
-    const int16_t* lower = stretched(down_.second[next_]);
+    const int16_t upper_weight = plan_.down_.first_weight[next_], lower_weight = plan_.down_.second_weight[next_];
+    const int16_t* upper = stretched(plan_.down_.first[next_]);
+    const int16_t* lower = stretched(plan_.down_.second[next_]);
+    uint8_t* out = out_.data();
     for (size_t i = 0; i < out_.size(); ++i) {
-        out_[i] = static_cast<uint8_t>(((upper_weight * upper[i] >> 16) + (lower_weight * lower[i] >> 16) + 2) >> 2);
+        out[i] = static_cast<uint8_t>(((upper_weight * upper[i] >> 16) + (lower_weight * lower[i] >> 16) + 2) >> 2);
     }
 }
 
@@ -77,15 +90,24 @@ const int16_t* Resizer::stretched(int source_row) {
     if (source_row_[slot] == source_row) return out;
     source_row_[slot] = source_row;
     const uint8_t* row = image_.row(source_row);
-    for (int x = 0; x < width_; ++x, out += 3) {
-        const uint8_t* first = row + 3 * across_.first[x];
-        const uint8_t* second = row + 3 * across_.second[x];
-        const int first_weight = across_.first_weight[x], second_weight = across_.second_weight[x];
-        for (int c = 0; c < 3; ++c) {
-            out[c] = static_cast<int16_t>((first[c] * first_weight + second[c] * second_weight) >> 4);
-        }
+    const ResizePlan::Axis& across = plan_.across_;
+    uint8_t *first = first_.data(), *second = second_.data();
+    // First all neighbours are gathered, four bytes at once where the row has them, then all are weighted: the second
+    // loop has nothing left that keeps a compiler from vectorising it.
+    int x = 0;
+    for (; x < plan_.whole_; ++x) {
+        std::memcpy(first + 3 * x, row + across.first[x], 4);
+        std::memcpy(second + 3 * x, row + across.second[x], 4);
     }
-    return stretched_[slot].data();
+    for (; x < plan_.width_; ++x) {
+        std::memcpy(first + 3 * x, row + across.first[x], 3);
+        std::memcpy(second + 3 * x, row + across.second[x], 3);
+    }
+    const int16_t *first_weight = across.first_weight.data(), *second_weight = across.second_weight.data();
+    for (size_t i = 0; i < out_.size(); ++i) {
+        out[i] = static_cast<int16_t>((first[i] * first_weight[i] + second[i] * second_weight[i]) >> 4);
+    }
+    return out;
 }
 
 }  // namespace edge_seg

@@ -9,40 +9,52 @@
 
 namespace edge_seg {
 
-// Gives the resized picture row by row, top to bottom, so that it is never held as a whole.
-//
 // The rule. A target place t lies at (t + 0.5) * source / target - 0.5 in the source, rounded to float32; its two
 // neighbours have weights in whole 1/2048. Across, the weighted sum loses its 4 lowest bits; down, each row's product
 // loses its 16 lowest bits, and the sum of both is rounded to a byte. Where both sides are halved exactly, a value is
 // the mean of 2 x 2 instead.
+
+// Neighbours and weights of a resize, made once for all rows.
+class ResizePlan {
+  public:
+    ResizePlan(int source_width, int source_height, int width, int height);
+
+  private:
+    friend class Resizer;
+    // Beyond the source's edge OpenCV gives all weight to the last place across, but splits it down.
+    enum class Beyond { kWhole, kSplit };
+    struct Axis {
+        std::vector<int> first, second;  // both neighbours, held to the source
+        std::vector<int16_t> first_weight, second_weight;
+    };
+    static Axis make_axis(int source, int target, Beyond beyond);
+
+    int width_;
+    bool halved_;
+    Axis across_, down_;  // across: of each byte of a target row, the neighbours as places of bytes
+    int whole_;           // target pixels of a row, from its begin, whose neighbours have a further byte behind them
+};
+
+// Gives the resized picture row by row, so that it is never held as a whole.
 class Resizer {
   public:
-    // `image` must outlive the resizer.
-    Resizer(const Image& image, int width, int height);
+    // From the target's row `first_row` on. `image` and `plan` must outlive it.
+    Resizer(const Image& image, const ResizePlan& plan, int first_row);
 
-    // The next row, 3 * width bytes, valid until the next call. To be called `height` times at most.
+    // The next row, 3 * width bytes, valid until the next call. To be called for rows of the target only.
     const uint8_t* next_row();
 
   private:
-    struct Axis {
-        std::vector<int> first, second;  // both neighbours, held to the source
-        std::vector<int> first_weight, second_weight;
-    };
-    // Beyond the source's edge OpenCV gives all weight to the last place across, but splits it down.
-    enum class Beyond { kWhole, kSplit };
-
-    static Axis make_axis(int source, int target, Beyond beyond);
     const int16_t* stretched(int source_row);
     void halve_row();
     void blend_row();
 
     const Image& image_;
-    const int width_;
-    const bool halved_;
-    int next_ = 0;
-    Axis across_, down_;
+    const ResizePlan& plan_;
+    int next_;
     std::array<std::vector<int16_t>, 2> stretched_;
     std::array<int, 2> source_row_{-1, -1};  // which rows stretched_ holds
+    std::vector<uint8_t> first_, second_;    // of each byte of a stretched row, its neighbours
     std::vector<uint8_t> out_;
 };
 

@@ -11,6 +11,7 @@
 
 #include "core/preprocess.h"
 #include "core/spec.h"
+#include "core/workers.h"
 
 namespace edge_seg {
 
@@ -35,7 +36,8 @@ struct SelectOptions {
 };
 
 // `boxes` is float32[R, C, 4], `scores` float32[R, C + 1] with the background last. No NaN in either.
-Detections select(const float* boxes, const float* scores, int proposals, int classes, const SelectOptions& options);
+Detections select(const float* boxes, const float* scores, int proposals, int classes, const SelectOptions& options,
+                  Workers& workers);
 
 // Boxes in input pixels → in picture pixels: as they are (masks are pasted there), and clipped (what is reported).
 struct PictureBoxes {

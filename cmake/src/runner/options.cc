@@ -22,8 +22,37 @@ void check_least(const char* name, int value, int least) {
         refuse(std::string("--") + name + ": " + std::to_string(value) + " is less than " + std::to_string(least));
 }
 
+constexpr char kFooter[] =
+    "Pictures are run again and again and measured; frames of a video, of a camera and pictures of a watched folder once\n"
+    "each, as fast as they come. Examples:\n"
+    "  edge-seg-run --bundle BUNDLE --image photo.jpg --json\n"
+    "  edge-seg-run --bundle BUNDLE --folder photos --warmup 0 --repeat 1 --save found\n"
+    "  edge-seg-run --bundle BUNDLE --camera 0 --frames 100 --score 0.5\n"
+    "  edge-seg-run --bundle BUNDLE --folder incoming --watch --save found\n"
+    "  ffmpeg -i clip.mp4 -f yuv4mpegpipe - | edge-seg-run --bundle BUNDLE --video - --json";
+
+void check_inputs(const Options& options) {
+    const int streams = (options.watch ? 1 : 0) + (options.camera ? 1 : 0) + (options.video.empty() ? 0 : 1);
+    if (options.watch && options.folder.empty()) refuse("--watch: no folder to watch", "name it with --folder");
+    if (streams > 1) refuse("a video, a camera and a watched folder exclude one another", "give one of them");
+    if (streams == 1 && (!options.images.empty() || (!options.folder.empty() && !options.watch))) {
+        refuse("pictures and a video, a camera or a watched folder exclude one another", "give one kind of them");
+    }
+    if (streams == 1 && options.self_test) {
+        refuse("--self-test: not together with a video, a camera or a watched folder", "run it by itself before");
+    }
+    if (streams == 0 && options.frames != 0) {
+        refuse("--frames: only for a video, a camera or a watched folder", "leave it out");
+    }
+    if (streams == 0 && options.images.empty() && options.folder.empty() && !options.self_test) {
+        refuse("nothing to do", "give --image, --folder, --video, --camera or --self-test");
+    }
+}
+
 void check(const Options& options) {
-    if (options.images.empty() && !options.self_test) refuse("nothing to do", "give --images, --self-test or both");
+    check_inputs(options);
+    check_least("frames", options.frames, 0);
+    if (options.camera) check_least("camera", *options.camera, 0);
     check_least("warmup", options.warmup, 0);
     check_least("repeat", options.repeat, 1);
     check_least("threads", options.threads, 0);
@@ -54,14 +83,23 @@ Options parse_options(int count, char** words) {
     Options options;
     CLI::App app("Runs a bundle and measures it; says what happened in lines on stdout.", "edge-seg-run");
     app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+    app.footer(kFooter);
     app.set_version_flag("--version", EDGE_SEG_VERSION);
     app.add_option("--bundle", options.bundle, "folder of the bundle")->required();
-    app.add_option("--images", options.images, "pictures, JPEG or PNG")->type_name("FILE")->take_all();
-    app.add_option("--warmup", options.warmup, "runs before those that count, a picture")->capture_default_str();
-    app.add_option("--repeat", options.repeat, "runs that count, a picture")->capture_default_str();
+    app.add_option("--images,--image", options.images, "pictures, JPEG or PNG")->type_name("FILE")->take_all();
+    app.add_option("--folder", options.folder, "all pictures in a folder, not those in folders below")->type_name("DIR");
+    app.add_flag("--watch", options.watch, "and those that appear in it later, each when it is complete, until Ctrl-C");
+    app.add_option("--video", options.video, "a video: Y4M or Motion JPEG, others through ffmpeg; - is stdin")
+        ->type_name("FILE");
+    app.add_option("--camera", options.camera, "a camera: /dev/videoN")->type_name("N");
+    app.add_option("--frames", options.frames, "end after so many frames; 0: all of them")->capture_default_str();
+    app.add_option("--warmup", options.warmup, "runs before those that count, a picture; a video's first frame")
+        ->capture_default_str();
+    CLI::Option* repeat = app.add_option("--repeat", options.repeat, "runs that count, a picture")->capture_default_str();
     app.add_option("--threads", options.threads, "threads; 0: the engine's choice")->capture_default_str();
     app.add_option("--instances", options.instances, "take exactly so many best boxes, whatever their scores");
     app.add_option("--score", options.score, "keep what scores more than this (the bundle's)");
+    app.add_option("--top-k", options.top_k, "keep so many at most, the best (the bundle's)");
     app.add_option("--engine", options.engine, "engine (the bundle's)");
     app.add_option("--power-mode", options.power_mode, "cores that the library chooses: no-bind, high, low, full, …")
         ->capture_default_str();
@@ -81,8 +119,12 @@ Options parse_options(int count, char** words) {
         refuse(problem.what());
     }
     check(options);
+    if (options.streams() && repeat->count() > 0) {
+        refuse("--repeat: every frame is run once", "leave it out");
+    }
     options.bundle = plain(options.bundle);
     for (std::string& image : options.images) image = plain(image);
+    if (!options.folder.empty()) options.folder = plain(options.folder);
     return options;
 }
 

@@ -10,10 +10,14 @@ namespace edge_seg {
 struct Options {
     std::string bundle;
     std::vector<std::string> images;
+    std::string folder, video;
+    std::optional<int> camera;
+    bool watch = false;
+    int frames = 0;
     int warmup = 3;
     int repeat = 10;
     int threads = 0;
-    std::optional<int> instances;
+    std::optional<int> instances, top_k;
     std::optional<double> score;
     std::string engine;
     std::string power_mode = "no-bind";
@@ -21,6 +25,9 @@ struct Options {
     bool self_test = false;
     std::string save;
     bool json = false;
+
+    // Whether pictures come one after the other, each to be worked on once.
+    bool streams() const { return watch || camera || !video.empty(); }
 
     std::optional<std::string> answer;  // --help or --version: the text to print, nothing else to do
 };

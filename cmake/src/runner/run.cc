@@ -1,5 +1,6 @@
 #include "runner/run.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <map>
@@ -8,35 +9,21 @@
 #include <system_error>
 
 #include "core/phase.h"
+#include "pictures/folder.h"
 #include "pictures/read_image.h"
 #include "pictures/write_png.h"
 #include "runner/clock.h"
 #include "runner/interrupt.h"
 #include "runner/machine.h"
 #include "runner/overlay.h"
+#include "runner/result_lines.h"
 #include "runner/self_test.h"
+#include "runner/stream.h"
 
 namespace edge_seg {
 namespace {
 
 namespace fs = std::filesystem;
-
-Values as_json(const StageTimes& times) {
-    return {{"pre", times.pre},   {"detect", times.detect}, {"nms", times.nms},
-            {"mask", times.mask}, {"post", times.post},     {"total", times.total}};
-}
-
-Values as_json(const Found& found) {
-    Values instances = Values::array();
-    for (size_t i = 0; i < found.size(); ++i) {
-        const Values segmentation = {{"size", {found.height, found.width}}, {"counts", found.codes[i]}};
-        instances.push_back({{"box", found.boxes[i]},
-                             {"score", found.scores[i]},
-                             {"class", found.classes[i]},
-                             {"segmentation", segmentation}});
-    }
-    return instances;
-}
 
 // Where each picture's overlay goes: its name with .png; a name that is taken gets a number.
 std::map<std::string, std::string> name_overlays(const std::vector<std::string>& images, const std::string& folder) {
@@ -57,28 +44,31 @@ std::map<std::string, std::string> name_overlays(const std::vector<std::string>&
     return overlays;
 }
 
+// All runs of one picture; Ctrl-C ends them early, and what was found until then is said.
 void measure(Segmenter& segmenter, const std::string& file, bool first, const Options& options, const Lines& lines,
              const std::string& overlay) {
+    check_interrupted();
     note_phase(("reading " + file).c_str());
     const Image image = read_image(file);
     StageTimes times;
-    Found found;
-    const auto run_once = [&] {
-        check_interrupted();
-        found = segmenter.run(image, times);
-    };
+    std::optional<Found> found;
+    const auto run_once = [&] { found = segmenter.run(image, times); };
     if (first) {
         run_once();
-        lines.say("first_run", {{"image", file}, {"instances", found.size()}, {"ns", as_json(times)}});
+        lines.say("first_run", {{"image", file}, {"instances", found->size()}, {"ns", as_json(times)}});
     }
-    for (int i = 0; i < options.warmup; ++i) run_once();
-    for (int repeat = 0; repeat < options.repeat; ++repeat) {
+    for (int i = 0; i < options.warmup && !interrupted(); ++i) run_once();
+    for (int repeat = 0; repeat < options.repeat && !interrupted(); ++repeat) {
         run_once();
-        lines.say("sample", {{"image", file}, {"repeat", repeat}, {"instances", found.size()}, {"ns", as_json(times)}});
+        lines.say("sample",
+                  {{"image", file}, {"repeat", repeat}, {"instances", found->size()}, {"ns", as_json(times)}});
     }
-    lines.say("result",
-              {{"image", file}, {"width", found.width}, {"height", found.height}, {"instances", as_json(found)}});
-    if (!overlay.empty()) write_png(overlay, draw(image, found));
+    if (found) {
+        lines.say("result",
+                  {{"image", file}, {"width", found->width}, {"height", found->height}, {"instances", as_json(*found)}});
+        if (!overlay.empty()) write_png(overlay, draw(image, *found));
+    }
+    check_interrupted();
 }
 
 void test_itself(Engine& engine, const Bundle& bundle, const Lines& lines) {
@@ -95,29 +85,79 @@ Values or_null(const std::optional<int64_t>& value) {
     return value ? Values(*value) : Values();
 }
 
+// The pictures named, then those of the folder.
+std::vector<std::string> all_pictures(const Options& options) {
+    std::vector<std::string> images = options.images;
+    if (options.folder.empty()) return images;
+    const std::vector<std::string> found = pictures_in(options.folder);
+    if (found.empty()) {
+        throw Error("image-missing", options.folder + ": no pictures in this folder",
+                    "pictures end with .jpg, .jpeg or .png; folders below aren't searched");
+    }
+    images.insert(images.end(), found.begin(), found.end());
+    return images;
+}
+
+void measure_pictures(Segmenter& segmenter, const Options& options, const std::vector<std::string>& images,
+                      std::map<std::string, std::string>& overlays, const Lines& lines) {
+    bool first = true;
+    for (const std::string& image : images) {
+        measure(segmenter, image, first, options, lines, overlays[image]);
+        first = false;
+    }
+}
+
+std::unique_ptr<Source> open_source(const Options& options) {
+    if (options.watch) return watch_folder(options.folder);
+    return options.camera ? open_camera(*options.camera) : open_video(options.video);
+}
+
+// A picture saved where new ones are watched for would be the next to be worked on.
+void refuse_circle(const Options& options) {
+    std::error_code none;
+    if (!options.watch || !fs::equivalent(options.folder, options.save, none)) return;
+    throw Error("usage", options.save + ": watched, and pictures would be saved there",
+                "give --save a folder of its own", 2);
+}
+
 void do_all(const Options& options, const Lines& lines) {
     if (!options.cores.empty()) bind_to(options.cores);
     lines.say("hello", describe_runner());
     const int64_t begin = now_ns();
     note_phase("opening the bundle");
     const Bundle bundle = open_bundle(options.bundle);
+    std::vector<std::string> images;
     std::map<std::string, std::string> overlays;
+    std::unique_ptr<Source> source;
+    if (!options.streams()) images = all_pictures(options);
     if (!options.save.empty()) {
         fs::create_directories(options.save);
-        overlays = name_overlays(options.images, options.save);
+        refuse_circle(options);
+        overlays = name_overlays(images, options.save);
     }
     note_phase("loading the engine");
     const auto engine = open_engine(bundle, {options.engine, options.threads, options.power_mode});
-    Segmenter segmenter(*engine, bundle.manifest, {options.score, options.instances});
+    // A stream's stages are at work at the same time, each in a thread of its own.
+    const int threads = options.streams() ? 1 : std::max(1, options.threads);
+    Segmenter segmenter(*engine, bundle.manifest, {options.score, options.instances, options.top_k, threads});
+    if (options.streams()) {
+        note_phase("opening the video");
+        source = open_source(options);
+    }
     lines.say("load", {{"ns", now_ns() - begin}, {"engine", engine->describe()}, {"bundle", bundle.manifest.name}});
     const std::optional<int64_t> loaded = peak_memory();
-    bool first = true;
-    for (const std::string& image : options.images) {
-        measure(segmenter, image, first, options, lines, overlays[image]);
-        first = false;
+    const auto say_memory = [&] {
+        lines.say("memory", {{"load_bytes", or_null(loaded)}, {"peak_bytes", or_null(peak_memory())}});
+    };
+    try {
+        if (source) run_stream(segmenter, *source, {options.frames, options.warmup, options.save}, lines);
+        measure_pictures(segmenter, options, images, overlays, lines);
+        if (options.self_test) test_itself(*engine, bundle, lines);  // last, or the first run wouldn't be the first
+    } catch (const Error& problem) {
+        if (problem.code == "interrupted") say_memory();
+        throw;
     }
-    if (options.self_test) test_itself(*engine, bundle, lines);  // last, or the first run wouldn't be the first
-    lines.say("memory", {{"load_bytes", or_null(loaded)}, {"peak_bytes", or_null(peak_memory())}});
+    say_memory();
     lines.say("done", Values::object());
 }
 

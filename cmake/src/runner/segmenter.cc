@@ -21,6 +21,18 @@ void check(const SegmenterOptions& options, const PostprocessSpec& spec) {
                         std::to_string(spec.keep) + ", the most this model keeps",
                     "convert with a larger --keep", 2);
     }
+    if (options.top_k && !(*options.top_k >= 1 && *options.top_k <= spec.keep)) {
+        throw Error("usage",
+                    "top-k: " + std::to_string(*options.top_k) + " is not between 1 and " + std::to_string(spec.keep) +
+                        ", the most this model keeps",
+                    "convert with a larger --keep", 2);
+    }
+    if (options.top_k && options.instances && *options.top_k < *options.instances) {
+        throw Error("usage",
+                    "top-k: at most " + std::to_string(*options.top_k) + ", but instances: exactly " +
+                        std::to_string(*options.instances),
+                    "leave one of them out", 2);
+    }
 }
 
 }  // namespace
@@ -29,39 +41,58 @@ Segmenter::Segmenter(Engine& engine, const Manifest& manifest, const SegmenterOp
     : engine_(engine),
       manifest_(manifest),
       preprocessor_(manifest.preprocess),
-      blob_(size_t{3} * manifest.preprocess.height * manifest.preprocess.width) {
+      workers_(options.threads) {
     check(options, manifest.postprocess);
     select_.score_threshold = options.score.value_or(manifest.postprocess.score_threshold);
     select_.nms_iou = manifest.postprocess.nms_iou;
-    select_.keep = manifest.postprocess.keep;
+    select_.keep = options.top_k.value_or(manifest.postprocess.keep);
     select_.instances = options.instances;
 }
 
 Found Segmenter::run(const Image& image, StageTimes& times) {
     const int64_t begin = now_ns();
-    const Geometry geometry = preprocessor_.run(image, blob_.data());
-    const int64_t preprocessed = now_ns();
+    const Geometry geometry = prepare(image, blob_, times);
+    Found found = finish(infer(blob_, geometry, times), times);
+    times.total = now_ns() - begin;
+    return found;
+}
+
+Geometry Segmenter::prepare(const Image& image, std::vector<float>& blob, StageTimes& times) const {
+    const int64_t begin = now_ns();
+    blob.resize(size_t{3} * manifest_.preprocess.height * manifest_.preprocess.width);
+    const Geometry geometry = preprocessor_.run(image, blob.data(), workers_);
+    times.pre = now_ns() - begin;
+    return geometry;
+}
+
+Raw Segmenter::infer(const std::vector<float>& blob, const Geometry& geometry, StageTimes& times) {
+    const int64_t begin = now_ns();
     const Shape shape{1, 3, manifest_.preprocess.height, manifest_.preprocess.width};
-    const Tensors detected = engine_.run("detect", {{"image", {DType::kFloat32, shape, blob_.data()}}});
+    const Tensors detected = engine_.run("detect", {{"image", {DType::kFloat32, shape, blob.data()}}});
     const int64_t detected_at = now_ns();
     select_.height = static_cast<float>(geometry.scaled_height);
     select_.width = static_cast<float>(geometry.scaled_width);
-    const Detections kept = select_from(detected.at("boxes"), detected.at("scores"));
+    Raw raw{geometry, select_from(detected.at("boxes"), detected.at("scores"))};
     const int64_t selected = now_ns();
-    int side = 0;
-    const float* probabilities = masks(detected, kept, side);
-    const int64_t masked = now_ns();
+    raw.maps = masks(detected, raw.kept, raw.side);
+    times.detect = detected_at - begin;
+    times.nms = selected - detected_at;
+    times.mask = now_ns() - selected;
+    return raw;
+}
+
+Found Segmenter::finish(const Raw& raw, StageTimes& times) const {
+    const int64_t begin = now_ns();
+    const auto& [geometry, kept, maps, side] = raw;
     PictureBoxes boxes = to_picture(kept.boxes, geometry);
     Found found{geometry.width, geometry.height, std::move(boxes.clipped), kept.scores, kept.classes, {}};
+    found.codes.resize(kept.boxes.size());
     const auto threshold = static_cast<float>(manifest_.postprocess.mask_threshold);
-    for (size_t i = 0; i < kept.boxes.size(); ++i) {
-        const float* map = probabilities + i * side * side;
-        found.codes.push_back(paste(map, side, boxes.whole[i], geometry.width, geometry.height, threshold));
-    }
-    const int64_t end = now_ns();
-    times = {
-        preprocessed - begin, detected_at - preprocessed, selected - detected_at, masked - selected, end - masked, 0};
-    times.total = now_ns() - begin;
+    workers_.each(found.codes.size(), [&, maps = maps, side = side](size_t i) {
+        const float* map = maps + i * side * side;
+        found.codes[i] = paste(map, side, boxes.whole[i], found.width, found.height, threshold);
+    });
+    times.post = now_ns() - begin;
     return found;
 }
 
@@ -77,7 +108,7 @@ Detections Segmenter::select_from(const Tensor& boxes, const Tensor& scores) con
                     "", 2);
     }
     return select(boxes.floats(), scores.floats(), static_cast<int>(proposals),
-                  static_cast<int>(manifest_.classes.size()), select_);
+                  static_cast<int>(manifest_.classes.size()), select_, workers_);
 }
 
 const float* Segmenter::masks(const Tensors& detected, const Detections& kept, int& side) {

@@ -8,6 +8,7 @@
 
 #include "core/preprocess.h"
 #include "core/select.h"
+#include "core/workers.h"
 #include "engines/engine.h"
 
 namespace edge_seg {
@@ -15,6 +16,8 @@ namespace edge_seg {
 struct SegmenterOptions {
     std::optional<double> score;   // threshold; the manifest's unless given
     std::optional<int> instances;  // exactly so many best boxes, whatever their scores
+    std::optional<int> top_k;      // at most so many; the manifest's unless given
+    int threads = 1;               // for what is outside the graphs
 };
 
 // Instances of a picture, best first, in its pixels. `codes` are COCO run-length codes.
@@ -33,12 +36,26 @@ struct StageTimes {
     int64_t pre = 0, detect = 0, nms = 0, mask = 0, post = 0, total = 0;
 };
 
+// What the graphs made of a picture. The maps, [N, side, side], belong to the engine until the next picture.
+struct Raw {
+    Geometry geometry;
+    Detections kept;
+    const float* maps = nullptr;
+    int side = 0;
+};
+
 class Segmenter {
   public:
     // `engine` and `manifest` must outlive it. Throws Error for an option out of range.
     Segmenter(Engine& engine, const Manifest& manifest, const SegmenterOptions& options);
 
     Found run(const Image& image, StageTimes& times);
+
+    // Its three parts, each of which sets its own stages' times. With one thread for them, `prepare` and `finish` may be
+    // called in other threads than `infer`, for other pictures at the same time.
+    Geometry prepare(const Image& image, std::vector<float>& blob, StageTimes& times) const;
+    Raw infer(const std::vector<float>& blob, const Geometry& geometry, StageTimes& times);
+    Found finish(const Raw& raw, StageTimes& times) const;
 
   private:
     Detections select_from(const Tensor& boxes, const Tensor& scores) const;
@@ -49,6 +66,7 @@ class Segmenter {
     const Manifest& manifest_;
     Preprocessor preprocessor_;
     SelectOptions select_;
+    mutable Workers workers_;
     std::vector<float> blob_;
     std::vector<int32_t> channel_;
 };
