@@ -17,6 +17,7 @@
 #include "core/rle.h"
 #include "core/select.h"
 #include "pictures/read_image.h"
+#include "pictures/yuv.h"
 
 namespace edge_seg {
 namespace {
@@ -63,6 +64,17 @@ Message resized(const Message& request) {
         out.insert(out.end(), row, row + 3 * width);
     }
     return {Json::object(), {out}};
+}
+
+// `u` and `v` say where their values begin in the one array.
+Message converted(const Message& request) {
+    const Json& head = request.head;
+    const uint8_t* bytes = request.arrays.at(0).data();
+    Image image(head["width"], head["height"]);
+    Yuv yuv{bytes,          bytes + int{head["u"]}, bytes + int{head["v"]}, head["y_row"],   head["chroma_row"],
+            head["y_step"], head["chroma_step"],    head["shift_x"],        head["shift_y"], head["full"]};
+    to_bgr(yuv, image);
+    return {Json::object(), {image.bgr}};
 }
 
 Message preprocessed(const Message& request) {
@@ -128,7 +140,7 @@ Message answer(const Message& request) {
     static const std::map<std::string, std::function<Message(const Message&)>> functions = {
         {"read", read},          {"resize", resized},        {"preprocess", preprocessed},
         {"select", selected},    {"to_picture", in_picture}, {"paste", pasted},
-        {"overlap", overlapped}, {"open", opened},
+        {"overlap", overlapped}, {"open", opened},           {"yuv", converted},
     };
     try {
         return functions.at(request.head["do"])(request);

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
+from tests.native.bundles import make_bundle
 from tests.native.probe import Probe
 
 BUILDS = Path(__file__).parents[2] / "build" / "native"
@@ -38,3 +42,29 @@ def probe(request: pytest.FixtureRequest) -> Iterator[Probe]:
     """The native core's functions, by name: ``probe("resize", image, width=…)``."""
     with Probe(command_of(request.param, "edge-seg-probe")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("native")
+    make_bundle(folder / "bundle")
+    rng = np.random.default_rng(2)
+    image = cv2.GaussianBlur(rng.integers(0, 256, (120, 200, 3), dtype=np.uint8), (0, 0), 2)
+    cv2.imwrite(str(folder / "a photo.jpg"), image)
+    cv2.imwrite(str(folder / "grey.png"), rng.integers(0, 65536, (33, 21), dtype=np.uint16))
+    cv2.imwrite(str(folder / "pixel.png"), image[:1, :1])
+    (folder / "broken.jpg").write_bytes((folder / "a photo.jpg").read_bytes()[:500])
+    return folder
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own for each test, with a bundle and pictures, and the current one."""
+    shutil.copytree(made, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
+
+
+@pytest.fixture(params=built("edge-seg-run"))
+def command(request: pytest.FixtureRequest) -> list[str]:
+    return command_of(request.param, "edge-seg-run")

@@ -54,8 +54,7 @@ std::vector<Pair> candidates(const float* boxes, const float* scores, int propos
     std::vector<std::vector<Pair>> parts(bands);
     workers.each(bands, [&](size_t band) {
         const int64_t begin = int64_t{1} * proposals * band / bands, end = int64_t{1} * proposals * (band + 1) / bands;
-        parts[band] =
-            candidates_of(static_cast<int>(begin), static_cast<int>(end), boxes, scores, classes, options);
+        parts[band] = candidates_of(static_cast<int>(begin), static_cast<int>(end), boxes, scores, classes, options);
     });
     std::vector<Pair> found = std::move(parts[0]);
     for (int i = 1; i < bands; ++i) found.insert(found.end(), parts[i].begin(), parts[i].end());
@@ -78,8 +77,7 @@ class Rivals {
             const size_t end = std::min(area_.size(), begin + kBlock);
             int any = 0;
             for (size_t i = begin; i < end; ++i) {
-                const float across =
-                    std::max(0.0F, std::min(sides_[2][i], box[2]) - std::max(sides_[0][i], box[0]));
+                const float across = std::max(0.0F, std::min(sides_[2][i], box[2]) - std::max(sides_[0][i], box[0]));
                 const float down = std::max(0.0F, std::min(sides_[3][i], box[3]) - std::max(sides_[1][i], box[1]));
                 const float inter = across * down;
                 any |= static_cast<int>(inter > limit * ((area_[i] + area) - inter));

@@ -11,9 +11,9 @@ namespace edge_seg {
 // Where the values lie. BT.601; 16 to 235 and 240 unless `full`: 0 to 255.
 struct Yuv {
     const uint8_t *y, *u, *v;
-    size_t y_row, chroma_row;   // bytes from a row to the next
-    size_t y_step, chroma_step; // bytes from a value to the next
-    int shift_x, shift_y;       // a chroma value stands for 2^shift pixels
+    size_t y_row, chroma_row;    // bytes from a row to the next
+    size_t y_step, chroma_step;  // bytes from a value to the next
+    int shift_x, shift_y;        // a chroma value stands for 2^shift pixels
     bool full = false;
 };
 

@@ -29,11 +29,11 @@ int run_all(int count, char** words) {
 }  // namespace
 
 int main(int count, char** words) {
+    std::signal(SIGPIPE, SIG_IGN);  // a reader that went away shows as a failed write
     try {
         return run_all(count, words);
     } catch (...) {
         const edge_seg::Error error = edge_seg::current_error();
-        std::signal(SIGPIPE, SIG_IGN);
         try {
             edge_seg::Lines(STDOUT_FILENO, wants_json(count, words)).say(error);
         } catch (const std::exception& problem) {

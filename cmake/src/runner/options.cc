@@ -23,7 +23,8 @@ void check_least(const char* name, int value, int least) {
 }
 
 constexpr char kFooter[] =
-    "Pictures are run again and again and measured; frames of a video, of a camera and pictures of a watched folder once\n"
+    "Pictures are run again and again and measured; frames of a video, of a camera and pictures of a watched folder "
+    "once\n"
     "each, as fast as they come. Examples:\n"
     "  edge-seg-run --bundle BUNDLE --image photo.jpg --json\n"
     "  edge-seg-run --bundle BUNDLE --folder photos --warmup 0 --repeat 1 --save found\n"
@@ -87,7 +88,8 @@ Options parse_options(int count, char** words) {
     app.set_version_flag("--version", EDGE_SEG_VERSION);
     app.add_option("--bundle", options.bundle, "folder of the bundle")->required();
     app.add_option("--images,--image", options.images, "pictures, JPEG or PNG")->type_name("FILE")->take_all();
-    app.add_option("--folder", options.folder, "all pictures in a folder, not those in folders below")->type_name("DIR");
+    app.add_option("--folder", options.folder, "all pictures in a folder, not those in folders below")
+        ->type_name("DIR");
     app.add_flag("--watch", options.watch, "and those that appear in it later, each when it is complete, until Ctrl-C");
     app.add_option("--video", options.video, "a video: Y4M or Motion JPEG, others through ffmpeg; - is stdin")
         ->type_name("FILE");
@@ -95,7 +97,8 @@ Options parse_options(int count, char** words) {
     app.add_option("--frames", options.frames, "end after so many frames; 0: all of them")->capture_default_str();
     app.add_option("--warmup", options.warmup, "runs before those that count, a picture; a video's first frame")
         ->capture_default_str();
-    CLI::Option* repeat = app.add_option("--repeat", options.repeat, "runs that count, a picture")->capture_default_str();
+    CLI::Option* repeat =
+        app.add_option("--repeat", options.repeat, "runs that count, a picture")->capture_default_str();
     app.add_option("--threads", options.threads, "threads; 0: the engine's choice")->capture_default_str();
     app.add_option("--instances", options.instances, "take exactly so many best boxes, whatever their scores");
     app.add_option("--score", options.score, "keep what scores more than this (the bundle's)");

@@ -64,8 +64,9 @@ void measure(Segmenter& segmenter, const std::string& file, bool first, const Op
                   {{"image", file}, {"repeat", repeat}, {"instances", found->size()}, {"ns", as_json(times)}});
     }
     if (found) {
-        lines.say("result",
-                  {{"image", file}, {"width", found->width}, {"height", found->height}, {"instances", as_json(*found)}});
+        lines.say(
+            "result",
+            {{"image", file}, {"width", found->width}, {"height", found->height}, {"instances", as_json(*found)}});
         if (!overlay.empty()) write_png(overlay, draw(image, *found));
     }
     check_interrupted();
@@ -135,15 +136,15 @@ void do_all(const Options& options, const Lines& lines) {
         refuse_circle(options);
         overlays = name_overlays(images, options.save);
     }
+    if (options.streams()) {
+        note_phase("opening the video");
+        source = open_source(options);
+    }
     note_phase("loading the engine");
     const auto engine = open_engine(bundle, {options.engine, options.threads, options.power_mode});
     // A stream's stages are at work at the same time, each in a thread of its own.
     const int threads = options.streams() ? 1 : std::max(1, options.threads);
     Segmenter segmenter(*engine, bundle.manifest, {options.score, options.instances, options.top_k, threads});
-    if (options.streams()) {
-        note_phase("opening the video");
-        source = open_source(options);
-    }
     lines.say("load", {{"ns", now_ns() - begin}, {"engine", engine->describe()}, {"bundle", bundle.manifest.name}});
     const std::optional<int64_t> loaded = peak_memory();
     const auto say_memory = [&] {
@@ -181,6 +182,9 @@ Error current_error() {
     } catch (const std::exception& problem) {
         return Error("bug", std::string("unexpected: ") + problem.what(),
                      "this is a bug in edge-seg: please report it with this message");
+    } catch (...) {
+        return Error("bug", "unexpected: something was thrown that is no exception",
+                     "this is a bug in edge-seg or in the library: please report it");
     }
 }
 

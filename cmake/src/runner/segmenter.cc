@@ -38,10 +38,7 @@ void check(const SegmenterOptions& options, const PostprocessSpec& spec) {
 }  // namespace
 
 Segmenter::Segmenter(Engine& engine, const Manifest& manifest, const SegmenterOptions& options)
-    : engine_(engine),
-      manifest_(manifest),
-      preprocessor_(manifest.preprocess),
-      workers_(options.threads) {
+    : engine_(engine), manifest_(manifest), preprocessor_(manifest.preprocess), workers_(options.threads) {
     check(options, manifest.postprocess);
     select_.score_threshold = options.score.value_or(manifest.postprocess.score_threshold);
     select_.nms_iou = manifest.postprocess.nms_iou;

@@ -51,8 +51,8 @@ class Segmenter {
 
     Found run(const Image& image, StageTimes& times);
 
-    // Its three parts, each of which sets its own stages' times. With one thread for them, `prepare` and `finish` may be
-    // called in other threads than `infer`, for other pictures at the same time.
+    // Its three parts, each of which sets its own stages' times. With one thread for them, `prepare` and `finish` may
+    // be called in other threads than `infer`, for other pictures at the same time.
     Geometry prepare(const Image& image, std::vector<float>& blob, StageTimes& times) const;
     Raw infer(const std::vector<float>& blob, const Geometry& geometry, StageTimes& times);
     Found finish(const Raw& raw, StageTimes& times) const;

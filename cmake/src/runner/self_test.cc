@@ -64,7 +64,8 @@ SelfTest self_test(Engine& engine, const Bundle& bundle) {
     const std::string file = bundle.file(manifest.golden.expected);
     const Found expected = read_expected(file, image);
     StageTimes times;
-    const Found found = Segmenter(engine, manifest, {std::nullopt, manifest.golden.instances, std::nullopt}).run(image, times);
+    const Found found =
+        Segmenter(engine, manifest, {std::nullopt, manifest.golden.instances, std::nullopt}).run(image, times);
     Parity parity;
     try {
         parity = compare(expected, found);

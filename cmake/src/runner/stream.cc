@@ -39,8 +39,10 @@ class Stream {
         const int64_t begin = now_ns();
         for (int i = 0; i < kAtOnce; ++i) idle_.push(std::make_unique<Job>());
         std::thread reader([this] { run_stage(idle_, read_, busy_.read, [this](Job& job) { return read(job); }); });
-        std::thread preparer([this] { run_stage(read_, prepared_, busy_.pre, [this](Job& job) { return prepare(job); }); });
-        std::thread finisher([this] { run_stage(inferred_, idle_, busy_.post, [this](Job& job) { return finish(job); }); });
+        std::thread preparer(
+            [this] { run_stage(read_, prepared_, busy_.pre, [this](Job& job) { return prepare(job); }); });
+        std::thread finisher(
+            [this] { run_stage(inferred_, idle_, busy_.post, [this](Job& job) { return finish(job); }); });
         run_stage(prepared_, inferred_, busy_.model, [this](Job& job) { return infer(job); });
         finisher.join();
         end_waiting();  // of a source that the rest has no use for any more
@@ -52,8 +54,8 @@ class Stream {
     }
 
   private:
-    // What a thread does until its input ends or `work` says that it is the last. Its own end, or what went wrong, goes on
-    // to the next stage behind all that came before.
+    // What a thread does until its input ends or `work` says that it is the last. Its own end, or what went wrong, goes
+    // on to the next stage behind all that came before.
     template <typename Work>
     void run_stage(Jobs& in, Jobs& out, int64_t& busy, const Work& work) {
         std::exception_ptr problem;
@@ -144,15 +146,13 @@ class Stream {
     }
 
     void say_end(int64_t ns) const {
-        lines_.say("stream", {{"frames", finished_},
-                              {"skipped", skipped_},
-                              {"ns", ns},
-                              {"frames_per_second", static_cast<double>(finished_) * 1e9 / static_cast<double>(ns)},
-                              {"busy_ns",
-                               {{"read", busy_.read},
-                                {"pre", busy_.pre},
-                                {"model", busy_.model},
-                                {"post", busy_.post}}}});
+        lines_.say(
+            "stream",
+            {{"frames", finished_},
+             {"skipped", skipped_},
+             {"ns", ns},
+             {"frames_per_second", static_cast<double>(finished_) * 1e9 / static_cast<double>(ns)},
+             {"busy_ns", {{"read", busy_.read}, {"pre", busy_.pre}, {"model", busy_.model}, {"post", busy_.post}}}});
     }
 
     Segmenter& segmenter_;

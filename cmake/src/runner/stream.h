@@ -19,8 +19,8 @@ struct StreamOptions {
 // Reading, preprocessing, the graphs with NMS, and what comes after them each have a thread of their own, so that they
 // work on different frames at the same time; results come in order. The segmenter has one thread for each of them.
 //
-// Says `first_run`, a `sample` and a `result` for each frame, or `skipped` for one that can't be used, and `stream` at the
-// end, however it ends. Throws what ended it before the source did.
+// Says `first_run`, a `sample` and a `result` for each frame, or `skipped` for one that can't be used, and `stream` at
+// the end, however it ends. Throws what ended it before the source did.
 void run_stream(Segmenter& segmenter, Source& source, const StreamOptions& options, const Lines& lines);
 
 }  // namespace edge_seg

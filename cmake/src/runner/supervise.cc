@@ -19,6 +19,7 @@ namespace {
 struct Shared {
     char phase[kPhaseSize];
     volatile bool unfinished_line;
+    volatile bool ended;  // by itself, all said
 };
 
 pid_t g_child = 0;
@@ -36,11 +37,12 @@ Shared* share() {
 [[noreturn]] void be_child(pid_t parent, Shared* shared, bool json, const std::function<int(const Lines&)>& work) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(1);  // it died before that took effect
-    std::signal(SIGPIPE, SIG_IGN);      // a reader that went away shows as a failed write
+    std::signal(SIGPIPE, SIG_IGN);
     set_phase_memory(shared->phase);
     const int out = dup(STDOUT_FILENO);
     dup2(STDERR_FILENO, STDOUT_FILENO);
     const int code = work(Lines(out, json, &shared->unfinished_line));
+    shared->ended = true;
     _exit(code);  // libraries crash in their destructors; all has been said
 }
 
@@ -83,11 +85,15 @@ class SignalsWait {
     sigset_t before_{};
 };
 
-Error death(int number, const char* phase) {
+Error death(int status, const char* phase) {
+    const int number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     if (number == SIGINT || number == SIGTERM) return Error("interrupted", "stopped", "", 128 + number);
     const std::string during = *phase != '\0' ? std::string(" while ") + phase : "";
+    const std::string how = number != 0
+                                ? "died of " + name_of_signal(number)
+                                : "was ended by the library with exit code " + std::to_string(WEXITSTATUS(status));
     return Error(
-        "crashed", "the process died of " + name_of_signal(number) + during,
+        "crashed", "the process " + how + during,
         number == SIGKILL
             ? "the system kills a process like this when memory runs out: use a smaller size, or free some memory"
             : "the library's own words are on stderr; convert the model again, or try another engine");
@@ -116,8 +122,8 @@ int supervise(bool json, const std::function<int(const Lines&)>& work) {
     while (waitpid(g_child, &status, 0) < 0 && errno == EINTR) {
     }
     g_child = 0;
-    if (WIFEXITED(status)) return WEXITSTATUS(status);
-    const Error error = death(WTERMSIG(status), shared->phase);
+    if (WIFEXITED(status) && shared->ended) return WEXITSTATUS(status);
+    const Error error = death(status, shared->phase);
     std::signal(SIGPIPE, SIG_IGN);
     if (shared->unfinished_line) (void)!write(STDOUT_FILENO, "\n", 1);
     Lines(STDOUT_FILENO, json).say(error);

@@ -1,5 +1,5 @@
-// Video4Linux: the driver fills buffers that it shares with us. Of the pictures that came while we were at work only the
-// newest is taken: a camera is looked through now, not some seconds ago.
+// Video4Linux: the driver fills buffers that it shares with us. Of the pictures that came while we were at work only
+// the newest is taken: a camera is looked through now, not some seconds ago.
 #include <fcntl.h>
 #include <linux/videodev2.h>
 #include <sys/ioctl.h>
@@ -139,7 +139,8 @@ class Camera : public Source {
     bool try_take(v4l2_buffer& buffer) const {
         buffer = blank();
         if (ask(VIDIOC_DQBUF, &buffer)) return true;
-        if (errno != EAGAIN) fail("it gives no more pictures: " + std::generic_category().message(errno), "plug it in again");
+        if (errno != EAGAIN)
+            fail("it gives no more pictures: " + std::generic_category().message(errno), "plug it in again");
         return false;
     }
 
@@ -166,8 +167,9 @@ class Camera : public Source {
             throw Error("image-unreadable", name_ + ": a picture cut short", "use a better cable or a smaller size");
         }
         image = Image(width, height);
-        to_bgr({bytes, bytes + 1, bytes + 3, row, row, 2, 4, 1, 0, format_.quantization == V4L2_QUANTIZATION_FULL_RANGE},
-               image);
+        to_bgr(
+            {bytes, bytes + 1, bytes + 3, row, row, 2, 4, 1, 0, format_.quantization == V4L2_QUANTIZATION_FULL_RANGE},
+            image);
     }
 
     void release() {

@@ -43,7 +43,8 @@ class Ffmpeg : public Source {
         const int problem = start(ends[1]);
         close(ends[1]);
         if (problem != 0) {
-            throw unreadable(file, "neither Y4M nor Motion JPEG, and the program ffmpeg, which reads the rest, isn't here",
+            throw unreadable(file,
+                             "neither Y4M nor Motion JPEG, and the program ffmpeg, which reads the rest, isn't here",
                              "install ffmpeg, or decode elsewhere: ffmpeg -i VIDEO -f yuv4mpegpipe - | edge-seg-run "
                              "--video - …");
         }
@@ -70,9 +71,11 @@ class Ffmpeg : public Source {
     // An error number, or 0.
     int start(int out) {
         const std::string input = "file:" + file_;
-        const char* words[] = {"ffmpeg", "-nostdin", "-v", "error", "-i", input.c_str(), "-map", "0:v:0", "-vf",
-                               "scale=out_color_matrix=bt601:out_range=tv", "-pix_fmt", "yuv420p", "-f", "yuv4mpegpipe",
-                               "-", nullptr};
+        const char* words[] = {
+            "ffmpeg",      "-nostdin", "-v",    "error",        "-i",
+            input.c_str(), "-map",     "0:v:0", "-vf",          "scale=out_color_matrix=bt601:out_range=tv",
+            "-pix_fmt",    "yuv420p",  "-f",    "yuv4mpegpipe", "-",
+            nullptr};
         posix_spawn_file_actions_t actions;
         posix_spawn_file_actions_init(&actions);
         posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);

@@ -13,9 +13,9 @@ namespace edge_seg {
 
 struct Frame {
     Image image;
-    std::string name;                // of the picture or the video
-    std::optional<int64_t> number;   // of a video's frame, from 0; a camera's counts those that were passed over
-    std::optional<Error> problem;    // why it can't be used, where one bad picture doesn't end them all
+    std::string name;               // of the picture or the video
+    std::optional<int64_t> number;  // of a video's frame, from 0; a camera's counts those that were passed over
+    std::optional<Error> problem;   // why it can't be used, where one bad picture doesn't end them all
 };
 
 class Source {

@@ -70,9 +70,10 @@ class WatchedFolder : public Source {
 
   private:
     [[noreturn]] void fail(const std::string& what) const {
-        throw Error("watch", folder_ + ": " + what + std::generic_category().message(errno),
-                    "on a network's folder, or with too many watches (fs.inotify.max_user_watches), give --folder without "
-                    "--watch time and again");
+        throw Error(
+            "watch", folder_ + ": " + what + std::generic_category().message(errno),
+            "on a network's folder, or with too many watches (fs.inotify.max_user_watches), give --folder without "
+            "--watch time and again");
     }
 
     void list() {

@@ -21,7 +21,8 @@ std::optional<std::string> take_line(ByteStream& stream) {
             if (length == 0) return std::nullopt;
             throw Error("video-unreadable", stream.name() + ": cut short in the middle of a line", kRemedy);
         }
-        if (length > kLongestLine) throw Error("video-unreadable", stream.name() + ": damaged, a line has no end", kRemedy);
+        if (length > kLongestLine)
+            throw Error("video-unreadable", stream.name() + ": damaged, a line has no end", kRemedy);
         if (stream.data()[length] == '\n') {
             std::string line(stream.data(), stream.data() + length);
             stream.drop(length + 1);
@@ -68,12 +69,14 @@ class Y4m : public Source {
         const std::string& colors = format_.colors;
         const bool known = colors == "420" || colors == "420jpeg" || colors == "420mpeg2" || colors == "420paldv";
         if (!known && colors != "422" && colors != "444" && colors != "mono") {
-            throw Error("video-unreadable", stream_->name() + ": pixels of the kind '" + colors + "' aren't read", kRemedy);
+            throw Error("video-unreadable", stream_->name() + ": pixels of the kind '" + colors + "' aren't read",
+                        kRemedy);
         }
         shift_x_ = known || colors == "422" ? 1 : 0;
         shift_y_ = known ? 1 : 0;
         plane_ = size_t{1} * format_.width * format_.height;
-        if (plane_ > kMostPixels) throw Error("video-unreadable", stream_->name() + ": too many pixels", "make it smaller");
+        if (plane_ > kMostPixels)
+            throw Error("video-unreadable", stream_->name() + ": too many pixels", "make it smaller");
         chroma_row_ = (size_t{1} * format_.width + shift_x_) >> shift_x_;
         chroma_ = colors == "mono" ? 0 : chroma_row_ * ((size_t{1} * format_.height + shift_y_) >> shift_y_);
     }

@@ -1,0 +1,47 @@
+"""Bundles, pictures and lines for the tests of the native runner."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.null_bundle import make_null_bundle
+from edge_seg.bundle import open_bundle
+from edge_seg.files import sha256
+from edge_seg.runtime.segmenter import Segmenter
+
+Lines = list[dict[str, Any]]
+
+
+def make_bundle(folder: Path) -> None:
+    """A small bundle for the null engine whose golden result is right."""
+    make_null_bundle(folder, size=(64, 96), proposals=12, classes=("circle", "square"), keep=20)
+    expect(folder, lambda instances: instances)
+
+
+def expect(folder: Path, change: Callable[[Lines], Any]) -> None:
+    """Writes the golden result, changed, and its hash."""
+    bundle = open_bundle(folder)
+    golden = bundle.manifest.golden
+    with Segmenter(bundle, engine="null", instances=golden.instances) as segmenter:
+        instances = segmenter(folder / golden.image).as_json()
+    (folder / golden.expected).write_text(json.dumps({"instances": change(instances)}))
+    edit(folder, "golden", "files", golden.expected, value=sha256(folder / golden.expected))
+
+
+def edit(folder: Path, *place: str, value: Any) -> None:
+    """Changes a field of the manifest."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    inner = manifest
+    for name in place[:-1]:
+        inner = inner[name]
+    inner[place[-1]] = value
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def native(command: list[str], *options: str, **settings: Any) -> tuple[int, Lines]:
+    finished = subprocess.run([*command, *options], capture_output=True, text=True, timeout=120, **settings)
+    return finished.returncode, [json.loads(line) for line in finished.stdout.splitlines()]
