@@ -41,7 +41,8 @@ TEST_CASE("the eight ways to hold a camera") {
 TEST_CASE("damaged EXIF means upright") {
     const std::vector<uint8_t> good = {'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 1, 3, 0, 1, 0, 0, 0, 6, 0, 0, 0};
     CHECK(exif_orientation(good.data(), good.size()) == 6);
-    for (size_t size = 0; size < good.size(); ++size) CHECK(exif_orientation(good.data(), size) == 1);
+    // What stands behind the value isn't needed, to OpenCV neither.
+    for (size_t size = 0; size < good.size() - 2; ++size) CHECK(exif_orientation(good.data(), size) == 1);
     for (const size_t at : {0, 1, 2, 7, 10, 18}) {
         auto bad = good;
         bad[at] = 0xFF;

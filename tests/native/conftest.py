@@ -17,6 +17,7 @@ BUILDS = Path(__file__).parents[2] / "build" / "native"
 # The folder of a build: the target of `make` that makes it, and the processor that it is tested on.
 MACHINES = {
     "host": ("native", ""),
+    "sanitize": ("native-sanitize", ""),
     "aarch64": ("native-aarch64", "cortex-a72"),
     "armhf": ("native-armhf", "cortex-a72"),
 }

@@ -69,6 +69,8 @@ def test_preprocess(probe: Probe) -> None:
         )
         if number % 5 == 0:
             height, width = size
+        if number % 40 == 1:
+            height, width = height * 9, width * 17
         image = picture(rng, height, width)
         answer, (found,) = probe(
             "preprocess",
@@ -140,6 +142,44 @@ def test_select_with_ties(probe: Probe) -> None:
         select_both(probe, boxes, scores, spec, (float(rng.integers(1, 128)), float(rng.integers(1, 128))), instances)
 
 
+def hard_scene(rng: np.random.Generator, number: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """All scores alike, scores a last bit from the threshold, coordinates of all magnitudes, boxes without area."""
+    proposals, classes = int(rng.integers(1, 200)), int(rng.integers(1, 90))
+    shape = (proposals, classes, 2)
+    corner = rng.uniform(-20, 100, shape)
+    boxes = np.concatenate([corner, corner + rng.uniform(-2, 40, shape)], axis=2)
+    scores = rng.random((proposals, classes + 1))
+    if number % 4 == 0:
+        boxes, scores = np.round(boxes / 16) * 16, np.full_like(scores, 0.5)
+    elif number % 4 == 1:
+        scores = np.float32(0.05) + rng.integers(-2, 3, scores.shape) * 2.0**-28
+    elif number % 4 == 2:
+        boxes *= 10.0 ** rng.integers(-30, 36, boxes.shape)
+    else:
+        boxes[..., 2:] = boxes[..., :2] + rng.choice([0, 1e-7, 1, -0.0], shape)
+        boxes *= rng.choice([1, -1, 0], boxes.shape)
+    return boxes.astype(np.float32), scores.astype(np.float32)
+
+
+def test_select_of_hard_scenes(probe: Probe) -> None:
+    rng = np.random.default_rng(10)
+    for number in range(CASES):
+        boxes, scores = hard_scene(rng, number)
+        spec = PostprocessSpec(nms_iou=float(rng.choice([0.0, 0.5, 1.0])), keep=int(rng.integers(1, 300)))
+        instances = int(rng.integers(0, min(200, boxes.size // 4) + 1)) if number % 3 == 0 else None
+        with np.errstate(over="ignore", invalid="ignore"):
+            select_both(probe, boxes, scores, spec, (64.0, 90.0), instances, threads=number % 4 + 1)
+
+
+def test_select_shared_between_threads(probe: Probe) -> None:
+    """So many pairs that they are: above 16384."""
+    rng = np.random.default_rng(11)
+    boxes, scores = rng.random((900, 40, 4)).astype(np.float32), rng.random((900, 41)).astype(np.float32) ** 8
+    boxes[..., 2:] += 1
+    for threads in (1, 2, 3, 8):
+        select_both(probe, boxes, np.round(scores * 64) / 64, PostprocessSpec(), (9.0, 9.0), None, threads)
+
+
 def test_select_with_nothing_and_with_everything_alike(probe: Probe) -> None:
     boxes, scores = np.zeros((5, 2, 4), np.float32), np.zeros((5, 3), np.float32)
     for instances in (None, 0, 1, 10):
@@ -197,6 +237,30 @@ def test_paste(probe: Probe) -> None:
         maps, boxes = case.pop("probabilities"), case.pop("boxes")
         answer, _ = probe("paste", maps, boxes, side=maps.shape[1], **case)
         assert answer["codes"] == expected
+
+
+def test_paste_of_hard_boxes(probe: Probe) -> None:
+    """Boxes of a pixel and less, turned inside out, of all magnitudes; maps of one value, or at the threshold."""
+    rng = np.random.default_rng(12)
+    for number in range(CASES):
+        case = masks(rng, number)
+        maps, boxes, count = case["probabilities"], case["boxes"], len(case["boxes"])
+        if number % 5 == 0:
+            boxes[:, 2:] = boxes[:, :2] + rng.choice([0, 0.25, 0.5, 1, 1e-3, 1e-6], (count, 2))
+        elif number % 5 == 1:
+            boxes = boxes[:, [2, 3, 0, 1]]
+        elif number % 5 == 2:
+            boxes *= 10.0 ** rng.integers(-6, 9, boxes.shape)
+        elif number % 5 == 3:
+            maps[:] = rng.choice([0, 1, case["threshold"]])
+        else:
+            maps[:] = np.round(maps * 4) / 4
+            case["threshold"] = 0.25
+        case |= {"boxes": np.ascontiguousarray(boxes, np.float32), "probabilities": maps}
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            expected = [rle["counts"].decode() for rle in paste(**case)]
+        maps, boxes = case.pop("probabilities"), case.pop("boxes")
+        assert probe("paste", maps, boxes, side=maps.shape[1], **case)[0]["codes"] == expected
 
 
 def test_paste_into_a_large_picture(probe: Probe) -> None:

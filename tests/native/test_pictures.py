@@ -94,6 +94,8 @@ PICTURES = {
     **{f"jpeg-exif-{o}": JPEG[:2] + segment(b"Exif\0\0" + exif(o)) + JPEG[2:] for o in range(10)},
     "jpeg-exif-little-endian": JPEG[:2] + segment(b"Exif\0\0" + exif(8, "<")) + JPEG[2:],
     "jpeg-exif-cut": JPEG[:2] + segment(b"Exif\0\0" + exif(8)[:30]) + JPEG[2:],
+    "jpeg-exif-cut-behind-its-value": JPEG[:2] + segment(b"Exif\0\0" + exif(8)[:32]) + JPEG[2:],
+    "jpeg-exif-of-no-byte-order": JPEG[:2] + segment(b"Exif\0\0?" + exif(8)[1:]) + JPEG[2:],
     "jpeg-exif-empty": JPEG[:2] + segment(b"Exif\0\0") + JPEG[2:],
     "jpeg-exif-after-xmp": JPEG[:2] + segment(b"http://ns.adobe.com/xap/1.0/\0<x/>") + segment(exif(6)) + JPEG[2:],
     "jpeg-exif-before-xmp": JPEG[:2] + segment(b"Exif\0\0" + exif(6)) + segment(b"http://ns.adobe.com/") + JPEG[2:],

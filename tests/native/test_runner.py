@@ -79,7 +79,6 @@ BAD = {
     "no such picture": (*RUN, "--images", "none.jpg"),
     "damaged picture after a good one": (*RUN, "--images", "pixel.png", "broken.jpg"),
     "a folder for a picture": (*RUN, "--images", "bundle"),
-    "wrong machine": (*RUN, *PHOTO, "--engine", "paddle-lite"),
 }
 
 DAMAGE: dict[str, Callable[[Path], Any]] = {
@@ -118,6 +117,12 @@ def test_bad_runs(command: list[str], folder: Path, capsys: pytest.CaptureFixtur
     code, said = compare(command, capsys, BAD[name])
     assert code in (1, 2)
     assert said[-1]["type"] == "error"
+
+
+def test_wrong_machine(command: list[str], folder: Path) -> None:
+    edit(folder / "bundle", "target", value="gpu")
+    code, said = native(command, *RUN, *PHOTO, "--engine", "paddle-lite")
+    assert (code, said[-1]["code"]) == (1, "target-mismatch")
 
 
 @pytest.mark.parametrize("name", DAMAGE)

@@ -289,7 +289,7 @@ class Running:
     """A runner that goes on until it is stopped, its lines read as they come."""
 
     def __init__(self, command: list[str], *options: str, **settings: Any) -> None:
-        self.process = subprocess.Popen([*command, *RUN, *options], stdout=subprocess.PIPE, text=True, **settings)
+        self.process = subprocess.Popen([*command, *RUN, *options], stdout=subprocess.PIPE, **settings)
 
     def until(self, kind: str) -> dict[str, Any]:
         assert self.process.stdout
@@ -372,7 +372,7 @@ def test_ctrl_c_in_a_video_keeps_what_was_measured(command: list[str], folder: P
     content, _ = clip(6)
     running = Running(command, "--video", "-", stdin=subprocess.PIPE)
     assert running.process.stdin
-    running.process.stdin.buffer.write(content)
+    running.process.stdin.write(content)
     running.process.stdin.flush()
     for _ in range(6):
         running.until("result")
@@ -399,7 +399,7 @@ def test_reader_that_goes_away_ends_it(command: list[str], folder: Path) -> None
     assert running.process.stdout
     running.until("hello")
     running.process.stdout.close()
-    running.process.stdin.buffer.write(content)  # and the pipe stays open: it must not wait for more
+    running.process.stdin.write(content)  # and the pipe stays open: it must not wait for more
     running.process.stdin.flush()
     assert running.process.wait(20) == 1
     running.process.stdin.close()

@@ -10,7 +10,7 @@ constexpr size_t kEntrySize = 12, kValueAt = 8;
 
 class Tiff {
   public:
-    Tiff(const uint8_t* data, size_t size) : data_(data), size_(size), little_(size > 0 && data[0] == 'I') {}
+    Tiff(const uint8_t* data, size_t size) : data_(data), size_(size), little_(size > 1 && data[0] == 'I' && data[1] == 'I') {}
 
     bool has(size_t at, size_t count) const { return count <= size_ && at <= size_ - count; }
     uint32_t u16(size_t at) const {
@@ -29,16 +29,16 @@ class Tiff {
 
 int exif_orientation(const uint8_t* data, size_t size) {
     const Tiff tiff(data, size);
-    if (!tiff.has(0, 8) || data[0] != data[1] || (data[0] != 'I' && data[0] != 'M') || tiff.u16(2) != kTiffMark) {
-        return 1;
-    }
+    // As OpenCV does it: what isn't marked as little-endian is big-endian, whatever its mark says.
+    if (!tiff.has(0, 8) || tiff.u16(2) != kTiffMark) return 1;
     const size_t folder = tiff.u32(4);
     if (!tiff.has(folder, 2)) return 1;
     const size_t entries = tiff.u16(folder);
     for (size_t i = 0; i < entries; ++i) {
         const size_t at = folder + 2 + i * kEntrySize;
-        if (!tiff.has(at, kEntrySize)) return 1;
+        if (!tiff.has(at, 2)) return 1;
         if (tiff.u16(at) != kOrientationTag) continue;
+        if (!tiff.has(at + kValueAt, 2)) return 1;
         const uint32_t value = tiff.u16(at + kValueAt);
         return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
     }
