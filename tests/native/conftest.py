@@ -69,3 +69,9 @@ def folder(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(params=built("edge-seg-run"))
 def command(request: pytest.FixtureRequest) -> list[str]:
     return command_of(request.param, "edge-seg-run")
+
+
+@pytest.fixture(params=[machine for machine in built("edge-seg-run") if not MACHINES[machine][1]])
+def local(request: pytest.FixtureRequest) -> list[str]:
+    """The runner as built for this machine: for tests with so many runs that the emulator would take too long."""
+    return command_of(request.param, "edge-seg-run")

@@ -28,8 +28,10 @@ bool fits(const Shape& expected, const Shape& found) {
 
 void check_tensor(const std::string& where, const TensorSpec& spec, const Tensor& value, const char* code) {
     if (value.dtype == spec.dtype && fits(spec.shape, value.shape)) return;
-    throw Error(code, where + " " + spec.name + " is " + kind_of(value.dtype, value.shape) + ", expected " +
-                          kind_of(spec.dtype, spec.shape));
+    throw Error(code,
+                where + " " + spec.name + " is " + kind_of(value.dtype, value.shape) + ", expected " +
+                    kind_of(spec.dtype, spec.shape),
+                "convert the model again, and see that the library is the one that it was made for");
 }
 
 int64_t count_not_finite(const Tensor& tensor) {

@@ -79,7 +79,8 @@ Image read_image(const std::string& path) {
         if (number == ENOENT) throw Error("image-missing", path + ": no such picture", "check the path");
         if (number == EISDIR)
             throw Error("image-unreadable", path + ": a folder, not a picture", "give a picture file");
-        throw Error("image-unreadable", path + ": can't be read: " + problem.code().message());
+        throw Error("image-unreadable", path + ": can't be read: " + problem.code().message(),
+                    "check its name and permissions");
     }
     return decode_image(content, path);
 }

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 
 #include "core/error.h"
@@ -57,12 +58,26 @@ void check(const Options& options) {
     check_least("warmup", options.warmup, 0);
     check_least("repeat", options.repeat, 1);
     check_least("threads", options.threads, 0);
-    for (const int core : options.cores) check_least("cores", core, 0);
     const auto& modes = kPowerModes;
     if (std::find(std::begin(modes), std::end(modes), options.power_mode) == std::end(modes)) {
         std::string known;
         for (const char* mode : modes) known += (known.empty() ? "" : ", ") + std::string(mode);
         refuse("--power-mode: '" + options.power_mode + "' is unknown", "choose one of " + known);
+    }
+}
+
+// "4,5,6,7"
+void add_cores(const std::string& list, std::vector<int>& cores) {
+    for (size_t begin = 0; begin <= list.size();) {
+        const size_t end = std::min(list.find(',', begin), list.size());
+        int core = -1;
+        const char *first = list.data() + begin, *last = list.data() + end;
+        const auto [rest, problem] = std::from_chars(first, last, core);
+        if (problem != std::errc() || rest != last || core < 0) {
+            refuse("--cores: '" + list + "' is no list of cores", "give numbers of cores, such as 4,5,6,7");
+        }
+        cores.push_back(core);
+        begin = end + 1;
     }
 }
 
@@ -82,6 +97,7 @@ std::string plain(const std::string& path) {
 
 Options parse_options(int count, char** words) {
     Options options;
+    std::vector<std::string> cores;
     CLI::App app("Runs a bundle and measures it; says what happened in lines on stdout.", "edge-seg-run");
     app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     app.footer(kFooter);
@@ -106,7 +122,7 @@ Options parse_options(int count, char** words) {
     app.add_option("--engine", options.engine, "engine (the bundle's)");
     app.add_option("--power-mode", options.power_mode, "cores that the library chooses: no-bind, high, low, full, …")
         ->capture_default_str();
-    app.add_option("--cores", options.cores, "run on these cores only: 4,5,6,7")->delimiter(',')->take_all();
+    app.add_option("--cores", cores, "run on these cores only: 4,5,6,7")->type_name("N,…")->take_all();
     app.add_flag("--self-test", options.self_test, "first compare the golden picture's result");
     app.add_option("--save", options.save, "write pictures with what was found there")->type_name("DIR");
     app.add_flag("--json", options.json, "JSON lines (without it: the same lines, for people)");
@@ -121,6 +137,12 @@ Options parse_options(int count, char** words) {
     } catch (const CLI::ParseError& problem) {
         refuse(problem.what());
     }
+    for (const CLI::Option* option : app.get_options()) {
+        for (const std::string& word : option->results()) {  // CLI11 takes an empty one for 0
+            if (word.empty()) refuse(option->get_name() + ": an empty word");
+        }
+    }
+    for (const std::string& list : cores) add_cores(list, options.cores);
     check(options);
     if (options.streams() && repeat->count() > 0) {
         refuse("--repeat: every frame is run once", "leave it out");

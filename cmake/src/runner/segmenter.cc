@@ -7,13 +7,17 @@
 namespace edge_seg {
 namespace {
 
+constexpr char kOutputRemedy[] = "convert the model again, and see that the library is the one that it was made for";
+
 void check(const SegmenterOptions& options, const PostprocessSpec& spec) {
     if (!(spec.mask_threshold > 0 && spec.mask_threshold < 1)) {
         throw Error("manifest-invalid",
-                    "mask_threshold: " + std::to_string(spec.mask_threshold) + " is not between 0 and 1");
+                    "mask_threshold: " + std::to_string(spec.mask_threshold) + " is not between 0 and 1",
+                    "copy the bundle again or convert anew");
     }
     if (options.score && !(*options.score >= 0 && *options.score <= 1)) {
-        throw Error("usage", "score: " + std::to_string(*options.score) + " is not between 0 and 1", "", 2);
+        throw Error("usage", "score: " + std::to_string(*options.score) + " is not between 0 and 1",
+                    "give a number such as 0.5", 2);
     }
     if (options.instances && !(*options.instances >= 0 && *options.instances <= spec.keep)) {
         throw Error("usage",
@@ -96,13 +100,14 @@ Found Segmenter::finish(const Raw& raw, StageTimes& times) const {
 Detections Segmenter::select_from(const Tensor& boxes, const Tensor& scores) const {
     const int64_t proposals = scores.shape[0], pairs = proposals * (scores.shape[1] - 1);
     if (boxes.shape[0] != proposals) {
-        throw Error("engine-output", text_of(boxes.shape) + " boxes for " + text_of(scores.shape) + " scores");
+        throw Error("engine-output", text_of(boxes.shape) + " boxes for " + text_of(scores.shape) + " scores",
+                    kOutputRemedy);
     }
     if (select_.instances && *select_.instances > pairs) {
         throw Error("usage",
                     "instances: " + std::to_string(*select_.instances) + " asked for, but the model proposes only " +
                         std::to_string(pairs),
-                    "", 2);
+                    "ask for fewer", 2);
     }
     return select(boxes.floats(), scores.floats(), static_cast<int>(proposals),
                   static_cast<int>(manifest_.classes.size()), select_, workers_);
@@ -121,7 +126,8 @@ const float* Segmenter::masks(const Tensors& detected, const Detections& kept, i
     inputs["channel"] = {DType::kInt32, {count}, channel_.data()};
     const Tensor maps = engine_.run("mask", inputs).at("masks");
     if (maps.shape[0] != count || maps.shape[1] != maps.shape[2]) {
-        throw Error("engine-output", text_of(maps.shape) + " masks for " + std::to_string(count) + " boxes");
+        throw Error("engine-output", text_of(maps.shape) + " masks for " + std::to_string(count) + " boxes",
+                    kOutputRemedy);
     }
     side = static_cast<int>(maps.shape[1]);
     return maps.floats();
