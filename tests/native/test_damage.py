@@ -86,6 +86,10 @@ def replaced(name: str, make: Callable[[Path], Any]) -> Callable[[Path], Any]:
     return damage
 
 
+def linked(target: str) -> Callable[[Path], Any]:
+    return lambda file: file.symlink_to(target)
+
+
 def value(*place: str, to: Any) -> Callable[[Path], Any]:
     return lambda bundle: edit(bundle, *place, value=to)
 
@@ -98,9 +102,9 @@ BUNDLES: dict[str, Callable[[Path], Any]] = {
     **{f"{name} is longer": rewrite(lambda content: content + b"?", name) for name in FILES},
     **{f"{name} has a flipped bit": rewrite(lambda c: bytes([c[0] ^ 1]) + c[1:], name) for name in FILES},
     **{f"{name} is a folder": replaced(name, Path.mkdir) for name in FILES},
-    **{f"{name} is a link to nothing": replaced(name, lambda file: file.symlink_to("nothing")) for name in FILES},
-    **{f"{name} is a link to itself": replaced(name, lambda file: file.symlink_to(file.name)) for name in FILES},
-    **{f"{name} is a link out of the bundle": replaced(name, lambda f: f.symlink_to("/etc/passwd")) for name in FILES},
+    **{f"{name} is a link to nothing": replaced(name, linked("nothing")) for name in FILES},
+    **{f"{name} is a link to itself": replaced(name, linked(Path(name).name)) for name in FILES},
+    **{f"{name} is a link out of the bundle": replaced(name, linked("/etc/passwd")) for name in FILES},
     **{f"{name} is a pipe": replaced(name, os.mkfifo) for name in FILES},
     "the manifest isn't UTF-8": rewrite(lambda content: content.replace(b"null-test", b"\xff\xfe")),
     "the manifest is UTF-16": rewrite(lambda content: content.decode().encode("utf-16")),

@@ -65,7 +65,8 @@ void Resizer::halve_row() {
     const uint8_t* upper = image_.row(2 * next_);
     const uint8_t* lower = image_.row(2 * next_ + 1);
     uint8_t* out = out_.data();
-    for (int x = 0; x < plan_.width_; ++x, upper += 6, lower += 6, out += 3) {
+    const int width = plan_.width_;
+    for (int x = 0; x < width; ++x, upper += 6, lower += 6, out += 3) {
         for (int c = 0; c < 3; ++c) {
             out[c] = static_cast<uint8_t>((upper[c] + upper[c + 3] + lower[c] + lower[c + 3] + 2) >> 2);
         }
@@ -77,7 +78,9 @@ void Resizer::blend_row() {
     const int16_t* upper = stretched(plan_.down_.first[next_]);
     const int16_t* lower = stretched(plan_.down_.second[next_]);
     uint8_t* out = out_.data();
-    for (size_t i = 0; i < out_.size(); ++i) {
+    // Held here, because a byte that is written might be any member's, and the loop would look again and again.
+    const size_t count = out_.size();
+    for (size_t i = 0; i < count; ++i) {
         out[i] = static_cast<uint8_t>(((upper_weight * upper[i] >> 16) + (lower_weight * lower[i] >> 16) + 2) >> 2);
     }
 }
@@ -94,17 +97,20 @@ const int16_t* Resizer::stretched(int source_row) {
     uint8_t *first = first_.data(), *second = second_.data();
     // First all neighbours are gathered, four bytes at once where the row has them, then all are weighted: the second
     // loop has nothing left that keeps a compiler from vectorising it.
+    const int *first_place = across.first.data(), *second_place = across.second.data();
+    const int width = plan_.width_, whole = plan_.whole_;
     int x = 0;
-    for (; x < plan_.whole_; ++x) {
-        std::memcpy(first + 3 * x, row + across.first[x], 4);
-        std::memcpy(second + 3 * x, row + across.second[x], 4);
+    for (; x < whole; ++x) {
+        std::memcpy(first + 3 * x, row + first_place[x], 4);
+        std::memcpy(second + 3 * x, row + second_place[x], 4);
     }
-    for (; x < plan_.width_; ++x) {
-        std::memcpy(first + 3 * x, row + across.first[x], 3);
-        std::memcpy(second + 3 * x, row + across.second[x], 3);
+    for (; x < width; ++x) {
+        std::memcpy(first + 3 * x, row + first_place[x], 3);
+        std::memcpy(second + 3 * x, row + second_place[x], 3);
     }
     const int16_t *first_weight = across.first_weight.data(), *second_weight = across.second_weight.data();
-    for (size_t i = 0; i < out_.size(); ++i) {
+    const size_t count = out_.size();
+    for (size_t i = 0; i < count; ++i) {
         out[i] = static_cast<int16_t>((first[i] * first_weight[i] + second[i] * second_weight[i]) >> 4);
     }
     return out;

@@ -43,9 +43,9 @@ std::string text_line(const std::string& kind, const Values& values) {
 void Lines::say(const std::string& kind, const Values& values) const {
     std::string line;
     if (json_) {
-        Values whole = {{"type", kind}};
-        whole.update(values);
-        line = dumped(whole);
+        line = "{\"type\":" + dumped(kind);
+        if (!values.empty()) line += ',';
+        line += dumped(values).substr(1);
     } else {
         line = text_line(kind, values);
     }

@@ -1,5 +1,7 @@
 #include "runner/result_lines.h"
 
+#include <array>
+
 namespace edge_seg {
 
 Values as_json(const StageTimes& times) {
@@ -10,11 +12,14 @@ Values as_json(const StageTimes& times) {
 Values as_json(const Found& found) {
     Values instances = Values::array();
     for (size_t i = 0; i < found.size(); ++i) {
-        const Values segmentation = {{"size", {found.height, found.width}}, {"counts", found.codes[i]}};
-        instances.push_back({{"box", found.boxes[i]},
-                             {"score", found.scores[i]},
-                             {"class", found.classes[i]},
-                             {"segmentation", segmentation}});
+        // Field by field: lists in braces would be copied.
+        Values& instance = instances.emplace_back(Values::object());
+        instance["box"] = found.boxes[i];
+        instance["score"] = found.scores[i];
+        instance["class"] = found.classes[i];
+        Values& segmentation = instance["segmentation"] = Values::object();
+        segmentation["size"] = std::array{found.height, found.width};
+        segmentation["counts"] = found.codes[i];
     }
     return instances;
 }
