@@ -1,6 +1,7 @@
 # Targets of the native runner; the Makefile above includes this file. Results lie in build/native/.
 
-.PHONY: native native-sanitize native-aarch64 native-armhf native-lint native-format
+.PHONY: native native-sanitize native-aarch64 native-armhf native-android-arm64 native-android-armv7 \
+    native-lint native-format
 
 NATIVE_SOURCES = $(shell find cmake -name '*.cc' -o -name '*.h')
 
@@ -25,6 +26,11 @@ native-armhf:
 	@sh tools/setup_native.sh cross
 	@sh tools/native_sysroot.sh armhf build/native/sysroot/armhf
 	$(call native_build,armhf)
+
+# Built only: no emulator here runs Android's programs.
+native-android-arm64 native-android-armv7: native-%:
+	@sh tools/setup_native.sh
+	cd cmake && cmake --preset $* --log-level=WARNING && cmake --build --preset $*
 
 native-lint:
 	@sh tools/setup_native.sh lint

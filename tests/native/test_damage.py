@@ -86,6 +86,10 @@ def replaced(name: str, make: Callable[[Path], Any]) -> Callable[[Path], Any]:
     return damage
 
 
+def removed(name: str) -> Callable[[Path], Any]:
+    return lambda bundle: (bundle / name).unlink()
+
+
 def linked(target: str) -> Callable[[Path], Any]:
     return lambda file: file.symlink_to(target)
 
@@ -96,7 +100,7 @@ def value(*place: str, to: Any) -> Callable[[Path], Any]:
 
 FILES = ("manifest.json", "detect.nb", "mask.nb", "golden/image.png", "golden/expected.json")
 BUNDLES: dict[str, Callable[[Path], Any]] = {
-    **{f"{name} is gone": lambda b, n=name: (b / n).unlink() for name in FILES},
+    **{f"{name} is gone": removed(name) for name in FILES},
     **{f"{name} is empty": rewrite(lambda content: b"", name) for name in FILES},
     **{f"{name} is cut": rewrite(lambda content: content[:-1], name) for name in FILES},
     **{f"{name} is longer": rewrite(lambda content: content + b"?", name) for name in FILES},
