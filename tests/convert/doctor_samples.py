@@ -1,78 +1,13 @@
-"""Small models, good and bad, for the doctor to judge: ``python -m tests.convert.doctor_samples FOLDER [NAME …]``.
-
-Exports each, and beside it an ``.npz`` of inputs and of what paddle makes of them before it is exported.
-"""
+"""Small models, good and bad, for the doctor to judge: one operator each, or a few that depend on each other."""
 
 from __future__ import annotations
 
-import sys
-import types
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edge_seg.paddle_env import nn, paddle
-
-F = nn.functional
-Array = np.ndarray
-Make = Callable[[np.random.Generator], Array]
-
-
-def real(*shape: int) -> Make:
-    """Values on both sides of zero."""
-    return lambda rng: rng.uniform(-2, 2, shape).astype("float32")
-
-
-def share(*shape: int) -> Make:
-    """Values between 0.05 and 0.95, none near another's."""
-    return lambda rng: rng.permutation(np.linspace(0.05, 0.95, int(np.prod(shape)))).reshape(shape).astype("float32")
-
-
-def whole(dtype: str, *values: int) -> Make:
-    """These values."""
-    return lambda rng: np.array(values, dtype)
-
-
-def boxes(rows: int) -> Make:
-    """Boxes x0 < x1, y0 < y1 within 64 pixels."""
-
-    def make(rng: np.random.Generator) -> Array:
-        corner = rng.uniform(0, 40, (rows, 2))
-        return np.concatenate([corner, corner + rng.uniform(4, 24, (rows, 2))], axis=1).astype("float32")
-
-    return make
-
-
-@dataclass(frozen=True)
-class Sample:
-    """``build(layers, *inputs)`` gives the outputs; ``layers`` has the attributes that ``layers`` here make.
-
-    ``open_sides``: the input's sides that the export leaves open, by number of the input. ``weight`` is a parameter of
-    value 1 that nearly every sample multiplies by: Paddle Lite wants one.
-    """
-
-    build: Callable[..., Any]
-    inputs: tuple[Make, ...]
-    layers: dict[str, Callable[[], Any]] = field(default_factory=dict)
-    open_sides: dict[int, tuple[int, ...]] = field(default_factory=dict)
-
-
-SAMPLES: dict[str, Sample] = {}
-X = real(1, 8, 16, 16)
-
-
-def add(name: str, build: Callable[..., Any], *inputs: Make, sides: Any = None, **layers: Callable[[], Any]) -> None:
-    """Enters a sample."""
-    SAMPLES[name] = Sample(build, inputs, layers, sides or {})
-
-
-def layer(name: str, make: Callable[[], Any], *inputs: Make) -> None:
-    """Enters a sample of one layer."""
-    add(name, lambda s, x: s.layer(x) * s.weight, *(inputs or (X,)), layer=make)
-
+from tests.convert.doctor_sample import F, First, X, add, boxes, function, layer, real, share, whole
 
 layer("conv", lambda: nn.Conv2D(8, 8, 3, padding=1))
 layer("conv_depthwise", lambda: nn.Conv2D(8, 8, 3, padding=1, groups=8))
@@ -120,16 +55,6 @@ add("grid_sample", lambda s, x, g: F.grid_sample(x * s.weight, g), X, share(1, 1
 add("affine_grid", lambda s, t: F.affine_grid(t * s.weight, [1, 3, 8, 8]), real(1, 2, 3))
 add("pixel_shuffle", lambda s, x: F.pixel_shuffle(x * s.weight, 2), X)
 add("pixel_unshuffle", lambda s, x: F.pixel_unshuffle(x * s.weight, 2), X)
-
-
-def function(prefix: str, *functions: Callable[..., Any], **options: Any) -> None:
-    """Enters a sample for each of the functions of one tensor; bool is cast."""
-    for one in functions:
-        add(f"{prefix}_{one.__name__}", lambda s, x, one=one: _as_float(one(x * s.weight, **options)), X)
-
-
-def _as_float(x: Any) -> Any:
-    return x if x.dtype == paddle.float32 else paddle.cast(x, "float32")
 
 
 function("act", F.relu, F.relu6, F.leaky_relu, F.sigmoid, F.hardswish, F.hardsigmoid, F.swish, F.mish, F.gelu, F.selu)
@@ -217,9 +142,9 @@ add("cast_half", lambda s, x: paddle.cast(paddle.cast(x * s.weight, "float16"), 
 add("cast_double", lambda s, x: paddle.cast(paddle.cast(x * s.weight, "float64"), "float32"), X)
 add("fft", lambda s, x: paddle.abs(paddle.fft.rfft(x * s.weight)), real(4, 16))
 
-layer("lstm", lambda: _First(nn.LSTM(8, 6)), real(2, 5, 8))
-layer("gru", lambda: _First(nn.GRU(8, 6)), real(2, 5, 8))
-layer("simple_rnn", lambda: _First(nn.SimpleRNN(8, 6)), real(2, 5, 8))
+layer("lstm", lambda: First(nn.LSTM(8, 6)), real(2, 5, 8))
+layer("gru", lambda: First(nn.GRU(8, 6)), real(2, 5, 8))
+layer("simple_rnn", lambda: First(nn.SimpleRNN(8, 6)), real(2, 5, 8))
 layer("attention", lambda: nn.MultiHeadAttention(8, 2), real(2, 5, 8))
 
 add(
@@ -343,55 +268,3 @@ add("input_double", lambda s, x: paddle.cast(x, "float32") * s.weight, lambda rn
 add("two_outputs", lambda s, x: (x * s.weight, F.relu(x)), X)
 add("branches", lambda s, x: paddle.static.nn.cond(paddle.mean(x) > 0, lambda: x * s.weight, lambda: x * 2.0), X)
 add("eye", lambda s, x: x * s.weight + paddle.eye(4), real(4, 4))
-
-
-class _First:
-    """The outputs of a recurrent layer, without its states."""
-
-    def __init__(self, layer: Any) -> None:
-        self._layer = layer
-
-    def __call__(self, x: Any) -> Any:
-        return self._layer(x)[0]
-
-
-def export(name: str, folder: Path) -> None:
-    """Writes the sample's model, inputs and expected outputs."""
-    sample = SAMPLES[name]
-    rng = np.random.default_rng(sum(name.encode()))
-    inputs = [make(rng) for make in sample.inputs]
-    program, startup = paddle.static.Program(), paddle.static.Program()
-    program.random_seed = startup.random_seed = 1
-    with (
-        paddle.utils.unique_name.guard(),
-        paddle.static.program_guard(program, startup),
-        paddle.static.scope_guard(paddle.static.Scope()),
-    ):
-        fed = [_feed(sample, number, array) for number, array in enumerate(inputs)]
-        layers = types.SimpleNamespace(**{key: make() for key, make in sample.layers.items()})
-        for one in vars(layers).values():
-            if isinstance(one, nn.Layer):
-                one.eval()
-        one = nn.initializer.Constant(1.0)
-        layers.weight = paddle.create_parameter([1], "float32", default_initializer=one)
-        made = sample.build(layers, *fed)
-        outputs = list(made) if isinstance(made, (list, tuple)) else [made]
-        executor = paddle.static.Executor(paddle.CPUPlace())
-        executor.run(startup)
-        feed = {variable.name: array for variable, array in zip(fed, inputs, strict=True)}
-        tested = program.clone(for_test=True)
-        expected = [np.array(v) for v in executor.run(tested, feed, outputs, return_numpy=False)]
-        paddle.static.save_inference_model(str(folder / name), fed, outputs, executor, program=program)
-    arrays = {f"in{i}": array for i, array in enumerate(inputs)} | {f"out{i}": a for i, a in enumerate(expected)}
-    np.savez(folder / f"{name}.npz", **arrays)
-
-
-def _feed(sample: Sample, number: int, array: Array) -> Any:
-    shape = [-1 if side in sample.open_sides.get(number, ()) else n for side, n in enumerate(array.shape)]
-    return paddle.static.data(f"x{number}", shape, str(array.dtype))
-
-
-if __name__ == "__main__":
-    paddle.enable_static()
-    for name in sys.argv[2:] or SAMPLES:
-        export(name, Path(sys.argv[1]))
