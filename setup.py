@@ -12,7 +12,8 @@ VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "edge_seg/__init__.py").r
 assert VERSION is not None
 
 # numpy <2 because paddlepaddle 2.6.2 was built against 1.x. opt needs the .pdmodel that 2.6.2 writes (3.x doesn't).
-TRAIN = ["paddlepaddle==2.6.2", "numpy<2"]
+# pyyaml reads the settings beside models that PaddleDetection or PaddleX exported.
+TRAIN = ["paddlepaddle==2.6.2", "numpy<2", "pyyaml>=6,<7"]
 # A pre-release, and the last version with wheels for Python 3.10: only an exact pin makes pip take it.
 LITE = ["paddlelite==2.13rc0"]
 # onnxruntime alone runs a bundle (a board needs no more); onnx is for making one. Both work with paddle's protobuf.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,18 +14,16 @@ from convert.recipe import Recipe
 from edge_seg.bundle import PostprocessSpec, PreprocessSpec, TensorSpec
 from edge_seg.runtime.result import Instances
 
-if TYPE_CHECKING:
-    from edge_seg.models.mask_rcnn import MaskRCNN
-
 
 @dataclass(frozen=True)
 class Job:
     """A model with its weights, and all that its bundles are to say of it. ``picture`` is uint8[h, w, 3] BGR.
 
-    ``before_nms``: boxes of each pyramid level that enter the proposals' NMS; None leaves it to the model.
+    ``before_nms``: boxes of each pyramid level that enter the proposals' NMS; None leaves it to the model. ``model`` is
+    a MaskRCNN, or None for one from elsewhere, of which there is the exported graph alone.
     """
 
-    model: MaskRCNN
+    model: Any
     zoo_model: str
     classes: tuple[str, ...]
     category_ids: tuple[int, ...]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from convert import golden, stages
 from convert.artifacts import Assembled, Compiled, Draft, Exported, Job, Referenced, Verified
@@ -54,9 +55,15 @@ def check_destinations(out: Path, recipes: Sequence[Recipe]) -> None:
 
 
 def make_bundles(
-    job: Job, recipes: Sequence[Recipe], out: Path, note: Note = lambda name, seconds: None
+    job: Any,
+    recipes: Sequence[Recipe],
+    out: Path,
+    note: Note = lambda name, seconds: None,
+    shared: Callable[[Path], tuple[Stage, ...]] = shared_stages,
 ) -> list[Verified]:
     """Writes a bundle for each recipe; their folders appear once all are verified, replacing older bundles there.
+
+    ``shared`` makes the stages that turn ``job`` (a Job, or what else they take) into what every recipe starts from.
 
     Raises :class:`ConversionError` when a stage fails, UsageError when a destination holds something other than a
     bundle; then nothing is left behind.
@@ -67,7 +74,7 @@ def make_bundles(
         with ExitStack() as stack:
             folders = {r: stack.enter_context(atomic_dir(path, mark=MANIFEST)) for r, path in places.items()}
             scratch = stack.enter_context(scratch_dir(out))
-            exported = stages.run(shared_stages(scratch), job, note)
+            exported = stages.run(shared(scratch), job, note)
             verified = _all_recipes(exported, folders, scratch, note)
     except BaseException:
         if made_here and out.is_dir() and not any(out.iterdir()):

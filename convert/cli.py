@@ -15,13 +15,13 @@ RECIPES_HELP = "What to convert to: arm-fp32, x86-fp32, cpu-fp32, onnx-fp32 …;
 
 
 @click.command()
-@click.argument("source", metavar="RUN|MODEL")
-@click.option("--recipe", required=True, metavar="A[,B]", help=RECIPES_HELP)
+@click.argument("source", metavar="RUN|MODEL|FILE|FOLDER")
+@click.option("--recipe", metavar="A[,B]", help=RECIPES_HELP)
 @click.option(
     "--out",
     required=True,
     type=click.Path(path_type=Path),
-    help="The bundle; with several recipes, the folder of bundles.",
+    help="The bundle; with several recipes, the folder of bundles; with --raw, the .nb.",
 )
 @click.option("--size", type=SIZE, help="Input height x width, multiples of 32.  [default: the run's, 320 for a MODEL]")
 @click.option(
@@ -44,36 +44,66 @@ RECIPES_HELP = "What to convert to: arm-fp32, x86-fp32, cpu-fp32, onnx-fp32 …;
 @click.option("--random-weights", is_flag=True, help="Convert a MODEL of the zoo, untrained: to know size and speed.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Of the random weights.  [default: 0]")
 @click.option("--classes", type=click.IntRange(1, 1000), help="Number of classes with random weights.  [default: 80]")
+@click.option("--raw", is_flag=True, help="Convert any exported Paddle model to a plain .nb.  [recipe: arm-fp32]")
+@click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="NAME=1x3x64x64",
+    help="With --raw: shape of an input that the model leaves open, to try it with.",
+)
 @json_option
 @guarded
-def convert(source: str, recipe: str, out: Path, random_weights: bool, as_json: bool, **options: Any) -> None:
+def convert(
+    source: str,
+    recipe: str | None,
+    out: Path,
+    random_weights: bool,
+    raw: bool,
+    shapes: tuple[str, ...],
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Turn a RUN, or a zoo MODEL with random weights, into bundles that a device can run.
 
     Each is checked: this machine's engine must find in the golden picture what paddle finds. An Arm bundle is
     checked by its twin for x86. A bundle that stands at --out is replaced, nothing else is. The same run and recipe
     give the same bytes.
 
+    A FOLDER is a Mask R-CNN that PaddleDetection or PaddleX exported, with its infer_cfg.yml or model.yml: it becomes
+    a bundle of one graph. With --raw, a FILE (.pdmodel, __model__, or their folder) is any exported model.
+
     \b
     Examples:
       edge-seg convert run --recipe arm-fp32,x86-fp32 --size 320 --out bundles
       edge-seg convert mask_rcnn_r18_fpn --random-weights --size 320x480 \\
           --recipe cpu-fp32 --out r18
+      edge-seg convert output_inference/mask_rcnn_r50_fpn_1x_coco --recipe arm-fp32 \\
+          --golden photo.jpg --out bundle
+      edge-seg convert inference/model.pdmodel --raw --out model.nb
     """
     from convert.recipe import parse
 
+    if raw:
+        _raw(source, parse(recipe or "arm-fp32"), out, shapes, as_json, {**options, "random_weights": random_weights})
+        return
+    if shapes:
+        raise UsageError("--shape is for --raw", remedy="use --size")
+    if recipe is None:
+        raise UsageError("--recipe is missing", remedy="say what to convert to, such as --recipe arm-fp32")
     recipes = parse(recipe)
     phase("converting")
     from convert.bundles import check_destinations, make_bundles
 
     check_destinations(out, recipes)  # before the work, not after it
-    job = _job(source, random_weights, **options)
+    job, more = _job(source, random_weights, recipes, **options)
     seconds: dict[str, float] = {}
 
     def note(stage: str, elapsed: float) -> None:
         seconds[stage] = round(elapsed, 2)
         click.echo(f"{stage}  {elapsed:.1f} s", err=True)
 
-    made = make_bundles(job, recipes, out, note)
+    made = make_bundles(job, recipes, out, note, **more)
     bundles = [_described(verified.recipe.name, verified.folder, verified.report) for verified in made]
     if as_json:
         echo_json({"bundles": bundles, "seconds": seconds})
@@ -82,13 +112,16 @@ def convert(source: str, recipe: str, out: Path, random_weights: bool, as_json: 
         click.echo(_line(bundle))
 
 
-def _job(source: str, random_weights: bool, *, seed: int | None, classes: int | None, **options: Any) -> Any:
+def _job(
+    source: str, random_weights: bool, recipes: Any, *, seed: int | None, classes: int | None, **options: Any
+) -> tuple[Any, dict[str, Any]]:
+    """What bundles are made from, and how ``make_bundles`` is to treat it."""
     from convert.job import Options, random_job, refuse_unknown, run_job
     from edge_seg.zoo import ZOO
 
     refuse_unknown(source)
     if random_weights:
-        return random_job(source, seed or 0, classes or 80, Options(**options))
+        return random_job(source, seed or 0, classes or 80, Options(**options)), {}
     for name, value in (("--seed", seed), ("--classes", classes)):
         if value is not None:
             raise UsageError(f"{name} is for --random-weights", remedy="leave it out, or add --random-weights")
@@ -97,7 +130,43 @@ def _job(source: str, random_weights: bool, *, seed: int | None, classes: int | 
             f"{source} is a model of the zoo, not a run: it has no weights",
             remedy="add --random-weights to convert it untrained, or give a run's folder",
         )
-    return run_job(Path(source), Options(**options))
+    from convert.doctor_files import is_exported
+
+    if is_exported(Path(source)):
+        return _foreign(Path(source), recipes, Options(**options))
+    return run_job(Path(source), Options(**options)), {}
+
+
+def _foreign(path: Path, recipes: Any, options: Any) -> tuple[Any, dict[str, Any]]:
+    from convert import foreign
+    from convert.doctor_files import find_model
+
+    find_model(path)  # what isn't a model at all is told first
+    if not foreign.is_foreign(path):
+        raise UsageError(
+            f"{path}: an exported model without an infer_cfg.yml or model.yml, which say how its pictures are prepared",
+            remedy="copy that file beside the model, or convert it to a plain .nb with --raw",
+            code="config-missing",
+        )
+    foreign.check_recipes(recipes)
+    return foreign.load(path, options), {"shared": foreign.shared_stages}
+
+
+def _raw(source: str, recipes: Any, out: Path, shapes: tuple[str, ...], as_json: bool, others: dict[str, Any]) -> None:
+    from convert import raw
+    from convert.doctor_cli import parse_shapes
+
+    given = [name for name, value in others.items() if value not in (None, False)]
+    if given:
+        option = "--" + given[0].replace("_", "-")
+        raise UsageError(f"{option} isn't for --raw", remedy="leave it out; --shape gives an input's shape")
+    recipe = raw.check(recipes, out)
+    phase(f"converting {source}")
+    done = raw.convert_raw(Path(source), recipe, out, parse_shapes(shapes))
+    if as_json:
+        echo_json(done.as_json())
+    else:
+        click.echo(str(done))
 
 
 def _described(recipe: str, folder: Path, report: dict[str, Any]) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def doctor(
 
     Exit code 1: something is broken. What can't be proven here is said to be so.
     """
-    report = _examine(what, target, size, _shapes(shapes), tuple(shlex.split(runner or "")))
+    report = _examine(what, target, size, parse_shapes(shapes), tuple(shlex.split(runner or "")))
     if as_json:
         echo_json(report.as_json())
     else:
@@ -110,7 +110,8 @@ def _examine(
     )
 
 
-def _shapes(words: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+def parse_shapes(words: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    """``NAME=1x3x320x320`` … as shapes by name. Raises :class:`UsageError`."""
     shapes = {}
     for word in words:
         name, _, text = word.rpartition("=")

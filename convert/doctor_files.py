@@ -41,6 +41,14 @@ class ModelFiles:
     folder: Path | None = None
 
 
+def is_exported(path: Path) -> bool:
+    """Whether ``path`` is an exported model, or its folder, whether or not it can be converted."""
+    if path.is_dir():
+        named = (*_PROGRAMS, *_PIR)
+        return any((path / name).is_file() for name in named) or any(path.glob("*.pdmodel"))
+    return path.is_file()
+
+
 def find_model(path: Path) -> ModelFiles:
     """The exported model in a folder, or the one that a file belongs to.
 

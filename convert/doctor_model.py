@@ -7,6 +7,7 @@ fails on Arm as well; what fails in a kernel for x86 leaves Arm open.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -35,11 +36,15 @@ _EXTRA = ("roi_align", "generate_proposals", "distribute_fpn_proposals", "collec
 
 @dataclass(frozen=True)
 class Options:
-    """``shapes``: sizes of inputs that the model leaves open. ``runner``: a command that runs graphs on the target."""
+    """``shapes``: sizes of inputs that the model leaves open. ``runner``: a command that runs graphs on the target.
+
+    ``keep``: a file that takes the ``.nb`` for the target, where opt makes one.
+    """
 
     target: str = "arm"
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     runner: tuple[str, ...] = ()
+    keep: Path | None = None
 
 
 def examine_model(path: Path, options: Options) -> Report:
@@ -118,6 +123,7 @@ class _Examination:
     def __init__(self, graph: Graph, options: Options) -> None:
         self._graph = graph
         self._target = options.target
+        self._keep = options.keep
         self._witness = Witness(options.target if options.runner else "x86", options.runner)
         self._sizes = Sizes(options.shapes)
         self._runs = inputs(graph, self._sizes)
@@ -129,6 +135,8 @@ class _Examination:
             yield self._not_converted(nb)
             return
         yield Finding("ok", f"opt for {self._target}", f"converts, {nb.stat().st_size / 1e6:.1f} MB")
+        if self._keep:
+            shutil.copyfile(nb, self._keep)
         subject = "runner" if self._witness.runner else f"run on {self._witness.target}"
         if self._witness.target != self._target:
             twin = optimise(self._graph, self._witness.target)

@@ -22,6 +22,7 @@ from convert.child import Outcome, run_module
 from edge_seg.bundle import MANIFEST, Manifest, from_plain, write_manifest
 from edge_seg.errors import BundleError, ConversionError
 from edge_seg.files import read_json, scratch_dir
+from edge_seg.runtime.engines.checks import FEATURES
 from edge_seg.runtime.parity import Parity, compare
 
 LIMIT_S = 600.0
@@ -64,7 +65,8 @@ def examine(bundle: Path, referenced: Referenced) -> dict[str, Any]:
             raise _failure(outcome)
         detect, found, repeats = witness.read(scratch)
     manifest = from_plain(Manifest, read_json(bundle / MANIFEST, BundleError), MANIFEST)
-    features = {name: _relative(referenced.detect[name], detect[name]) for name in ("p2", "p3", "p4", "p5")}
+    maps = [name for name in FEATURES if name in referenced.detect]  # a model from elsewhere shows none
+    features = {name: _relative(referenced.detect[name], detect[name]) for name in maps}
     parity = compare(referenced.instances, found)
     faults = _faults(parity, features, repeats, FP32, _pixel_scale(referenced))
     if faults:
@@ -78,7 +80,7 @@ def examine(bundle: Path, referenced: Referenced) -> dict[str, Any]:
         "engine": manifest.engine,
         "engine_version": manifest.engine_version,
         "features": {name: _rounded(value) for name, value in features.items()},
-        "proposals": _proposals(referenced.detect, detect),
+        "proposals": _proposals(referenced.detect, detect) if maps else {},
         "instances": parity.expected,
         "found": parity.found,
         "matched": parity.matched,

@@ -18,6 +18,7 @@ from convert.recorder import Recorder
 from edge_seg.bundle import open_bundle
 from edge_seg.errors import EdgeSegError
 from edge_seg.runtime.image import read_image
+from edge_seg.runtime.one_graph import FULL
 from edge_seg.runtime.result import Instances
 from edge_seg.runtime.segmenter import Segmenter
 
@@ -29,8 +30,8 @@ REFUSED = 70
 def testify(bundle: Path, out: Path) -> None:
     """Writes into ``out`` what the bundle's engine makes of its golden picture.
 
-    ``detect.npz``: the `detect` graph's outputs; ``instances.json``: the instances, and whether a second run gave the
-    same bytes.
+    ``detect.npz``: the outputs of the graph `detect`, or `full`; ``instances.json``: the instances, and whether a
+    second run gave the same bytes.
     """
     opened = open_bundle(bundle)
     golden = opened.manifest.golden
@@ -38,8 +39,9 @@ def testify(bundle: Path, out: Path) -> None:
     # One thread, so that the manifest says the same whatever the number of cores.
     with Segmenter(opened, instances=golden.instances, threads=1) as segmenter:
         segmenter.engine = recorder = Recorder(segmenter.engine)
-        first, detect = segmenter(picture), recorder.outputs["detect"]
-        second, again = segmenter(picture), recorder.outputs["detect"]
+        graph = FULL if segmenter.full else "detect"
+        first, detect = segmenter(picture), recorder.outputs[graph]
+        second, again = segmenter(picture), recorder.outputs[graph]
     same = _bytes(detect) == _bytes(again) and first.as_json() == second.as_json()
     np.savez(out / DETECT, **detect)
     answer = {"repeats": same, "height": first.height, "width": first.width, "instances": first.as_json()}

@@ -23,6 +23,7 @@ from edge_seg.files import read_json, sha256, write_json
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+LETTERBOX, STRETCH = "letterbox-linear", "stretch-linear"
 # File names that a manifest may hold: `golden/image.png`, nothing that any system reads otherwise.
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]{0,200}")
 
@@ -42,7 +43,8 @@ class PreprocessSpec:
 
     The picture is scaled by ``min(H/h, W/w)`` (sides rounded half up, at least 1; OpenCV's bilinear resize on uint8),
     its channels put in ``color`` order, each value mapped to ``(v / 255 - mean) / std``, and placed at the upper left;
-    the rest is ``pad`` (after normalising, so 0.0 is the mean colour).
+    the rest is ``pad`` (after normalising, so 0.0 is the mean colour). With the rule "stretch-linear" the picture is
+    scaled to exactly H x W instead.
     """
 
     size: tuple[int, int]
@@ -50,7 +52,7 @@ class PreprocessSpec:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     pad: float = 0.0
-    resize: str = "letterbox-linear"
+    resize: str = LETTERBOX
 
 
 @dataclass(frozen=True)
@@ -290,8 +292,8 @@ def _check_processing(pre: PreprocessSpec, post: PostprocessSpec, where: str) ->
     _require(valid, f"{where}.preprocess.size", "multiples of 32", pre.size)
     _require(pre.color in ("RGB", "BGR"), f"{where}.preprocess.color", "RGB or BGR", pre.color)
     _require(min(pre.std) > 0, f"{where}.preprocess.std", "values above 0", pre.std)
-    only = PreprocessSpec.resize
-    _require(pre.resize == only, f"{where}.preprocess.resize", only, pre.resize)
+    rules = (LETTERBOX, STRETCH)
+    _require(pre.resize in rules, f"{where}.preprocess.resize", " or ".join(rules), pre.resize)
     _require(post.keep > 0, f"{where}.postprocess.keep", "at least 1", post.keep)
     for name in ("score_threshold", "nms_iou", "mask_threshold"):
         value = getattr(post, name)

@@ -5,6 +5,7 @@ Shapes: h, w the picture's sides; H, W the network input's; h', w' the scaled pi
 The rule, exact to the last bit (the C++ runner is tested against it):
 
 1. ``scale = min(H / h, W / w)``; ``h' = min(H, max(1, floor(h * scale + 0.5)))``, ``w'`` likewise; all in float64.
+   Where ``spec.resize`` is "stretch-linear" (models from elsewhere), ``h' = H`` and ``w' = W``.
 2. The picture, uint8 BGR, is resized to h' x w' by OpenCV's INTER_LINEAR on uint8 (fixed-point, so equal everywhere);
    left as it is when it has that size.
 3. Each value goes through a table of its channel, ``table[v] = float32((v / 255 - mean) / std)``, computed in float64.
@@ -22,7 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.bundle import PreprocessSpec
+from edge_seg.bundle import STRETCH, PreprocessSpec
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,13 @@ def letterbox(width: int, height: int, size: tuple[int, int]) -> Geometry:
     """Where a ``width`` x ``height`` picture lies in an input of ``size`` (H, W)."""
     scale = min(size[0] / height, size[1] / width)
     return Geometry(width, height, _scaled(width, scale, size[1]), _scaled(height, scale, size[0]))
+
+
+def geometry_of(width: int, height: int, spec: PreprocessSpec) -> Geometry:
+    """Where a ``width`` x ``height`` picture lies in the input that ``spec`` describes."""
+    if spec.resize == STRETCH:
+        return Geometry(width, height, spec.size[1], spec.size[0])
+    return letterbox(width, height, spec.size)
 
 
 def _scaled(side: int, scale: float, limit: int) -> int:
@@ -75,7 +83,7 @@ def _tables(mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.float
 
 def preprocess(image: NDArray[np.uint8], spec: PreprocessSpec) -> tuple[NDArray[np.float32], Geometry]:
     """uint8[h, w, 3] BGR → float32[1, 3, H, W] as ``spec`` says, and how the picture lies in it."""
-    geometry = letterbox(image.shape[1], image.shape[0], spec.size)
+    geometry = geometry_of(image.shape[1], image.shape[0], spec)
     scaled = resize(image, geometry.scaled_width, geometry.scaled_height)
     blob = np.full((1, 3, *spec.size), spec.pad, np.float32)
     normalize(scaled, spec, blob[0, :, : geometry.scaled_height, : geometry.scaled_width])

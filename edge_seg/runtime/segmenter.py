@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.bundle import Bundle, PostprocessSpec, PreprocessSpec, open_bundle
+from edge_seg.bundle import Bundle, GraphSpec, PostprocessSpec, PreprocessSpec, open_bundle
 from edge_seg.errors import BundleError, EngineError, UsageError
+from edge_seg.runtime import one_graph
 from edge_seg.runtime.engines import Engine, open_engine
 from edge_seg.runtime.engines.checks import FEATURES
 from edge_seg.runtime.image import as_bgr, read_image
 from edge_seg.runtime.masks import paste
 from edge_seg.runtime.postprocess import Detections, select, to_picture
-from edge_seg.runtime.preprocess import preprocess
+from edge_seg.runtime.preprocess import Geometry, preprocess
 from edge_seg.runtime.result import Instances
 
 
@@ -49,7 +50,8 @@ class Segmenter:
         opened = bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle))
         manifest = opened.manifest
         # Before the engine loads, which may take seconds
-        _check_options(score, instances, manifest.postprocess)
+        full = manifest.graphs.get(one_graph.FULL)
+        _check_options(score, instances, manifest.postprocess, full)
         self._set(
             open_engine(opened, engine, threads=threads),
             manifest.preprocess,
@@ -57,6 +59,7 @@ class Segmenter:
             manifest.classes,
             score,
             instances,
+            full,
         )
 
     @classmethod
@@ -69,11 +72,15 @@ class Segmenter:
         classes: tuple[str, ...] = (),
         score: float | None = None,
         instances: int | None = None,
+        full: GraphSpec | None = None,
     ) -> Segmenter:
-        """A segmenter over an engine that isn't from a bundle, such as a model in training."""
-        _check_options(score, instances, postprocess)
+        """A segmenter over an engine that isn't from a bundle, such as a model in training.
+
+        ``full`` is the one graph that does everything, where there is such (:mod:`edge_seg.runtime.one_graph`).
+        """
+        _check_options(score, instances, postprocess, full)
         segmenter = cls.__new__(cls)
-        segmenter._set(engine, preprocess, postprocess, classes, score, instances)
+        segmenter._set(engine, preprocess, postprocess, classes, score, instances, full)
         return segmenter
 
     def _set(
@@ -84,6 +91,7 @@ class Segmenter:
         classes: tuple[str, ...],
         score: float | None,
         instances: int | None,
+        full: GraphSpec | None,
     ) -> None:
         self.engine = engine
         self.preprocess = preprocess
@@ -91,6 +99,7 @@ class Segmenter:
         self.classes = classes
         self.score = score
         self.instances = instances
+        self.full = full
 
     def __call__(self, image: Path | str | NDArray[np.uint8]) -> Instances:
         """The instances in a picture: a file, or an array uint8[H, W, 3] in BGR order."""
@@ -100,25 +109,32 @@ class Segmenter:
         """The instances, and the nanoseconds of each stage.
 
         Stages: ``pre`` (resize, normalise), ``detect`` (the graph), ``nms``, ``mask`` (the graph; 0 objects skip it),
-        ``post`` (boxes to the picture, mask pasting, run-length coding). Reading the file is outside them all.
+        ``post`` (boxes to the picture, mask pasting, run-length coding). Reading the file is outside them all. Where
+        one graph does everything, that is ``detect``, and ``mask`` is 0.
         """
         picture = read_image(Path(image)) if isinstance(image, (str, Path)) else image
         begin = perf_counter_ns()
         blob, geometry = preprocess(as_bgr(picture), self.preprocess)
         preprocessed = perf_counter_ns()
-        outputs = self.engine.run("detect", {"image": blob})
+        outputs = self._detect(blob, geometry)
         detected = perf_counter_ns()
-        kept = select(
-            outputs["boxes"],
-            outputs["scores"],
-            self.postprocess,
-            extent=(geometry.scaled_height, geometry.scaled_width),
-            score_threshold=self.score,
-            instances=self.instances,
-        )
-        selected = perf_counter_ns()
-        probabilities = self._masks(outputs, kept)
-        masked = perf_counter_ns()
+        extent = (geometry.scaled_height, geometry.scaled_width)
+        if self.full:
+            classes = len(self.classes)
+            kept, probabilities = one_graph.select(outputs, classes, self.postprocess, extent, self.score)
+            selected = masked = perf_counter_ns()
+        else:
+            kept = select(
+                outputs["boxes"],
+                outputs["scores"],
+                self.postprocess,
+                extent=extent,
+                score_threshold=self.score,
+                instances=self.instances,
+            )
+            selected = perf_counter_ns()
+            probabilities = self._masks(outputs, kept)
+            masked = perf_counter_ns()
         whole, clipped = to_picture(kept.boxes, geometry)
         rles = paste(probabilities, whole, geometry.height, geometry.width, self.postprocess.mask_threshold)
         found = Instances(geometry.height, geometry.width, clipped, kept.scores, kept.classes, rles)
@@ -130,6 +146,11 @@ class Segmenter:
             "mask": masked - selected,
             "post": end - masked,
         }
+
+    def _detect(self, blob: NDArray[np.float32], geometry: Geometry) -> dict[str, NDArray[Any]]:
+        if self.full:
+            return self.engine.run(one_graph.FULL, one_graph.inputs_of(self.full, blob, geometry))
+        return self.engine.run("detect", {"image": blob})
 
     def _masks(self, outputs: dict[str, NDArray[Any]], kept: Detections) -> NDArray[np.float32]:
         count = len(kept)
@@ -158,7 +179,9 @@ class Segmenter:
         self.close()
 
 
-def _check_options(score: float | None, instances: int | None, postprocess: PostprocessSpec) -> None:
+def _check_options(
+    score: float | None, instances: int | None, postprocess: PostprocessSpec, full: GraphSpec | None
+) -> None:
     keep = postprocess.keep
     if not 0 < postprocess.mask_threshold < 1:
         raise BundleError(
@@ -166,6 +189,11 @@ def _check_options(score: float | None, instances: int | None, postprocess: Post
         )
     if score is not None and not 0 <= score <= 1:
         raise UsageError(f"score: {score} is not between 0 and 1")
+    if instances is not None and full is not None:
+        raise UsageError(
+            "instances: in a bundle of one graph, the graph itself decides how many objects there are",
+            remedy="leave it out, and measure with pictures that hold as many",
+        )
     if instances is not None and not 0 <= instances <= keep:
         raise UsageError(
             f"instances: {instances} is not between 0 and {keep}, the most this model keeps",

@@ -76,6 +76,7 @@ def self_test(segmenter: Segmenter, bundle: Bundle, tolerance: Tolerance | None 
         segmenter.postprocess,
         classes=segmenter.classes,
         instances=golden.instances,
+        full=segmenter.full,
     )
     parity = compare(expected, tester(image))
     height, width = image.shape[:2]

@@ -63,8 +63,16 @@ def check_version(manifest: Manifest, found: str) -> None:
 
 
 def check_graphs(manifest: Manifest) -> None:
-    """Raises BundleError unless the graphs are `detect` and `mask` with the tensors that the runtime uses."""
+    """Raises BundleError unless the graphs are `detect` and `mask`, or `full`, with the runtime's tensors."""
     height, width = manifest.preprocess.size
+    if list(manifest.graphs) == ["full"]:
+        asked = {tensor.name for tensor in manifest.graphs["full"].inputs}
+        known = {"image": ("float32", (1, 3, height, width)), "im_shape": ("float32", (1, 2))}
+        inputs = {name: known[name] for name in known if name == "image" or name in asked}
+        _check_tensors(manifest, "full", "inputs", inputs)
+        outputs = {"detections": ("float32", (-1, 6)), "masks": ("float32", (-1, None, None))}
+        _check_tensors(manifest, "full", "outputs", outputs)
+        return
     classes = len(manifest.classes)
     features = dict.fromkeys(FEATURES, ("float32", (1, None, None, None)))
     detect = {"boxes": ("float32", (None, classes, 4)), "scores": ("float32", (None, classes + 1)), **features}
@@ -76,7 +84,7 @@ def check_graphs(manifest: Manifest) -> None:
 
 
 def _check_tensors(
-    manifest: Manifest, graph: str, side: str, expected: dict[str, tuple[str, tuple[int | None, ...]]]
+    manifest: Manifest, graph: str, side: str, expected: Mapping[str, tuple[str, tuple[int | None, ...]]]
 ) -> None:
     spec = manifest.graphs.get(graph)
     found = {t.name: (t.dtype, t.shape) for t in getattr(spec, side)} if spec else {}
@@ -196,7 +204,7 @@ def check_outputs(where: str, spec: GraphSpec, outputs: dict[str, NDArray[Any]])
     for tensor in spec.outputs:
         value = outputs[tensor.name]
         _check_tensor(f"{where}: output", tensor, value, "engine-output")
-        if tensor.name in ("boxes", "scores", "masks") and not np.isfinite(value).all():
+        if tensor.name in ("boxes", "scores", "detections", "masks") and not np.isfinite(value).all():
             raise EngineError(
                 f"{where}: output {tensor.name} holds {int((~np.isfinite(value)).sum())} of {value.size} values that"
                 " are not finite",

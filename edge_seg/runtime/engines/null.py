@@ -22,12 +22,14 @@ def version() -> str:
 def load(bundle: Bundle, threads: int) -> NullEngine:
     """The arrays that every run will return."""
     manifest = bundle.manifest
+    if "full" in manifest.graphs:  # one row, the fake box that such graphs hold
+        return NullEngine({"full": {t.name: _blank(t, 1) for t in manifest.graphs["full"].outputs}})
     detect = {t.name: _blank(t, manifest.postprocess.keep) for t in manifest.graphs["detect"].outputs}
     mask = {t.name: _blank(t, manifest.postprocess.keep) for t in manifest.graphs["mask"].outputs}
     detect["boxes"][:] = _grid(len(detect["boxes"]), manifest.preprocess.size)[:, None]
     detect["scores"][:, -1] = 1
     mask["masks"][:] = _disc(mask["masks"].shape[-1])
-    return NullEngine(detect, mask)
+    return NullEngine({"detect": detect, "mask": mask})
 
 
 class NullEngine:
@@ -35,10 +37,10 @@ class NullEngine:
 
     name = "null"
 
-    def __init__(self, detect: dict[str, NDArray[Any]], mask: dict[str, NDArray[Any]]) -> None:
-        self._outputs = {"detect": detect, "mask": mask}
-        for outputs in self._outputs.values():
-            for value in outputs.values():
+    def __init__(self, outputs: dict[str, dict[str, NDArray[Any]]]) -> None:
+        self._outputs = outputs
+        for arrays in outputs.values():
+            for value in arrays.values():
                 value.setflags(write=False)
 
     def run(self, graph: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
