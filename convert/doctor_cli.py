@@ -101,8 +101,14 @@ def _examine(
         return examine_run(what, target, size, runner)
     if is_file:
         from convert.doctor_model import Options, examine_model
+        from convert.foreign import is_foreign
 
-        return examine_model(path, Options(target, shapes, runner))
+        options = Options(target, shapes, runner)
+        if is_foreign(path):
+            from convert.doctor_foreign import examine_foreign
+
+            return examine_foreign(path, options)
+        return examine_model(path, options)
     raise UsageError(
         f"{what}: no such file or folder, and no model of the zoo",
         remedy=f"give an exported model's file, a run's or bundle's folder, or one of {', '.join(ZOO)}",

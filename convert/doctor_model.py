@@ -60,8 +60,13 @@ def examine_model(path: Path, options: Options) -> Report:
             findings.append(NO_WEIGHTS)
         if not any(finding.level == "error" for finding in findings):
             assert weights is not None
-            findings += _Examination(Graph(program, file, weights, scratch), options).findings()
+            findings += prove(Graph(program, file, weights, scratch), options)
     return Report("model", f"{files.program} for {options.target}", tuple(findings), facts(program, table))
+
+
+def prove(graph: Graph, options: Options) -> Iterator[Finding]:
+    """Converts, loads and runs ``graph``, and holds it against paddle."""
+    return _Examination(graph, options).findings()
 
 
 NO_WEIGHTS = Finding(

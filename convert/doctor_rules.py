@@ -32,6 +32,7 @@ Rule = Callable[[Program], Iterator[Suspicion]]
 
 FLATTEN = ("flatten", "flatten2", "flatten_contiguous_range")
 HEADS = ("roi_align", "conv2d", "depthwise_conv2d", "conv2d_transpose", "fc", "mul", "matmul", "matmul_v2")
+_RESHAPES = ("reshape", "reshape2")
 MAY_FIND_NOTHING = ("multiclass_nms", "multiclass_nms2", "multiclass_nms3", "matrix_nms", "where_index")
 RANDOM = ("uniform_random", "gaussian_random", "randint", "randperm", "bernoulli", "multinomial", "dropout")
 # Attributes that Paddle Lite reads and that some ways of exporting leave out.
@@ -115,7 +116,7 @@ def _top_k(program: Program) -> Iterator[Suspicion]:
         name = next(iter(operator.inputs.get("X", ("",))))
         shape, axis = program.shape(name), operator.attributes.get("axis", -1)
         k = operator.attributes.get("k", 1)
-        open_end = shape and -len(shape) <= axis < len(shape) and shape[axis] < 0
+        open_end = "K" not in operator.inputs and shape and -len(shape) <= axis < len(shape) and shape[axis] < 0
         if open_end and not _padded(program, name, k):
             yield Suspicion(
                 "few-candidates",
@@ -258,6 +259,15 @@ def _nothing_found(program: Program) -> Iterator[Suspicion]:
         if not sources or operator.kind == "concat":
             continue
         source = min(sources)
+        if operator.kind in _RESHAPES and -1 in operator.attributes.get("shape", ()):
+            yield Suspicion(
+                "zero-boxes",
+                (source, operator.kind),
+                f"what {source} finds is reshaped with a -1; when it finds nothing, Paddle Lite aborts",
+                "leave the reshape out, or join what is found with one fake box before it (paddle.concat)",
+                conditional=True,
+            )
+            return
         if operator.kind in HEADS:
             yield Suspicion(
                 "zero-boxes",

@@ -118,18 +118,19 @@ def check_recipes(recipes: Sequence[Recipe]) -> None:
 def shared_stages(scratch: Path) -> tuple[Stage, ...]:
     """What is done once, whatever the recipes."""
 
-    def prepare(foreign: Foreign) -> Prepared:
-        return _prepare(foreign, scratch)
+    def cut_out(foreign: Foreign) -> Prepared:
+        return prepare(foreign, scratch)
 
     return (
         Stage(
-            "cut", "the exported graph scales boxes and pastes masks: the runtime's work", Foreign, Prepared, prepare
+            "cut", "the exported graph scales boxes and pastes masks: the runtime's work", Foreign, Prepared, cut_out
         ),
         Stage("reference", "gives the answer to be met", Prepared, Exported, _refer),
     )
 
 
-def _prepare(foreign: Foreign, scratch: Path) -> Prepared:
+def prepare(foreign: Foreign, scratch: Path) -> Prepared:
+    """Writes the cut graph and its weights into ``scratch``. Raises :class:`ConversionError` for other weights."""
     from convert.program import tidy
 
     whole_file, weights = gather(foreign.files, foreign.program, scratch)

@@ -2,8 +2,8 @@
 
 PaddleDetection's and PaddleX's programs end by scaling boxes and pasting masks into the whole picture, in the graph:
 slow, and in operators that Paddle Lite lacks. The runtime does that better, so the program is cut where the detections
-leave the non-maximum suppression and the masks (28 x 28) leave the mask head. Of what is left, three things that opt or
-Paddle Lite can't take are written otherwise, with the same results (:data:`_MENDERS`).
+leave the non-maximum suppression and the masks (28 x 28) leave the mask head. Of what is left, what opt or
+Paddle Lite can't take is written otherwise, with the same results (:data:`_MENDERS`).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ _CONTROL = ("while", "conditional_block", "conditional_block_infer", "select_inp
 _NMS = ("multiclass_nms2", "multiclass_nms3", "matrix_nms")
 _INPUTS = ("image", "im_shape")
 _CARRIERS = ("unsqueeze2", "squeeze2", "reshape2", "slice", "cast", "assign")
+_SAME = ("reshape2", "assign")
 _FAR = 8  # operators between the mask head and what pastes
 
 
@@ -75,8 +76,8 @@ def _refuse(program: Program) -> None:
     control = sorted(kinds & set(_CONTROL))
     if len(program.description.blocks) > 1 or control:
         raise ConversionError(
-            f"the model holds loops and branches ({', '.join(control)}), which Paddle Lite can't follow: it was"
-            " exported for any number of pictures",
+            f"the model holds loops and branches ({', '.join(control)}): it was exported for any number of pictures,"
+            " and the part that the runtime needs can't be cut out of them",
             remedy=EXPORT_AGAIN,
             code="control-flow",
         )
@@ -88,9 +89,8 @@ def _makers(program: Program) -> dict[str, Any]:
 
 def _detections(program: Program) -> str:
     """The tensor [K, 6] of what the NMS keeps, with the fake box where there is one."""
-    found = [operator for operator in program.operators if operator.kind in _NMS]
-    name = found[-1].outputs["Out"][0]
-    joined = [op for op in program.operators if op.kind == "concat" and name in op.inputs.get("X", ())]
+    same = _found(program)
+    joined = [op for op in program.operators if op.kind == "concat" and same.intersection(op.inputs.get("X", ()))]
     if not joined:
         raise ConversionError(
             "when nothing is found in a picture, the model hands its mask head no boxes, and Paddle Lite aborts",
@@ -98,6 +98,17 @@ def _detections(program: Program) -> str:
             code="zero-boxes",
         )
     return str(joined[0].outputs["Out"][0])
+
+
+def _found(program: Program) -> set[str]:
+    """The tensors that hold what the last NMS found, as it is."""
+    same: set[str] = set()
+    for operator in program.operators:
+        if operator.kind in _NMS:
+            same = {operator.outputs["Out"][0]}
+        elif operator.kind in _SAME and same.intersection(operator.inputs.get("X", ())):
+            same.update(operator.outputs.get("Out", ()))
+    return same
 
 
 def _masks(program: Program) -> str:
@@ -162,13 +173,31 @@ def _fix_size(block: Any, size: tuple[int, int]) -> None:
             variable.type.lod_tensor.tensor.dims[:] = shapes[variable.name]
 
 
+def _no_empty_reshapes(block: Any, program: Program) -> str:
+    """Paddle Lite's reshape to [-1, 6] dies of a tensor without rows; what the NMS found has that shape already."""
+    other: dict[str, str] = {}
+    kept = []
+    for op in block.ops:
+        _rename(op, other)
+        if op.type in _SAME and _names(op.inputs)[:1] and _names(op.inputs)[0] in _found(program):
+            other[next(slot for slot in op.outputs if slot.parameter == "Out").arguments[0]] = _names(op.inputs)[0]
+        else:
+            kept.append(op)
+    _replace(block, kept)
+    return "a reshape behind the non-maximum suppression left out" if other else ""
+
+
+def _rename(op: Any, other: dict[str, str]) -> None:
+    for slot in op.inputs:
+        slot.arguments[:] = [other.get(name, name) for name in slot.arguments]
+
+
 def _no_broadcasts(block: Any, program: Program) -> str:
     """Tensors of one dimension each, an index a row: they have the same length already."""
     other: dict[str, str] = {}
     kept = []
     for op in block.ops:
-        for slot in op.inputs:
-            slot.arguments[:] = [other.get(name, name) for name in slot.arguments]
+        _rename(op, other)
         inputs, outputs = _names(op.inputs), _names(op.outputs)
         if op.type == "broadcast_tensors" and all(len(program.shape(name) or ()) == 1 for name in inputs):
             other.update(zip(outputs, inputs, strict=True))
@@ -213,4 +242,4 @@ def _no_scalars(block: Any, program: Program) -> str:
 
 
 _INTS, _LONGS = 3, 11  # AttrType
-_MENDERS: tuple[Callable[[Any, Program], str], ...] = (_no_broadcasts, _no_flattens, _no_scalars)
+_MENDERS: tuple[Callable[[Any, Program], str], ...] = (_no_empty_reshapes, _no_broadcasts, _no_flattens, _no_scalars)

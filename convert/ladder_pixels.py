@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.bundle import PreprocessSpec
+from edge_seg.bundle import STRETCH, PreprocessSpec
 
 # OpenCV's fixed-point resize cuts off half-way: over 180 resized pictures of noise it was at worst 0.85 levels from
 # the exact value, and on average 0.17 from the rounded one. A mean shifted by 1 of 255 moves every pixel by 1.
@@ -106,6 +106,8 @@ def _expected(picture: NDArray[np.uint8], spec: PreprocessSpec, axis: Axis = _ha
         min(limit, max(1, math.floor(side * scale + 0.5)))
         for side, limit in zip(picture.shape[:2], spec.size, strict=True)
     )
+    if spec.resize == STRETCH:
+        height, width = spec.size
     values = _interpolate(picture.astype(np.float64), height, axis)
     values = _interpolate(values.transpose(1, 0, 2), width, axis).transpose(1, 0, 2)
     channels = {"B": values[:, :, 0], "G": values[:, :, 1], "R": values[:, :, 2]}

@@ -184,4 +184,4 @@ def _choice(expected: Chosen, found: Chosen) -> Reading:
 
 def _geometry(climb: Climb, number: int) -> runtime.Geometry:
     height, width = climb.pictures[number].pixels.shape[:2]
-    return runtime.letterbox(width, height, climb.size)
+    return runtime.geometry_of(width, height, climb.manifest.preprocess)

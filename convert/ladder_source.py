@@ -13,6 +13,7 @@ from convert.job import Options, random_job, run_job
 from edge_seg.bundle import Bundle, Manifest
 from edge_seg.errors import MissingDependencyError, RunError, UsageError
 from edge_seg.options import SIZE
+from edge_seg.runtime.one_graph import FULL
 from edge_seg.zoo import ZOO
 
 _OPTION = re.compile(r"--([\w-]+) (\S+)")
@@ -37,6 +38,8 @@ def rebuild(bundle: Bundle, run: Path | None) -> tuple[Job | None, str]:
                 code="other-run",
             )
         return job, ""
+    if FULL in manifest.graphs:
+        return None, "the model came from elsewhere, as an exported graph: there are no layers that paddle could run"
     if not manifest.random_weights:
         return None, "the run isn't given (--run), so the model can't be run by paddle itself"
     seed = manifest.source.get("seed")

@@ -27,6 +27,7 @@ from edge_seg.files import read_json, write_json
 from edge_seg.runtime.engines import Arrays, Engine, open_engine
 from edge_seg.runtime.engines.checks import Checked, file_of
 from edge_seg.runtime.image import read_image
+from edge_seg.runtime.one_graph import FULL
 from edge_seg.runtime.result import Instances
 from edge_seg.runtime.segmenter import Segmenter
 
@@ -39,7 +40,8 @@ class Trace:
     """One picture on one rung.
 
     ``detect``: the graph's outputs ``p2`` … ``p5``, ``boxes`` float32[R, C, 4], ``scores`` float32[R, C + 1]; ``masks``
-    float32[N, 28, 28], of the instances in their order; ``repeats``: whether a second run gave the same bytes.
+    float32[N, 28, 28], of the instances in their order; ``repeats``: whether a second run gave the same bytes. A bundle
+    of one graph shows neither: ``detect`` and ``masks`` are empty.
     """
 
     detect: Arrays
@@ -63,10 +65,11 @@ def _once(segmenter: Segmenter, picture: NDArray[np.uint8]) -> Trace:
         segmenter.postprocess,
         classes=segmenter.classes,
         instances=segmenter.instances,
+        full=segmenter.full,
     )
     found = over(picture)
     masks = recorder.outputs["mask"]["masks"] if "mask" in recorder.outputs else np.zeros((0, 28, 28), np.float32)
-    return Trace(recorder.outputs["detect"], masks, found, True)
+    return Trace(recorder.outputs.get("detect", {}), masks, found, True)
 
 
 def _bytes(made: Trace) -> list[bytes]:
@@ -149,6 +152,7 @@ def do_task(task: Task) -> None:
         task.postprocess or manifest.postprocess,
         classes=manifest.classes,
         instances=task.instances,
+        full=manifest.graphs.get(FULL),
     )
     trace_all(segmenter, [Path(file) for file in task.pictures], [Path(file) for file in task.data], out)
 

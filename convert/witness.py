@@ -42,6 +42,9 @@ def testify(bundle: Path, out: Path) -> None:
         graph = FULL if segmenter.full else "detect"
         first, detect = segmenter(picture), recorder.outputs[graph]
         second, again = segmenter(picture), recorder.outputs[graph]
+        if segmenter.full:
+            print("a black picture, in which nothing is found", file=sys.stderr, flush=True)
+            segmenter(np.zeros_like(picture))
     same = _bytes(detect) == _bytes(again) and first.as_json() == second.as_json()
     np.savez(out / DETECT, **detect)
     answer = {"repeats": same, "height": first.height, "width": first.width, "instances": first.as_json()}

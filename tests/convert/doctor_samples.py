@@ -208,8 +208,8 @@ add(
 )
 
 
-def _found(s: Any, b: Any, scores: Any) -> Any:
-    """The best of some boxes, float32[K, 4], and K."""
+def _kept(s: Any, b: Any, scores: Any) -> Any:
+    """What is kept of some boxes, float32[K, 6], and K."""
     helper = paddle.base.layer_helper.LayerHelper("multiclass_nms3")
     detections = helper.create_variable_for_type_inference("float32")
     index, count = (helper.create_variable_for_type_inference("int32") for _ in range(2))
@@ -223,6 +223,12 @@ def _found(s: Any, b: Any, scores: Any) -> Any:
         attrs={"background_label": -1, "score_threshold": 0.5, "nms_top_k": -1, "nms_threshold": 0.5, "keep_top_k": 5},
         outputs={"Out": detections, "Index": index, "NmsRoisNum": count},
     )
+    return detections, count
+
+
+def _found(s: Any, b: Any, scores: Any) -> Any:
+    """The boxes of it, float32[K, 4], and K; the reshape dies when K is 0."""
+    detections, count = _kept(s, b, scores)
     return detections.reshape([-1, 6])[:, 2:], count
 
 
@@ -237,7 +243,14 @@ def _nms_head_with_fake_box(s: Any, x: Any, b: Any, scores: Any) -> Any:
     return s.layer(paddle.vision.ops.roi_align(x, found, count + paddle.full([1], 1, "int32"), 7, 0.25))
 
 
+def _nms_head_sound(s: Any, x: Any, b: Any, scores: Any) -> Any:
+    found, count = _kept(s, b, scores)
+    found = paddle.concat([found[:, 2:], paddle.full([1, 4], 1.0) * paddle.to_tensor([0.0, 0.0, 9.0, 9.0])])
+    return s.layer(paddle.vision.ops.roi_align(x, found, count + paddle.full([1], 1, "int32"), 7, 0.25))
+
+
 add("nms_head", _nms_head, X, boxes(20), share(20), layer=lambda: nn.Conv2D(8, 4, 3))
+add("nms_head_sound", _nms_head_sound, X, boxes(20), share(20), layer=lambda: nn.Conv2D(8, 4, 3))
 add("nms_head_with_fake_box", _nms_head_with_fake_box, X, boxes(20), share(20), layer=lambda: nn.Conv2D(8, 4, 3))
 
 

@@ -23,6 +23,7 @@ from edge_seg.bundle import PostprocessSpec
 from edge_seg.guard import PIPE_VARIABLE
 from edge_seg.train.run import GOLDEN, WEIGHTS, RunConfig, TrainSettings, write_config
 from edge_seg.train.weights import write_arrays
+from tests.convert.elsewhere import write_elsewhere
 
 pytest.importorskip("paddlelite", reason="needs the extra 'lite'")
 pytestmark = pytest.mark.slow
@@ -30,13 +31,13 @@ pytestmark = pytest.mark.slow
 COUNT = int(os.environ.get("EDGE_SEG_DAMAGED", "12"))
 SEED = int(os.environ.get("EDGE_SEG_DAMAGED_SEED", "1"))
 LIMIT_S = 120.0
-KINDS = ("run", "model", "bundle")
+KINDS = ("run", "model", "bundle", "elsewhere")
 Rng = np.random.Generator
 
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory, job: Job, small: ExportedGraph, tiny_bundles: Path) -> Path:
-    """A folder with a whole ``run``, ``model`` and ``bundle``."""
+    """A folder with a whole ``run``, ``model``, ``bundle``, and a model from ``elsewhere``."""
     folder = tmp_path_factory.mktemp("sound")
     run, model = folder / "run", folder / "model"
     run.mkdir()
@@ -51,6 +52,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory, job: Job, small: ExportedGra
     for file in (small.program, small.weights):
         shutil.copy(file, model)
     shutil.copytree(tiny_bundles / "x86-fp32", folder / "bundle")
+    write_elsewhere(folder / "elsewhere")
     return folder
 
 
@@ -96,7 +98,8 @@ def commands(kind: str, broken: Path, out: Path, picture: Path) -> list[list[str
     """The command lines that read what is ``broken``."""
     lines = {
         "run": [["convert", broken, "--recipe", "x86-fp32", "--out", out], ["doctor", broken, "--target", "x86"]],
-        "model": [["doctor", broken, "--target", "x86"], ["doctor", broken]],
+        "model": [["doctor", broken], ["convert", broken, "--raw", "--out", out.with_suffix(".nb")]],
+        "elsewhere": [["doctor", broken], ["convert", broken, "--recipe", "x86-fp32", "--out", out]],
         "bundle": [["verify", broken], ["doctor", broken], ["predict", broken, picture, "--out", out]],
     }
     return [[str(word) for word in line] for line in lines[kind]]
@@ -113,7 +116,7 @@ def fault(outcome: Outcome, out: Path) -> str:
     reported = outcome.code == 1 and bool(outcome.stdout.strip())  # by doctor and verify
     if outcome.code and len(errors) != (0 if reported else 1):
         return f"{len(errors)} errors"
-    if outcome.code and out.exists():
+    if outcome.code and (out.exists() or out.with_suffix(".nb").exists()):
         return "files left"
     return ""
 
@@ -132,9 +135,14 @@ def test_what_is_damaged_gives_a_clear_error(
         outcome = run_module("edge_seg.cli", *line, limit_s=LIMIT_S)
         told = f"{what}\n{line}\n{outcome}"
         assert not fault(outcome, out), f"{fault(outcome, out)}: {told}"
-        assert sorted(path.name for path in tmp_path.iterdir()) in (["broken"], ["broken", "out"]), told
+        assert sorted(path.name for path in tmp_path.iterdir()) in (
+            ["broken"],
+            ["broken", "out"],
+            ["broken", "out.nb"],
+        ), told
         assert {path: path.stat().st_size for path in broken.rglob("*") if path.is_file()} == before, told
         shutil.rmtree(out, ignore_errors=True)
+        out.with_suffix(".nb").unlink(missing_ok=True)
 
 
 def test_the_sound_ones_pass(sound: Path, children: None) -> None:

@@ -104,6 +104,7 @@ WARNED = {
     "top_k_open": "few-candidates",
     "roi_head": "zero-rows",
     "nms_head": "zero-boxes",
+    "nms_head_with_fake_box": "zero-boxes",
     "fpn_open": "size",
     "fpn_open_high": "size",
 }
