@@ -161,6 +161,20 @@ def test_a_resize_with_other_corners(
     assert said in note(report)
 
 
+@pytest.mark.parametrize("std", [[0.229, 0.224, 0.235], [0.229, 0.2245, 0.225]])
+def test_another_deviation(plant: Plant, std: list[float]) -> None:
+    report = verify_bundle(plant(preprocess={"std": std}), FAST)
+    assert first(report) == ("preprocessing", "image")
+    assert "its source 0.229, 0.224, 0.225" in note(report)
+
+
+@pytest.mark.parametrize("limit", [0.45, 0.501])
+def test_a_slightly_other_nms_threshold(plant: Plant, limit: float) -> None:
+    report = verify_bundle(plant(postprocess={"nms_iou": limit}), FAST)
+    assert first(report)[0] == "postprocessing"
+    assert f"nms_iou {limit}, its source 0.5" in note(report)
+
+
 def test_another_nms_threshold(plant: Plant) -> None:
     report = verify_bundle(plant(postprocess={"nms_iou": 0.6}), FAST)
     assert first(report) == ("postprocessing", "kept boxes")
