@@ -19,6 +19,7 @@ from edge_seg.bundle import Bundle, PostprocessSpec, PreprocessSpec
 from edge_seg.bundles.check import CheckReport
 from edge_seg.errors import BundleError
 from edge_seg.runtime import preprocess as runtime
+from edge_seg.runtime.one_graph import FULL
 from edge_seg.runtime.postprocess import select
 from edge_seg.runtime.result import Instances
 from edge_seg.runtime.selftest import read_golden
@@ -84,7 +85,8 @@ def golden(climb: Climb) -> Rung:
     )
     if climb.job:
         return rung
-    why = _suspect(climb, expected) or "its graphs or its golden result are other than they were: --run tells which"
+    way = "convert the exported model again" if FULL in climb.manifest.graphs else "--run tells which"
+    why = _suspect(climb, expected) or f"its graphs or its golden result are other than they were: {way}"
     readings[readings.index(fault)] = fault.noted(why)
     return dataclasses.replace(rung, readings=tuple(readings))
 
