@@ -78,7 +78,7 @@ def convert(
       edge-seg convert run --recipe arm-fp32,x86-fp32 --size 320 --out bundles
       edge-seg convert mask_rcnn_r18_fpn --random-weights --size 320x480 \\
           --recipe cpu-fp32 --out r18
-      edge-seg convert output_inference/mask_rcnn_r50_fpn_1x_coco --recipe arm-fp32 \\
+      edge-seg convert output_inference/mask_rcnn --recipe arm-fp32 \\
           --golden photo.jpg --out bundle
       edge-seg convert inference/model.pdmodel --raw --out model.nb
     """
