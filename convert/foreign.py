@@ -69,6 +69,11 @@ def is_foreign(path: Path) -> bool:
 def load(path: Path, options: Options) -> Foreign:
     """Raises :class:`ConversionError`, with the way out, when the model can't become a bundle."""
     files = find_model(path)
+    for name in ("proposals", "before_nms"):
+        if getattr(options, name) is not None:
+            raise UsageError(
+                f"--{name.replace('_', '-')}: fixed in the exported model", remedy="leave it out, or export it anew"
+            )
     file = find_config(path)
     assert file is not None
     config = read_config(file)

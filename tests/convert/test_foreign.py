@@ -210,6 +210,11 @@ def test_another_size_than_exported_is_refused(exported: Path) -> None:
         foreign.load(exported, Options(size=(320, 320)))
 
 
+def test_what_the_graph_has_fixed_cannot_be_set(exported: Path) -> None:
+    with pytest.raises(UsageError, match="--proposals: fixed in the exported model"):
+        foreign.load(exported, Options(proposals=10))
+
+
 def test_other_recipes_start_from_a_run() -> None:
     with pytest.raises(UsageError, match="onnx-fp32"):
         foreign.check_recipes([find("onnx-fp32")])
