@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.calibration import Source
 from convert.recipe import Recipe
 from edge_seg.bundle import PostprocessSpec, PreprocessSpec, TensorSpec
 from edge_seg.runtime.result import Instances
@@ -34,6 +35,7 @@ class Job:
     random_weights: bool
     source: dict[str, Any]
     before_nms: int | None = None
+    calibration: Source = field(default_factory=Source)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -67,10 +69,15 @@ class ExportedGraph:
 
 @dataclass(frozen=True)
 class Exported:
-    """All graphs of a bundle; every recipe starts from these."""
+    """All graphs of a bundle; every recipe starts from these.
+
+    ``quantised`` is empty, or what a manifest says of how their numbers were rounded; then ``referenced`` is what
+    paddle makes of the rounded graphs.
+    """
 
     referenced: Referenced
     graphs: tuple[ExportedGraph, ...]
+    quantised: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

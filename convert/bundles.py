@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -86,13 +87,23 @@ def make_bundles(
 def _all_recipes(exported: Exported, folders: dict[Recipe, Path], scratch: Path, note: Note) -> dict[Recipe, Verified]:
     """Verifies each recipe's bundle after its witness's; a witness that wasn't asked for stays in ``scratch``."""
     verified: dict[Recipe, Verified] = {}
+    forms = {"": exported}
+
+    def form(rounding: str) -> Exported:
+        if rounding not in forms:
+            from convert.quantise_plan import quantised
+
+            begun = time.monotonic()
+            forms[rounding] = quantised(exported, rounding, scratch / rounding)
+            note(f"quantise {rounding}", time.monotonic() - begun)
+        return forms[rounding]
 
     def make(recipe: Recipe) -> Verified:
         if recipe not in verified:
             witness = None if recipe.witness == recipe.name else make(find(recipe.witness))
             folder = folders.get(recipe, scratch / recipe.name)
             folder.mkdir(exist_ok=True)
-            draft = Draft(exported, recipe, folder, witness)
+            draft = Draft(form(recipe.rounding), recipe, folder, witness)
             verified[recipe] = stages.run(RECIPE_STAGES, draft, lambda name, s: note(f"{recipe.name}: {name}", s))
         return verified[recipe]
 

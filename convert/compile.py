@@ -8,6 +8,7 @@ from typing import Any
 
 from convert import onnx_model, opt
 from convert.artifacts import Compiled, Draft
+from edge_seg.files import scratch_dir
 
 Files = dict[str, tuple[str, ...]]
 
@@ -19,17 +20,38 @@ def compile_graphs(draft: Draft) -> Compiled:
 
 
 def _paddle_lite(draft: Draft) -> tuple[Files, dict[str, Any]]:
+    from convert.quantise import spell_out
+    from convert.simulate import GraphProgram
+
     files: Files = {}
-    for graph in draft.exported.graphs:
-        nb = draft.folder / f"{graph.name}.nb"
-        names = tuple(spec.name for spec in graph.inputs)
-        opt.optimise(graph.program, graph.weights, draft.recipe.places, nb, inputs=names, outputs=len(graph.outputs))
-        files[graph.name] = (nb.name,)
+    recipe, quantised = draft.recipe, draft.exported.quantised
+    bits = quantised.get("weight_bits", 0)
+    fp16 = recipe.name == "arm-fp16"
+    with scratch_dir(draft.folder) as scratch:
+        for graph in draft.exported.graphs:
+            nb = draft.folder / f"{graph.name}.nb"
+            if recipe.target == "x86" and quantised.get("ranges"):
+                graph = spell_out(GraphProgram.read(graph)).write(graph, scratch)
+            opt.optimise(
+                graph.program,
+                graph.weights,
+                recipe.places,
+                nb,
+                inputs=tuple(spec.name for spec in graph.inputs),
+                outputs=len(graph.outputs),
+                weight_bits=bits,
+                fp16=fp16,
+            )
+            files[graph.name] = (nb.name,)
     return files, {
         "tool": "opt",
         "version": opt.version(),
         "model_type": opt.MODEL_TYPE,
-        "valid_places": draft.recipe.places,
+        "valid_places": recipe.places,
+        "requires": list(recipe.requires),
+        **({"enable_fp16": True} if fp16 else {}),
+        **({"quant_type": f"QUANT_INT{bits}"} if bits else {}),
+        **_quantisation(draft),
     }
 
 
@@ -39,7 +61,7 @@ def _paddle_inference(draft: Draft) -> tuple[Files, dict[str, Any]]:
         for file in (graph.program, graph.weights):
             shutil.copyfile(file, draft.folder / file.name)
         files[graph.name] = (graph.program.name, graph.weights.name)
-    return files, {}
+    return files, _quantisation(draft)
 
 
 def _onnxruntime(draft: Draft) -> tuple[Files, dict[str, Any]]:
@@ -50,6 +72,10 @@ def _onnxruntime(draft: Draft) -> tuple[Files, dict[str, Any]]:
         files[graph.name] = (file.name,)
     told = {"providers": draft.recipe.places} if draft.recipe.places else {}
     return files, {"tool": "onnx", "version": onnx_model.version(), "opset": onnx_model.OPSET, **told}
+
+
+def _quantisation(draft: Draft) -> dict[str, Any]:
+    return {"quantisation": draft.exported.quantised} if draft.exported.quantised else {}
 
 
 _COMPILERS: dict[str, Callable[[Draft], tuple[Files, dict[str, Any]]]] = {

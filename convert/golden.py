@@ -12,6 +12,7 @@ from convert.recorder import Recorder
 from edge_seg.bundle import Golden
 from edge_seg.errors import ConversionError
 from edge_seg.files import sha256, write_json
+from edge_seg.runtime.engines import Engine
 from edge_seg.runtime.segmenter import Segmenter
 
 IMAGE = "golden/image.png"
@@ -20,14 +21,14 @@ FALLBACK_INSTANCES = 10
 """So many best boxes are taken where the model finds nothing: an empty result would prove little."""
 
 
-def refer(job: Job) -> Referenced:
-    """Runs the golden picture through the model; at least one instance is in the result.
+def refer(job: Job, by: Engine | None = None) -> Referenced:
+    """Runs the golden picture through the model, or through its graphs in the engine ``by``.
+
+    At least one instance is in the result.
 
     Raises :class:`ConversionError` when the model gives values that aren't finite.
     """
-    from edge_seg.train.engine import DynamicEngine
-
-    engine = Recorder(DynamicEngine(job.model, job.size, job.proposals, job.before_nms))
+    engine = Recorder(by or _layers(job))
     best = None
     found = Segmenter.over(engine, job.preprocess, job.postprocess)(job.picture)
     detect = engine.outputs["detect"]
@@ -42,6 +43,12 @@ def refer(job: Job) -> Referenced:
         best = min(FALLBACK_INSTANCES, job.postprocess.keep)
         found = Segmenter.over(engine, job.preprocess, job.postprocess, instances=best)(job.picture)
     return Referenced(job, detect, found, best)
+
+
+def _layers(job: Job) -> Engine:
+    from edge_seg.train.engine import DynamicEngine
+
+    return DynamicEngine(job.model, job.size, job.proposals, job.before_nms)
 
 
 def write_golden(referenced: Referenced, folder: Path) -> Golden:

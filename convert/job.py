@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from convert.artifacts import Job
+from convert.calibration import CalibrationOptions, Source
 from convert.steady import steady_picture
 from edge_seg.bundle import PostprocessSpec, PreprocessSpec
 from edge_seg.errors import RunError, UsageError
@@ -32,6 +33,7 @@ class Options:
     keep: int | None = None
     score: float | None = None
     golden: Path | None = None
+    calibration: CalibrationOptions = field(default_factory=CalibrationOptions)
 
 
 def run_job(path: Path, options: Options) -> Job:
@@ -66,6 +68,7 @@ def run_job(path: Path, options: Options) -> Job:
             **({"box_width": run.config.box_width} if run.config.box_width else {}),
         },
         before_nms=options.before_nms,
+        calibration=Source(options.calibration, run.config.data, max(size)),
     )
 
 
@@ -104,6 +107,7 @@ def random_job(name: str, seed: int, classes: int, options: Options) -> Job:
             "options": _described(size, proposals, post, options.before_nms),
         },
         before_nms=options.before_nms,
+        calibration=Source(options.calibration, None, max(size)),
     )
 
 

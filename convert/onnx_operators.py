@@ -13,7 +13,8 @@ from onnx import numpy_helper
 
 from convert import onnx_detection
 from convert.onnx_graph import OnnxGraph
-from convert.onnx_program import DTYPES, Operator
+from convert.onnx_program import Operator
+from convert.weights_file import DTYPES
 from edge_seg.errors import ConversionError
 
 Rule = Callable[[OnnxGraph, Operator], None]

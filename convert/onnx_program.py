@@ -6,20 +6,16 @@ Both files are simple: a protocol buffer, and the weights one after the other in
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping, MutableSequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from convert.artifacts import ExportedGraph
+from convert.weights_file import read_weights
 from edge_seg.errors import ConversionError
 
-# VarType.Type of what a graph's tensors may hold.
-DTYPES = {0: np.bool_, 2: np.int32, 3: np.int64, 5: np.float32, 6: np.float64}
 # AttrType → the field of a protocol buffer in which the value is.
 _FIELDS = (
     *("i", "f", "s", "ints", "floats", "strings", "b", "bools", "block_idx", "l", "blocks_idx", "longs", "float64s"),
@@ -73,9 +69,9 @@ def read_program(graph: ExportedGraph) -> Program:
         for op in block.ops
     )
     tensors = {variable.name: variable for variable in block.vars if variable.type.HasField("lod_tensor")}
-    weights = sorted(name for name, variable in tensors.items() if variable.persistable)
+    weights = [name for name, variable in tensors.items() if variable.persistable]
     shapes = {name: tuple(variable.type.lod_tensor.tensor.dims) for name, variable in tensors.items()}
-    return Program(operators, dict(zip(weights, _tensors(graph.weights, len(weights)), strict=True)), shapes)
+    return Program(operators, read_weights(graph.weights, weights), shapes)
 
 
 def _descriptions() -> Any:
@@ -87,29 +83,3 @@ def _descriptions() -> Any:
 def _value(attribute: Any) -> Any:
     value = getattr(attribute, _FIELDS[attribute.type])
     return tuple(value) if isinstance(value, MutableSequence) else value
-
-
-def _tensors(file: Path, count: int) -> list[NDArray[Any]]:
-    """The tensors of a ``.pdiparams``: for each a version, levels of detail, a version, its description, its values."""
-    content = memoryview(file.read_bytes())
-    tensors = []
-    at = 0
-    try:
-        for _ in range(count):
-            _, levels, _, length = struct.unpack_from("<IQIi", content, at)
-            at += struct.calcsize("<IQIi")
-            description = _descriptions().VarType.TensorDesc()
-            description.ParseFromString(bytes(content[at : at + length]))
-            at += length
-            dtype, size = np.dtype(DTYPES[description.data_type]), int(np.prod(description.dims))
-            tensors.append(np.frombuffer(content, dtype, size, at).reshape(description.dims))
-            at += size * dtype.itemsize
-            if levels:
-                raise ValueError("levels of detail")
-        if at != len(content):
-            raise ValueError(f"{len(content) - at} bytes too many")
-    except (struct.error, ValueError, KeyError) as problem:
-        raise ConversionError(
-            f"{file.name} doesn't hold the program's weights: {problem}", code="export-failed"
-        ) from None
-    return tensors

@@ -24,8 +24,20 @@ _LOADING = re.compile(r"^Loading .* data from (.+)$", re.MULTILINE)
 _FATAL = re.compile(r"^\[F [^\]]*\]\s*(.+)$", re.MULTILINE | re.DOTALL)
 
 
-def optimise(program: Path, weights: Path, places: str, nb: Path, *, inputs: tuple[str, ...], outputs: int) -> None:
+def optimise(
+    program: Path,
+    weights: Path,
+    places: str,
+    nb: Path,
+    *,
+    inputs: tuple[str, ...],
+    outputs: int,
+    weight_bits: int = 0,
+    fp16: bool = False,
+) -> None:
     """Writes ``nb`` for ``places`` ("arm", "x86"), the same bytes each time.
+
+    ``weight_bits`` 8 or 16 stores the weights that are still in float as integers; ``fp16`` computes in half precision.
 
     Raises :class:`ConversionError`, with the operator or file that ``opt`` named, when it fails, or when the ``.nb``
     can't be read back with the ``inputs`` (names) and the number of ``outputs`` that the graph has.
@@ -33,7 +45,17 @@ def optimise(program: Path, weights: Path, places: str, nb: Path, *, inputs: tup
     what = f"Paddle Lite's opt ({program.name} for {places})"
     nb.unlink(missing_ok=True)
     try:
-        outcome = run_module("convert.opt", "optimise", program, weights, places, nb, limit_s=LIMIT_S)
+        outcome = run_module(
+            "convert.opt",
+            "optimise",
+            program,
+            weights,
+            places,
+            nb,
+            str(weight_bits),
+            "fp16" if fp16 else "",
+            limit_s=LIMIT_S,
+        )
         if not outcome.ok or not nb.is_file() or nb.stat().st_size == 0:
             raise _failure(what, outcome)
         _clear_uninitialised(nb)
@@ -104,13 +126,18 @@ def _child(task: str, *arguments: str) -> None:
         predictor = lite.create_paddle_predictor(config)
         print(json.dumps({"inputs": predictor.get_input_names(), "outputs": predictor.get_output_names()}))
     else:
-        program, weights, places, nb = arguments
+        program, weights, places, nb, weight_bits, precision = arguments
         opt = lite.Opt()
         opt.set_model_file(program)
         opt.set_param_file(weights)
         opt.set_optimize_out(nb.removesuffix(".nb"))
         opt.set_model_type(MODEL_TYPE)
+        if precision == "fp16":
+            opt.enable_fp16()  # before the places: after them, it does nothing and says nothing
         opt.set_valid_places(places)
+        if int(weight_bits):
+            opt.set_quant_model(True)
+            opt.set_quant_type(f"QUANT_INT{weight_bits}")
         opt.run()
 
 

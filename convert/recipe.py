@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from edge_seg.errors import UsageError
 
@@ -12,8 +13,11 @@ class Recipe:
     """One kind of bundle.
 
     ``witness`` names the recipe whose bundle the host runs to check this one: itself where the host has the engine,
-    the x86 twin for Arm (same graphs, same ``opt``, other kernels). ``places`` is the hardware in the words of the tool
-    or engine: Paddle Lite's valid places, ONNX Runtime's providers.
+    the twin for x86 or for the CPU where it hasn't (same graphs, same tools, other kernels). ``places`` is the hardware
+    in the words of the tool or engine: Paddle Lite's valid places, ONNX Runtime's providers, Paddle Inference's
+    backends. ``precision``: fp32, fp16 (computed in half precision), w8 and w16 (weights stored as integers, computed
+    in fp32), int8 (convolutions computed in integers). ``costs`` and ``needs`` are for :command:`edge-seg recipes`;
+    ``requires`` says the same of the library to programs, in the manifest.
     """
 
     name: str
@@ -23,22 +27,113 @@ class Recipe:
     precision: str
     witness: str
     places: str = ""
+    costs: str = ""
+    needs: str = ""
+    requires: tuple[str, ...] = ()
 
+    @property
+    def rounding(self) -> str:
+        """Which rounded form of the graphs it starts from: w8, w16, int8; "" for the graphs as they were exported."""
+        return self.precision if self.precision in ("w8", "w16", "int8") else ""
+
+
+_ARM_LIBRARY = "Paddle Lite 2.13rc0 for Arm, extra kernels in"
+_HOST = "nothing more"
+_PICTURES = "calibration pictures, or a run of `edge-seg train --qat`"
+_SIZE = "the size of the weights"
+_W8, _W16 = "a quarter of the size; boxes and scores move a little", "half the size; nothing else to be noticed"
+_INT8 = "a quarter of the size; up to a point of mask mAP"
+
+
+def _lite(target: str, precision: str, summary: str, costs: str, needs: str, **more: Any) -> Recipe:
+    name, witness = f"{target}-{precision}", f"x86-{precision}"
+    settings: dict[str, Any] = {"places": target, "requires": ("extra",), **more}
+    return Recipe(
+        name,
+        summary,
+        "paddle-lite",
+        target,
+        precision,
+        settings.pop("witness", witness),
+        costs=costs,
+        needs=needs,
+        **settings,
+    )
+
+
+def _gpu(precision: str, backend: str, summary: str, costs: str, needs: str) -> Recipe:
+    name = f"gpu-{backend}-{precision}" if backend else f"gpu-{precision}"
+    return Recipe(name, summary, "paddle-inference", "gpu", precision, "cpu-fp32", backend, costs, needs)
+
+
+def _onnx(name: str, target: str, places: str, summary: str, needs: str) -> Recipe:
+    return Recipe(name, summary, "onnxruntime", target, "fp32", "onnx-fp32", places, _SIZE, needs)
+
+
+_FP16_ARM = f"{_ARM_LIBRARY}, built with fp16; a CPU with Arm v8.2 fp16"
+_OPENCL = f"{_ARM_LIBRARY}, built with OpenCL; a GPU with its driver"
+_CUDA = "paddlepaddle-gpu 2.6.2, a GPU that it has code for"
 
 _RECIPES = (
-    Recipe("arm-fp32", "Paddle Lite on Arm boards and phones", "paddle-lite", "arm", "fp32", "x86-fp32", places="arm"),
-    Recipe("x86-fp32", "Paddle Lite on this host, as a check", "paddle-lite", "x86", "fp32", "x86-fp32", places="x86"),
-    Recipe("cpu-fp32", "Paddle Inference with oneDNN on x86 CPUs", "paddle-inference", "cpu", "fp32", "cpu-fp32"),
-    Recipe("onnx-fp32", "ONNX Runtime on CPUs, x86 and Arm", "onnxruntime", "cpu", "fp32", "onnx-fp32"),
-    Recipe("onnx-cuda-fp32", "ONNX Runtime on GPUs", "onnxruntime", "gpu", "fp32", "onnx-fp32", places="cuda"),
+    _lite("arm", "fp32", "Paddle Lite on Arm boards and phones", _SIZE, _ARM_LIBRARY),
+    _lite(
+        "arm",
+        "fp16",
+        "the same, computed in half precision",
+        "the size of fp32; about three digits are left",
+        _FP16_ARM,
+        witness="x86-fp32",
+        requires=("extra", "fp16"),
+    ),
+    _lite("arm", "w16", "the same, weights stored in 16 bits, computed in fp32", _W16, _ARM_LIBRARY),
+    _lite("arm", "w8", "the same, weights stored in 8 bits, computed in fp32", _W8, _ARM_LIBRARY),
+    _lite("arm", "int8", "the same, convolutions computed in integers", _INT8, f"{_ARM_LIBRARY}; {_PICTURES}"),
     Recipe(
-        "onnx-tensorrt-fp32",
-        "ONNX Runtime with TensorRT on GPUs",
-        "onnxruntime",
-        "gpu",
+        "arm-opencl",
+        "Paddle Lite on the GPU of an Arm board or phone",
+        "paddle-lite",
+        "arm",
+        "fp16",
+        "x86-fp32",
+        "opencl,arm",
+        "the size of fp32; half precision",
+        _OPENCL,
+        ("extra", "opencl"),
+    ),
+    _lite("x86", "fp32", "Paddle Lite on this host, as a check; slow", _SIZE, _HOST),
+    _lite("x86", "w16", "arm-w16's twin on this host", _W16, _HOST),
+    _lite("x86", "w8", "arm-w8's twin on this host", _W8, _HOST),
+    _lite("x86", "int8", "arm-int8's twin on this host: the same integers, computed in fp32", _INT8, _PICTURES),
+    Recipe(
+        "cpu-fp32",
+        "Paddle Inference with oneDNN on x86 CPUs",
+        "paddle-inference",
+        "cpu",
         "fp32",
-        "onnx-fp32",
-        places="tensorrt,cuda",
+        "cpu-fp32",
+        costs=_SIZE,
+        needs=_HOST,
+    ),
+    Recipe(
+        "cpu-int8",
+        "the same, convolutions computed in integers",
+        "paddle-inference",
+        "cpu",
+        "int8",
+        "cpu-int8",
+        costs="the size of fp32; up to a point of mask mAP",
+        needs=_PICTURES,
+    ),
+    _gpu("fp32", "", "Paddle Inference on GPUs", _SIZE, _CUDA),
+    _gpu("fp16", "", "the same, computed in half precision", "the size of fp32; half precision", _CUDA),
+    _onnx("onnx-fp32", "cpu", "", "ONNX Runtime on CPUs, x86 and Arm", "onnxruntime"),
+    _onnx("onnx-cuda-fp32", "gpu", "cuda", "ONNX Runtime on GPUs", "onnxruntime-gpu and its CUDA"),
+    _onnx(
+        "onnx-tensorrt-fp32",
+        "gpu",
+        "tensorrt,cuda",
+        "ONNX Runtime with TensorRT on GPUs",
+        "onnxruntime-gpu, its CUDA and TensorRT",
     ),
 )
 RECIPES = {recipe.name: recipe for recipe in _RECIPES}

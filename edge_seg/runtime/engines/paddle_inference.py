@@ -41,16 +41,19 @@ def load(bundle: Bundle, threads: int) -> PaddleInferenceEngine:
         )
     paddle.disable_signal_handler()  # it prints the stack of a crash to stdout, in between results
     threads = threads or len(os.sched_getaffinity(0))
+    precisions = {"fp16": paddle.inference.PrecisionType.Half, "fp32": paddle.inference.PrecisionType.Float32}
     predictors = {}
     for name, graph in bundle.manifest.graphs.items():
         program, weights = file_of(bundle, name, ".pdmodel"), file_of(bundle, name, ".pdiparams")
         phase(f"loading {program}")
         config = paddle.inference.Config(str(program), str(weights))
         if gpu:
-            config.enable_use_gpu(_GPU_MEMORY_MB, 0)
+            config.enable_use_gpu(_GPU_MEMORY_MB, 0, precisions[bundle.manifest.precision])
         else:
             config.disable_gpu()
             config.enable_mkldnn()
+            if bundle.manifest.precision == "int8":
+                config.enable_mkldnn_int8()
             config.set_cpu_math_library_num_threads(threads)
         config.switch_ir_optim(True)
         config.enable_memory_optim()
