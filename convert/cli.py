@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
+from convert.quantise_options import quantisation_of, quantisation_options
 from edge_seg.errors import UsageError
 from edge_seg.guard import guarded, phase
 from edge_seg.options import SCORE, SIZE, echo_json, json_option
 
-RECIPES_HELP = "What to convert to: arm-fp32, x86-fp32, cpu-fp32, onnx-fp32 …; several, separated by commas."
+RECIPES_HELP = "What to convert to, as `edge-seg recipes` lists; several, separated by commas."
 
 
 @click.command()
@@ -52,6 +53,7 @@ RECIPES_HELP = "What to convert to: arm-fp32, x86-fp32, cpu-fp32, onnx-fp32 …;
     metavar="NAME=1x3x64x64",
     help="With --raw: shape of an input that the model leaves open, to try it with.",
 )
+@quantisation_options
 @json_option
 @guarded
 def convert(
@@ -81,6 +83,7 @@ def convert(
       edge-seg convert output_inference/mask_rcnn --recipe arm-fp32 \\
           --golden photo.jpg --out bundle
       edge-seg convert inference/model.pdmodel --raw --out model.nb
+      edge-seg convert run --recipe arm-int8 --calibration photos --out board
     """
     from convert.recipe import parse
 
@@ -96,7 +99,7 @@ def convert(
     from convert.bundles import check_destinations, make_bundles
 
     check_destinations(out, recipes)  # before the work, not after it
-    job, more = _job(source, random_weights, recipes, **options)
+    job, more = _job(source, random_weights, recipes, **quantisation_of(options))
     seconds: dict[str, float] = {}
 
     def note(stage: str, elapsed: float) -> None:

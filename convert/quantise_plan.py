@@ -14,6 +14,7 @@ from convert.artifacts import Exported, Job, Referenced
 from convert.calibration import Pictures
 from convert.quantise import Plan, convolutions, quantise
 from convert.quantise_range import Observed
+from convert.quantise_search import within
 from convert.simulate import Arrays, GraphProgram, Simulator
 from edge_seg.errors import ConversionError
 from edge_seg.runtime.parity import compare
@@ -36,11 +37,21 @@ def quantised(exported: Exported, precision: str, folder: Path) -> Exported:
     told: dict[str, Any] = {}
     plan = Plan(16 if precision == "w16" else 8)
     if precision == "int8":
-        pictures = job.calibration.pictures()
-        algorithm = job.calibration.options.algorithm
-        plan = Plan(8, ranges(observe(programs, job, pictures), algorithm))
-        told = {"algorithm": algorithm, "calibration": pictures.described}
+        plan, told = _calibrated(job, programs)
     return apply(exported, programs, plan, precision, told, folder)
+
+
+def _calibrated(job: Job, programs: Sequence[GraphProgram]) -> tuple[Plan, dict[str, Any]]:
+    """The plan for int8, and how it came about."""
+    options = job.calibration.options
+    dataset = job.calibration.validation() if options.keep_accuracy is not None else None
+    pictures = job.calibration.pictures()
+    plan = Plan(8, ranges(observe(programs, job, pictures), options.algorithm))
+    told = {"algorithm": options.algorithm, "calibration": pictures.described}
+    if dataset is None or options.keep_accuracy is None:
+        return plan, told
+    plan, measured = within(job, programs, plan, pictures.pixels, dataset, options.keep_accuracy)
+    return plan, {**told, "accuracy": measured}
 
 
 def apply(

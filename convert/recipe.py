@@ -13,11 +13,11 @@ class Recipe:
     """One kind of bundle.
 
     ``witness`` names the recipe whose bundle the host runs to check this one: itself where the host has the engine,
-    the twin for x86 or for the CPU where it hasn't (same graphs, same tools, other kernels). ``places`` is the hardware
-    in the words of the tool or engine: Paddle Lite's valid places, ONNX Runtime's providers, Paddle Inference's
-    backends. ``precision``: fp32, fp16 (computed in half precision), w8 and w16 (weights stored as integers, computed
-    in fp32), int8 (convolutions computed in integers). ``costs`` and ``needs`` are for :command:`edge-seg recipes`;
-    ``requires`` says the same of the library to programs, in the manifest.
+    its twin for x86 or for the CPU where it hasn't (same graphs, same tools, other kernels). ``places`` is the hardware
+    in the words of the tool or engine: Paddle Lite's valid places, ONNX Runtime's providers. ``precision``: fp32, fp16
+    (computed in half precision), w8 and w16 (weights stored as integers, computed in fp32), int8 (convolutions computed
+    in integers). ``costs`` and ``needs`` are for people; ``requires`` says to programs, in the manifest, what Paddle
+    Lite's library must have been built with: one without it aborts.
     """
 
     name: str
@@ -61,9 +61,9 @@ def _lite(target: str, precision: str, summary: str, costs: str, needs: str, **m
     )
 
 
-def _gpu(precision: str, backend: str, summary: str, costs: str, needs: str) -> Recipe:
-    name = f"gpu-{backend}-{precision}" if backend else f"gpu-{precision}"
-    return Recipe(name, summary, "paddle-inference", "gpu", precision, "cpu-fp32", backend, costs, needs)
+def _gpu(precision: str, summary: str, costs: str) -> Recipe:
+    needs = "paddlepaddle-gpu 2.6.2, a GPU that it has code for"
+    return Recipe(f"gpu-{precision}", summary, "paddle-inference", "gpu", precision, "cpu-fp32", "", costs, needs)
 
 
 def _onnx(name: str, target: str, places: str, summary: str, needs: str) -> Recipe:
@@ -72,22 +72,23 @@ def _onnx(name: str, target: str, places: str, summary: str, needs: str) -> Reci
 
 _FP16_ARM = f"{_ARM_LIBRARY}, built with fp16; a CPU with Arm v8.2 fp16"
 _OPENCL = f"{_ARM_LIBRARY}, built with OpenCL; a GPU with its driver"
-_CUDA = "paddlepaddle-gpu 2.6.2, a GPU that it has code for"
 
 _RECIPES = (
     _lite("arm", "fp32", "Paddle Lite on Arm boards and phones", _SIZE, _ARM_LIBRARY),
     _lite(
         "arm",
         "fp16",
-        "the same, computed in half precision",
+        "Paddle Lite on Arm v8.2, computed in half precision",
         "the size of fp32; about three digits are left",
         _FP16_ARM,
         witness="x86-fp32",
         requires=("extra", "fp16"),
     ),
-    _lite("arm", "w16", "the same, weights stored in 16 bits, computed in fp32", _W16, _ARM_LIBRARY),
-    _lite("arm", "w8", "the same, weights stored in 8 bits, computed in fp32", _W8, _ARM_LIBRARY),
-    _lite("arm", "int8", "the same, convolutions computed in integers", _INT8, f"{_ARM_LIBRARY}; {_PICTURES}"),
+    _lite("arm", "w16", "Paddle Lite on Arm, weights stored in 16 bits, computed in fp32", _W16, _ARM_LIBRARY),
+    _lite("arm", "w8", "Paddle Lite on Arm, weights stored in 8 bits, computed in fp32", _W8, _ARM_LIBRARY),
+    _lite(
+        "arm", "int8", "Paddle Lite on Arm, convolutions computed in integers", _INT8, f"{_ARM_LIBRARY}; {_PICTURES}"
+    ),
     Recipe(
         "arm-opencl",
         "Paddle Lite on the GPU of an Arm board or phone",
@@ -96,7 +97,7 @@ _RECIPES = (
         "fp16",
         "x86-fp32",
         "opencl,arm",
-        "the size of fp32; half precision",
+        "the size of fp32; about three digits are left",
         _OPENCL,
         ("extra", "opencl"),
     ),
@@ -116,7 +117,7 @@ _RECIPES = (
     ),
     Recipe(
         "cpu-int8",
-        "the same, convolutions computed in integers",
+        "Paddle Inference with oneDNN, convolutions computed in integers",
         "paddle-inference",
         "cpu",
         "int8",
@@ -124,8 +125,8 @@ _RECIPES = (
         costs="the size of fp32; up to a point of mask mAP",
         needs=_PICTURES,
     ),
-    _gpu("fp32", "", "Paddle Inference on GPUs", _SIZE, _CUDA),
-    _gpu("fp16", "", "the same, computed in half precision", "the size of fp32; half precision", _CUDA),
+    _gpu("fp32", "Paddle Inference on GPUs", _SIZE),
+    _gpu("fp16", "Paddle Inference on GPUs, in half precision", "the size of fp32; about three digits are left"),
     _onnx("onnx-fp32", "cpu", "", "ONNX Runtime on CPUs, x86 and Arm", "onnxruntime"),
     _onnx("onnx-cuda-fp32", "gpu", "cuda", "ONNX Runtime on GPUs", "onnxruntime-gpu and its CUDA"),
     _onnx(

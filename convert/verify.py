@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from convert import witness
 from convert.artifacts import Assembled, Referenced, Verified
 from convert.child import Outcome, run_module
+from convert.recipe import Recipe, find
 from edge_seg.bundle import MANIFEST, Manifest, from_plain, write_manifest
 from edge_seg.errors import BundleError, ConversionError
 from edge_seg.files import read_json, scratch_dir
@@ -51,6 +52,13 @@ FP32 = Tolerance()
 INT8 = Tolerance(matched=0.75, box_px=8.0, score=0.3, mask_iou=0.7, mask_pixels=8, feature=0.2)
 
 
+# What a device's self-test is held to where it computes otherwise than the reference: half precision has 11 bits.
+SELF_TEST = {
+    "int8": {"matched": 0.75, "box_px": 8.0, "score": 0.3, "mask_iou": 0.7, "mask_pixels": 8},
+    "fp16": {"matched": 0.9, "box_px": 2.0, "score": 0.05, "mask_iou": 0.9, "mask_pixels": 8},
+}
+
+
 def tolerance_for(precision: str) -> Tolerance:
     """What a bundle of that precision is held to, against paddle running the same rounded graphs."""
     return INT8 if precision == "int8" else FP32
@@ -61,8 +69,22 @@ def verify(assembled: Assembled) -> Verified:
     draft = assembled.draft
     report = draft.witness.report if draft.witness else examine(draft.folder, draft.exported.referenced)
     manifest = from_plain(Manifest, read_json(draft.folder / MANIFEST, BundleError), MANIFEST)
+    report = {**report, **_precision_notes(draft.recipe)}
     write_manifest(draft.folder, dataclasses.replace(manifest, verification=report))
     return Verified(draft.recipe, draft.folder, report)
+
+
+def _precision_notes(recipe: Recipe) -> dict[str, Any]:
+    """What a program or a reader has to know of a bundle beyond its witness's word."""
+    notes: dict[str, Any] = {}
+    if recipe.precision in SELF_TEST:
+        notes["self_test"] = SELF_TEST[recipe.precision]
+    if recipe.precision != find(recipe.witness).precision:
+        notes["unchecked"] = (
+            f"{recipe.precision} can't be computed on the host that converted: its graphs were checked in "
+            f"{find(recipe.witness).precision} by {recipe.witness}, its arithmetic was not"
+        )
+    return notes
 
 
 def examine(bundle: Path, referenced: Referenced) -> dict[str, Any]:

@@ -37,6 +37,7 @@ COMMANDS = {
     "eval": Entry("edge_seg.train.cli:evaluate", "Box and mask mAP of a run or a bundle."),
     "convert": Entry("convert.cli:convert", "Turn a run into bundles that a device can run."),
     "fit": Entry("convert.fit_cli:fit", "Find the settings of a run that fit a budget of time or operations."),
+    "recipes": Entry("convert.recipes_cli:recipes", "List what models can be converted to, at what cost."),
     "verify": Entry("convert.verify_cli:verify", "Find where a bundle differs from its model: the parity ladder."),
     "doctor": Entry("convert.doctor_cli:doctor", "Say what would go wrong with this machine, a model or a bundle."),
     "bundle": Entry("edge_seg.bundles.cli:bundle", "Look at bundles, check, compare, pack and sign them."),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.bundle import Bundle
+from edge_seg.bundle import MANIFEST, Bundle, from_plain
 from edge_seg.errors import BundleError
 from edge_seg.files import read_json
 from edge_seg.runtime.image import read_image
@@ -65,9 +65,19 @@ def read_golden(bundle: Bundle) -> tuple[NDArray[np.uint8], Instances]:
         raise _invalid(f"{file}: not a list of instances: {problem!r}") from None
 
 
+def _tolerance_of(bundle: Bundle) -> Tolerance:
+    stated = bundle.manifest.verification.get("self_test")
+    if stated is None:
+        return Tolerance()
+    return from_plain(Tolerance, stated, f"{bundle.path / MANIFEST}: manifest.verification.self_test")
+
+
 def self_test(segmenter: Segmenter, bundle: Bundle, tolerance: Tolerance | None = None) -> SelfTest:
-    """Runs the golden picture through the segmenter's engine and compares. Raises BundleError for a bad golden file."""
-    tolerance = tolerance or Tolerance()
+    """Runs the golden picture through the segmenter's engine and compares. Raises BundleError for a bad golden file.
+
+    A bundle of lower precision says in its manifest (``verification.self_test``) how far it may be off.
+    """
+    tolerance = tolerance or _tolerance_of(bundle)
     golden = bundle.manifest.golden
     image, expected = read_golden(bundle)
     tester = Segmenter.over(
