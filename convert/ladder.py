@@ -31,6 +31,7 @@ TITLES = {
     "golden": "the golden result in the bundle",
     "postprocessing": "postprocessing: which boxes are kept",
     "exported": "exported graph, not optimised",
+    "rounded": "exported graph, rounded as the recipe says",
     "host": "optimised graph on this host",
     "device": "the device, through its runner",
 }
@@ -40,12 +41,16 @@ _STEPS: dict[str, Callable[[Climb], Rung]] = {
     "golden": ladder_rules.golden,
     "postprocessing": ladder_rules.postprocessing,
     "exported": ladder_graphs.exported,
+    "rounded": ladder_graphs.rounded,
     "host": ladder_graphs.host,
     "device": ladder_graphs.device,
 }
+_UNROUNDED = tuple(name for name in _STEPS if name != "rounded")
+# The golden result of a rounded model is what its rounded graphs give.
+_ROUNDED = ("preprocessing", "paddle", "postprocessing", "exported", "rounded", "golden", "host", "device")
 # Without the model itself, the golden result is the one thing that the graphs can be held against.
 _STEPS_WITHOUT_MODEL = ("preprocessing", "paddle", "exported", "host", "golden", "postprocessing", "device")
-_PROVING = ("golden", "exported", "host", "device")
+_PROVING = ("golden", "exported", "rounded", "host", "device")
 _MOST_SHOWN = 6
 
 
@@ -101,7 +106,7 @@ def verify_bundle(path: Path, options: Options, note: Callable[[Rung], None] = l
     whole = ladder_rules.files(bundle, faults, checked)
     note(whole)
     if whole.fault:
-        rest = (Rung(name, skipped="the bundle isn't whole") for name in _STEPS)
+        rest = (Rung(name, skipped="the bundle isn't whole") for name in _UNROUNDED)
         return Report(bundle, (whole, *rest), ())
     pictures = _pictures(bundle, options.images)
     job, no_job = rebuild(bundle, options.run)
@@ -115,7 +120,7 @@ def verify_bundle(path: Path, options: Options, note: Callable[[Rung], None] = l
 
 
 def _climb(climb: Climb, rungs: list[Rung], fail_fast: bool, note: Callable[[Rung], None]) -> list[Rung]:
-    for name in _STEPS if climb.job else _STEPS_WITHOUT_MODEL:
+    for name in _steps(climb):
         if fail_fast and any(rung.fault for rung in rungs):
             rungs.append(Rung(name, skipped="a rung below has failed"))
             continue
@@ -136,6 +141,12 @@ def _climb(climb: Climb, rungs: list[Rung], fail_fast: bool, note: Callable[[Run
             code="nothing-verified",
         )
     return rungs
+
+
+def _steps(climb: Climb) -> tuple[str, ...]:
+    if climb.job is None:
+        return _STEPS_WITHOUT_MODEL
+    return _ROUNDED if ladder_graphs.is_rounded(climb.manifest) else _UNROUNDED
 
 
 def _with_blame(rung: Rung, blame: Reading | None) -> Rung:

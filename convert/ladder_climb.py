@@ -84,6 +84,7 @@ class Climb:
     maps: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)
     blamed: dict[str, Reading] = field(default_factory=dict)
     exported: Exported | None = None
+    rounded: Exported | None = None
     golden_fault: str = ""
     unsteady: frozenset[int] = frozenset()
 

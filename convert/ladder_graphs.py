@@ -19,11 +19,11 @@ from convert.ladder_trace import Task, load, run_task, trace_all
 from convert.recipe import RECIPES, Recipe, find
 from convert.steady import is_steady
 from convert.verify import FP32, Tolerance
+from edge_seg.bundle import Manifest
 from edge_seg.runtime import selftest
 from edge_seg.runtime.segmenter import Segmenter
 
-DEVICE = Tolerance(**dataclasses.asdict(selftest.Tolerance()))
-"""Another processor rounds otherwise."""
+_TOLD = Tolerance(matched=0.0, box_px=1e6, score=1.0, mask_iou=0.0, mask_pixels=10**9, feature=1e6)
 _STRUCTURE = 256
 """Bytes at most between a weight's values and the end of its name in a ``.nb``, besides the name."""
 
@@ -59,6 +59,20 @@ def exported(climb: Climb) -> Rung:
     return ascend(climb, "exported", _run(climb, plain, "exported", plain=True), FP32)
 
 
+def is_rounded(manifest: Manifest) -> bool:
+    """Whether the bundle's graphs were rounded before they were converted."""
+    return "quantisation" in manifest.optimizer
+
+
+def rounded(climb: Climb) -> Rung:
+    """The exported program, rounded as the manifest tells: what rounding costs is told, and judged by mAP alone."""
+    if climb.job is None:
+        return Rung("rounded", skipped=climb.no_job)
+    recipe = dataclasses.replace(find("cpu-fp32"), precision=climb.manifest.precision)
+    plain = _build(climb, climb.job, recipe, "plain-rounded")
+    return ascend(climb, "rounded", _run(climb, plain, "rounded", plain=True), _TOLD, exact=False)
+
+
 def host(climb: Climb) -> Rung:
     """The bundle's engine on this machine; for a bundle that can't run here, its twin made from the same source."""
     manifest, job = climb.manifest, climb.job
@@ -68,7 +82,7 @@ def host(climb: Climb) -> Rung:
         if job is None:
             return Rung("host", skipped=f"a bundle for {manifest.target} can't run here, and {climb.no_job}")
         here = _build(climb, job, find(recipe.witness), "twin")
-    exact = manifest.precision == "fp32"
+    exact = manifest.precision in ("fp32", "w8", "w16")
     rung = ascend(climb, "host", _run(climb, here, "host"), tolerance_of(manifest), exact)
     if job is None or recipe is None:
         return rung
@@ -85,12 +99,13 @@ def device(climb: Climb) -> Rung:
     if climb.runner is None:
         return Rung("device", skipped="no runner is named (--runner)")
     exact = climb.manifest.precision == "fp32"
+    limit = Tolerance(**dataclasses.asdict(selftest.tolerance_of(climb.bundle)))
     found, repeats = run_device(command_of(climb.runner), climb.bundle.path, climb.files, climb.instances)
     below = climb.below
     expected = climb.results(below) if below else [selftest.read_golden(climb.bundle)[1]]
     readings = merge(
         [
-            *compare_instances(wanted, got, DEVICE, climb.scale(picture), steady=number not in climb.unsteady),
+            *compare_instances(wanted, got, limit, climb.scale(picture), steady=number not in climb.unsteady),
             second_run(repeats),
         ]
         for number, (wanted, got, picture) in enumerate(zip(expected, found, climb.pictures, strict=False))
@@ -129,8 +144,21 @@ def _build(climb: Climb, job: Job, recipe: Recipe, name: str) -> Path:
     """A bundle made from the source as ``edge-seg convert`` would, not verified."""
     folder = climb.scratch / name
     folder.mkdir()
-    assemble(compile_graphs(Draft(_export(climb, job), recipe, folder, None)))
+    assemble(compile_graphs(Draft(_form(climb, job, recipe), recipe, folder, None)))
     return folder
+
+
+def _form(climb: Climb, job: Job, recipe: Recipe) -> Exported:
+    """The exported graphs, rounded by the manifest's plan where the recipe starts from such."""
+    exported = _export(climb, job)
+    if not recipe.rounding:
+        return exported
+    if climb.rounded is None:
+        from convert.quantise_plan import again
+
+        told = climb.manifest.optimizer["quantisation"]
+        climb.rounded = again(exported, told, recipe.precision, climb.scratch / "rounded-graphs")
+    return climb.rounded
 
 
 def _export(climb: Climb, job: Job) -> Exported:

@@ -41,6 +41,12 @@ def quantised(exported: Exported, precision: str, folder: Path) -> Exported:
     return apply(exported, programs, plan, precision, told, folder)
 
 
+def again(exported: Exported, told: Mapping[str, Any], precision: str, folder: Path) -> Exported:
+    """``exported`` rounded as a manifest's ``optimizer.quantisation`` tells, which needs no pictures."""
+    programs = [GraphProgram.read(graph) for graph in exported.graphs]
+    return apply(exported, programs, from_json(told), precision, dict(told), folder)
+
+
 def _calibrated(job: Job, programs: Sequence[GraphProgram]) -> tuple[Plan, dict[str, Any]]:
     """The plan for int8, and how it came about."""
     options = job.calibration.options

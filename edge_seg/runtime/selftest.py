@@ -65,7 +65,8 @@ def read_golden(bundle: Bundle) -> tuple[NDArray[np.uint8], Instances]:
         raise _invalid(f"{file}: not a list of instances: {problem!r}") from None
 
 
-def _tolerance_of(bundle: Bundle) -> Tolerance:
+def tolerance_of(bundle: Bundle) -> Tolerance:
+    """How far this bundle may be off."""
     stated = bundle.manifest.verification.get("self_test")
     if stated is None:
         return Tolerance()
@@ -77,7 +78,7 @@ def self_test(segmenter: Segmenter, bundle: Bundle, tolerance: Tolerance | None 
 
     A bundle of lower precision says in its manifest (``verification.self_test``) how far it may be off.
     """
-    tolerance = tolerance or _tolerance_of(bundle)
+    tolerance = tolerance or tolerance_of(bundle)
     golden = bundle.manifest.golden
     image, expected = read_golden(bundle)
     tester = Segmenter.over(
