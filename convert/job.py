@@ -69,6 +69,7 @@ def run_job(path: Path, options: Options) -> Job:
         },
         before_nms=options.before_nms,
         calibration=Source(options.calibration, run.config.data, max(size)),
+        trained_ranges=run.input_ranges(),
     )
 
 

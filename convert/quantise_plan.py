@@ -50,6 +50,8 @@ def again(exported: Exported, told: Mapping[str, Any], precision: str, folder: P
 def _calibrated(job: Job, programs: Sequence[GraphProgram]) -> tuple[Plan, dict[str, Any]]:
     """The plan for int8, and how it came about."""
     options = job.calibration.options
+    if job.trained_ranges and options.folder is None:
+        return Plan(8, _trained(programs, job.trained_ranges)), {"algorithm": "quantisation-aware training"}
     dataset = job.calibration.validation() if options.keep_accuracy is not None else None
     pictures = job.calibration.pictures()
     plan = Plan(8, ranges(observe(programs, job, pictures), options.algorithm))
@@ -88,6 +90,16 @@ def observe(programs: Sequence[GraphProgram], job: Job, pictures: Pictures) -> d
             best = min(golden.FALLBACK_INSTANCES, job.postprocess.keep)
             Segmenter.over(watching, job.preprocess, job.postprocess, instances=best)(picture)
     return watching.seen
+
+
+def _trained(programs: Sequence[GraphProgram], by_layer: Mapping[str, float]) -> Ranges:
+    """Each variable's range, by the layers that it enters."""
+    found: dict[str, dict[str, float]] = {}
+    for program in programs:
+        of = found.setdefault(program.name, {})
+        for layer, name in convolutions(program.content):
+            of[name] = max(of.get(name, 0.0), by_layer[layer]) or 1.0  # 0: nothing but zero was seen
+    return found
 
 
 def ranges(seen: Mapping[str, Mapping[str, Observed]], algorithm: str) -> Ranges:

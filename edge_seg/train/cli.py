@@ -50,6 +50,7 @@ LR_PER_PICTURE = 0.00125  # of the published recipe: 0.01 at batch 8
 @click.option("--decay-epochs", metavar="E,E…", help="When the rate is divided by 10.  [default: at 2/3 and 11/12]")
 @click.option("--weights", type=_FOLDER, help="Weights to begin with (.pdparams with PaddleDetection's names).")
 @click.option("--frozen-norm", is_flag=True, help="Leave batch normalisation as in --weights: for small batches.")
+@click.option("--qat", is_flag=True, help="Compute with int8's values and learn to bear them: fine-tunes --weights.")
 @click.option("--clip-norm", type=click.FloatRange(min=0), default=0.0, help="Limit of the gradient's norm; 0 is off.")
 @click.option("--seed", type=_COUNT_OR_OFF, default=0, show_default=True, help="Equal seeds give equal trainings.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint; begin if there is no run yet.")
@@ -68,6 +69,8 @@ def train(model: str, data: Path, out: Path, resume: bool, device: str, as_json:
     Examples:
       edge-seg train mask_rcnn_tiny_fpn --data shapes --out run
       edge-seg train mask_rcnn_r18_fpn --data photos --out run --size 640
+      edge-seg train mask_rcnn_r18_fpn --data photos --out run8 --size 640 --qat \\
+          --weights run/model.pdparams --epochs 2 --lr 0.0005
     """
     zoo.find(model)
     from edge_seg.data.coco import load_splits
@@ -146,7 +149,7 @@ def _config(
         preprocess=PreprocessSpec(size),
         postprocess=PostprocessSpec(),
         settings=settings,
-        data=str(data),
+        data=str(data.resolve()),  # conversion finds it from wherever it is called
         data_sha256=sha256(dataset.coco_json),
     )
 

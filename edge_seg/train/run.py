@@ -40,7 +40,8 @@ class TrainSettings:
     """Every hyper-parameter. Two trainings on one machine with equal settings and data have equal losses.
 
     A picture is resized to one of ``short_sides`` with the long side at most ``long_side``, or, when ``short_sides`` is
-    empty, into the run's input size, scaled by a factor drawn from ``scale_range``.
+    empty, into the run's input size, scaled by a factor drawn from ``scale_range``. With ``qat`` the layers compute
+    with the values that int8 will leave them.
     """
 
     epochs: int
@@ -61,6 +62,7 @@ class TrainSettings:
     eval_every: int = 1
     checkpoint_every: int = 500
     max_steps: int = 0
+    qat: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,16 @@ class Run:
         load_exactly(model, self.weights)
         model.eval()
         return model
+
+    def input_ranges(self) -> dict[str, float]:
+        """Of a quantisation-aware training: each convolution's range by the layer's name; empty otherwise."""
+        if not self.config.settings.qat:
+            return {}
+        from edge_seg.models.fake_quant import RANGE
+        from edge_seg.train.weights import read_arrays
+
+        found = read_arrays(self.weights)
+        return {name.removesuffix(f".{RANGE}"): float(v[0]) for name, v in found.items() if name.endswith(f".{RANGE}")}
 
 
 def write_config(path: Path, config: RunConfig) -> None:

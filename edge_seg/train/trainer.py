@@ -69,6 +69,10 @@ class Trainer:
         self._schedule = Schedule(settings.lr, settings.warmup_steps, decay_steps)
         paddle.seed(settings.seed)
         self.model = build(config.model, len(config.classes), settings.frozen_norm)
+        if settings.qat:
+            from edge_seg.models import fake_quant
+
+            fake_quant.enable(self.model)
         self.optimizer = Optimizer(self.model, settings)
 
     def start(self) -> None:
