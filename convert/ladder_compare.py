@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from convert.ladder_trace import Trace
 from convert.verify import Tolerance
 from edge_seg.runtime.engines.checks import FEATURES
-from edge_seg.runtime.parity import mask_difference, match
+from edge_seg.runtime.parity import confident, mask_difference, match, only
 from edge_seg.runtime.result import Instances
 
 # Proposals that may be others: where two scores differ in their last bits, the order of proposals, and which is the
@@ -63,6 +63,8 @@ def compare(
     ``steady``, which instances there are hangs on rounding: those are judged that both sides have.
     """
     inner = limit if exact else None
+    sure = confident(expected.instances, found.instances, limit.least_score)
+    expected, found = (_only(trace, keep) for trace, keep in zip((expected, found), sure, strict=True))
     pairs = _pairs(expected.instances, found.instances, limit, scale, steady)
     *kept, masks = _instances(expected.instances, found.instances, pairs, limit, scale, steady)
     if not expected.detect:  # one graph: what is inside isn't seen
@@ -75,6 +77,10 @@ def compare(
         masks,
         second_run(found.repeats),
     ]
+
+
+def _only(trace: Trace, keep: NDArray[np.bool_]) -> Trace:
+    return dataclasses.replace(trace, instances=only(trace.instances, keep), masks=trace.masks[keep])
 
 
 def second_run(repeats: bool | None) -> Reading:

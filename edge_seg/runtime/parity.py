@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,28 @@ def compare(expected: Instances, found: Instances) -> Parity:
         score=max((float(abs(expected.scores[r] - found.scores[c])) for r, c in pairs), default=0.0),
         mask_iou=min((iou for iou, _ in masks), default=1.0),
         mask_pixels=max((pixels for _, pixels in masks), default=0),
+    )
+
+
+def confident(expected: Instances, found: Instances, least: float) -> list[NDArray[np.bool_]]:
+    """For each side, which instances score at least ``least``, or have a partner on the other side that does.
+
+    Where a model's arithmetic is coarse, what it is unsure of comes and goes.
+    """
+    keep = [instances.scores >= least for instances in (expected, found)]
+    for row, column in match(expected, found):
+        keep[0][row] = keep[1][column] = keep[0][row] or keep[1][column]
+    return keep
+
+
+def only(instances: Instances, keep: NDArray[np.bool_]) -> Instances:
+    """The instances that ``keep`` marks."""
+    return dataclasses.replace(
+        instances,
+        boxes=instances.boxes[keep],
+        scores=instances.scores[keep],
+        classes=instances.classes[keep],
+        rles=[rle for rle, kept in zip(instances.rles, keep, strict=True) if kept],
     )
 
 

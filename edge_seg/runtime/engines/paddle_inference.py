@@ -53,7 +53,7 @@ def load(bundle: Bundle, threads: int) -> PaddleInferenceEngine:
             config.disable_gpu()
             config.enable_mkldnn()
             if bundle.manifest.precision == "int8":
-                config.enable_mkldnn_int8()
+                config.enable_mkldnn_int8({"conv2d"})
             config.set_cpu_math_library_num_threads(threads)
         config.switch_ir_optim(True)
         config.enable_memory_optim()
