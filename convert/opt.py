@@ -6,6 +6,7 @@ code 0. So it runs in a child, and its product is believed only after another ch
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import sys
@@ -79,6 +80,7 @@ def _read_back(what: str, nb: Path, inputs: tuple[str, ...], outputs: int) -> No
         )
 
 
+@functools.cache
 def version() -> str:
     """The version of ``opt`` ("v2.13-rc"): part of every ``.nb``."""
     outcome = run_module("convert.opt", "version", limit_s=LIMIT_S)

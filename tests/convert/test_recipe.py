@@ -28,3 +28,11 @@ def test_an_unknown_recipe_lists_the_choices(names: str) -> None:
 def test_a_recipe_is_named_once() -> None:
     with pytest.raises(UsageError, match="twice"):
         parse("arm-fp32,arm-fp32")
+
+
+def test_every_recipe_says_what_it_costs_and_needs() -> None:
+    for recipe in RECIPES.values():
+        assert all((recipe.summary, recipe.costs, recipe.needs))
+        assert recipe.engine != "paddle-lite" or "extra" in recipe.requires
+        # Rounded weights are vouched for by the same weights; half precision can't be computed on this host.
+        assert recipe.precision in (find(recipe.witness).precision, "fp16")
