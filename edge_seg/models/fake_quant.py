@@ -27,10 +27,11 @@ class FakeQuantConv2D(nn.Conv2D):
         if self.training:
             with paddle.no_grad():
                 reach.set_value(paddle.maximum(x.detach().abs().max().reshape([1]), reach * _DECAY))
-        weight = _rounded(self.weight, _largest(self.weight, [1, 2, 3]))
+        reach = paddle.clip(reach, min=1e-6)
         return F.conv2d(
-            _rounded(x, paddle.clip(reach, min=1e-6)),
-            weight,
+            _rounded(_cut(x, reach), reach),
+            # Not cut: none is larger than its range, and the largest would get no gradient.
+            _rounded(self.weight, _largest(self.weight, [1, 2, 3])),
             bias=self.bias,
             stride=self._stride,
             padding=self._updated_padding,
@@ -61,6 +62,9 @@ def _largest(weight: Any, others: list[int]) -> Any:
 
 
 def _rounded(x: Any, reach: Any) -> Any:
-    cut = paddle.minimum(paddle.maximum(x, -reach), reach)
     step = reach / _LEVELS
-    return cut + (paddle.round(cut / step) * step - cut).detach()
+    return x + (paddle.round(x / step) * step - x).detach()
+
+
+def _cut(x: Any, reach: Any) -> Any:
+    return paddle.minimum(paddle.maximum(x, -reach), reach)

@@ -13,6 +13,7 @@ from edge_seg.bundle import open_bundle
 from edge_seg.models import fake_quant
 from edge_seg.models.build import build_model
 from edge_seg.paddle_env import nn, paddle
+from tests.convert.trained import WEIGHTS
 
 
 def test_a_layer_computes_with_the_values_of_int8() -> None:
@@ -54,7 +55,8 @@ def _rounds_input(layer: Any) -> bool:
 @pytest.mark.slow
 def test_such_a_run_is_converted_without_pictures(edge_seg: Callable[..., Any], tmp_path: Path) -> None:
     assert edge_seg("data", "synth", "shapes", "--images", "6", "--size", "128").returncode == 0
-    words = ["train", "mask_rcnn_tiny_fpn", "--data", "shapes", "--out", "run", "--size", "64", "--qat"]
+    words = ["train", "mask_rcnn_tiny_fpn", "--data", "shapes", "--out", "run", "--size", "128", "--qat"]
+    words += ["--weights", str(WEIGHTS), "--lr", "0.0001", "--frozen-norm"]
     done = edge_seg(*words, "--epochs", "2", "--batch", "2", "--max-steps", "3")
     assert done.returncode == 0, done.stderr
     done = edge_seg(*words, "--epochs", "2", "--batch", "2", "--max-steps", "4", "--resume")
