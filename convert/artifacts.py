@@ -21,8 +21,8 @@ class Job:
     """A model with its weights, and all that its bundles are to say of it. ``picture`` is uint8[h, w, 3] BGR.
 
     ``before_nms``: boxes of each pyramid level that enter the proposals' NMS; None leaves it to the model. ``model`` is
-    a MaskRCNN, or None for one from elsewhere, of which there is the exported graph alone. ``trained_ranges``: what a quantisation-aware training says of each
-    convolution, see :meth:`Run.input_ranges`.
+    a MaskRCNN, or None for one from elsewhere, of which there is the exported graph alone. ``trained_ranges``: what a
+    quantisation-aware training says of each convolution, see :meth:`Run.input_ranges`.
     """
 
     model: Any
