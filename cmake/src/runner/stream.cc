@@ -15,7 +15,9 @@
 namespace edge_seg {
 namespace {
 
-constexpr int kAtOnce = 6;  // frames on their way: one in each stage, and two more so that none waits for another
+// Frames on their way: one in each stage, and two more so that none waits for another. Of a camera's only two, one in
+// the graphs and one around them, because what waits for the graphs grows old.
+constexpr int kAtOnce = 6, kLiveAtOnce = 2;
 
 // A frame and what becomes of it on its way.
 struct Job {
@@ -37,7 +39,7 @@ class Stream {
 
     void run() {
         const int64_t begin = now_ns();
-        for (int i = 0; i < kAtOnce; ++i) idle_.push(std::make_unique<Job>());
+        for (int i = 0; i < (source_.is_live() ? kLiveAtOnce : kAtOnce); ++i) idle_.push(std::make_unique<Job>());
         std::thread reader([this] { run_stage(idle_, read_, busy_.read, [this](Job& job) { return read(job); }); });
         std::thread preparer(
             [this] { run_stage(read_, prepared_, busy_.pre, [this](Job& job) { return prepare(job); }); });

@@ -60,6 +60,8 @@ class Camera : public Source {
         return true;
     }
 
+    bool is_live() const override { return true; }
+
   private:
     struct Memory {
         void* data;

@@ -24,6 +24,9 @@ class Source {
 
     // Fills `frame` with the next one; false when there is none. Waits for it. Throws Error, `interrupted` too.
     virtual bool next(Frame& frame) = 0;
+
+    // Whether a picture is of use only as long as it is new.
+    virtual bool is_live() const { return false; }
 };
 
 // Y4M and Motion JPEG by themselves, all else through the program ffmpeg. "-" is standard input.
