@@ -5,8 +5,9 @@
 
 set(EDGE_SEG_BOARDS "")
 
-# Four cores of the kind `part` (as the kernel reports it), with `features` and a highest frequency in kHz.
-function(edge_seg_add_board name part frequency features)
+# Four cores of the kind `part` (as the kernel reports it), with `features`, a highest frequency in kHz and caches of
+# `l1` and `l2` KiB (libraries cut their work into blocks that fit).
+function(edge_seg_add_board name part frequency l1 l2 features)
     set(folder ${CMAKE_BINARY_DIR}/boards/${name})
     file(MAKE_DIRECTORY ${folder})
     file(CREATE_LINK ${EDGE_SEG_QEMU_LIBRARIES} ${folder}/lib SYMBOLIC)
@@ -19,8 +20,23 @@ function(edge_seg_add_board name part frequency features)
         string(APPEND cpuinfo
             "processor\t: ${core}\nBogoMIPS\t: 108.00\nFeatures\t: ${features}\nCPU implementer\t: 0x41\n"
             "CPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: ${part}\nCPU revision\t: 3\n\n")
+        set(cpu ${folder}/sys/devices/system/cpu/cpu${core})
+        file(WRITE ${cpu}/uevent "OF_NAME=cpu\nMODALIAS=cpu:type:aarch64\n")  # Paddle Lite counts these
+        file(WRITE ${cpu}/online "1\n")
         foreach(file cpuinfo_max_freq scaling_max_freq)
-            file(WRITE ${folder}/sys/devices/system/cpu/cpu${core}/cpufreq/${file} "${frequency}\n")
+            file(WRITE ${cpu}/cpufreq/${file} "${frequency}\n")
+        endforeach()
+        file(WRITE ${cpu}/cpufreq/cpuinfo_min_freq "600000\n")
+        # Data, instructions, both; this machine's own third level would be read if there were no file.
+        set(index 0)
+        foreach(cache "1;Data;${l1}K" "1;Instruction;${l1}K" "2;Unified;${l2}K" "3;Unified;0K")
+            list(GET cache 0 level)
+            list(GET cache 1 type)
+            list(GET cache 2 size)
+            file(WRITE ${cpu}/cache/index${index}/level "${level}\n")
+            file(WRITE ${cpu}/cache/index${index}/type "${type}\n")
+            file(WRITE ${cpu}/cache/index${index}/size "${size}\n")
+            math(EXPR index "${index} + 1")
         endforeach()
     endforeach()
     file(WRITE ${folder}/proc/cpuinfo "${cpuinfo}")
@@ -29,9 +45,9 @@ endfunction()
 
 set(armv8 "fp asimd evtstrm crc32 cpuid")
 set(armv82 "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp")
-edge_seg_add_board(cortex-a53 0xd03 1400000 "${armv8}")   # Raspberry Pi 3
-edge_seg_add_board(cortex-a72 0xd08 1800000 "${armv8}")   # Raspberry Pi 4
-edge_seg_add_board(cortex-a76 0xd0b 2400000 "${armv82}")  # Raspberry Pi 5, big cores of RK3588
+edge_seg_add_board(cortex-a53 0xd03 1400000 32 512 "${armv8}")   # Raspberry Pi 3
+edge_seg_add_board(cortex-a72 0xd08 1800000 32 1024 "${armv8}")  # Raspberry Pi 4
+edge_seg_add_board(cortex-a76 0xd0b 2400000 64 512 "${armv82}")  # Raspberry Pi 5, big cores of RK3588
 
 set(cpu "\"$board\"")
 if(EDGE_SEG_QEMU_CPU)

@@ -17,6 +17,7 @@ struct EngineOptions {
     std::string name;                    // "" is the manifest's
     int threads = 0;                     // 0 leaves the number to the engine
     std::string power_mode = "no-bind";  // which cores: one of kPowerModes
+    bool correct_cpu = true;             // shows the library cores that it knows for twins that it doesn't know
 };
 
 constexpr const char* kPowerModes[] = {"no-bind", "high", "low", "full", "rand-high", "rand-low"};

@@ -3,9 +3,11 @@
 #include <paddle_api.h>
 
 #include <cstring>
+#include <optional>
 
 #include "core/error.h"
 #include "core/phase.h"
+#include "engines/shown_cpu.h"
 
 namespace edge_seg {
 namespace {
@@ -58,13 +60,12 @@ void check_names(const std::string& graph, const GraphSpec& spec, lite::PaddlePr
                 "the manifest is another model's: copy the bundle again or convert anew");
 }
 
-void copy_into(lite::Tensor& input, const Tensor& value) {
+// The library reads the value where it lies: feature maps go from graph to graph without a copy. It never writes into
+// an input (opt gives no other tensor an input's memory), and the next run gets new ones.
+void lend(lite::Tensor& input, const Tensor& value) {
     input.Resize(value.shape);
     const size_t bytes = static_cast<size_t>(value.count()) * size_of(value.dtype);
-    void* place = value.dtype == DType::kFloat32 ? static_cast<void*>(input.mutable_data<float>())
-                  : value.dtype == DType::kInt32 ? static_cast<void*>(input.mutable_data<int32_t>())
-                                                 : static_cast<void*>(input.mutable_data<int64_t>());
-    std::memcpy(place, value.data, bytes);
+    input.ShareExternalMemory(const_cast<void*>(value.data), bytes, lite::TargetType::kHost);
 }
 
 Tensor view_of(const lite::Tensor& output) {
@@ -83,7 +84,7 @@ class PaddleLiteEngine : public Engine {
     Tensors run(const std::string& graph, const Tensors& inputs) override {
         const auto& [predictor, spec] = graphs_.at(graph);
         for (size_t i = 0; i < spec.inputs.size(); ++i) {
-            copy_into(*predictor->GetInput(static_cast<int>(i)), inputs.at(spec.inputs[i].name));
+            lend(*predictor->GetInput(static_cast<int>(i)), inputs.at(spec.inputs[i].name));
         }
         predictor->Run();
         Tensors outputs;
@@ -114,6 +115,9 @@ std::string paddle_lite_version() {
 
 std::unique_ptr<Engine> load_paddle_lite_engine(const Bundle& bundle, const EngineOptions& options) {
     const int threads = options.threads > 0 ? options.threads : 1;  // the library's own default
+    // It looks at the processor once, when the first configuration is made.
+    std::optional<ShownCpu> shown;
+    if (options.correct_cpu) shown.emplace(correct_cpu(read_cpuinfo()).text);
     std::map<std::string, Graph> graphs;
     for (const auto& [name, spec] : bundle.manifest.graphs) {
         const std::string file = file_of(bundle, name, spec);

@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "engines/engine.h"
+#include "engines/shown_cpu.h"
 #include "pictures/decoders.h"
 
 namespace edge_seg {
@@ -25,10 +26,12 @@ std::string trimmed(const std::string& text) {
     return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(blank) - begin + 1);
 }
 
+using CpuFields = std::map<std::string, std::vector<std::string>>;
+
 // The values of each key of /proc/cpuinfo, one a core.
-std::map<std::string, std::vector<std::string>> cpuinfo() {
-    std::map<std::string, std::vector<std::string>> fields;
-    std::ifstream file("/proc/cpuinfo");
+CpuFields fields_of(const std::string& cpuinfo) {
+    CpuFields fields;
+    std::istringstream file(cpuinfo);
     for (std::string line; std::getline(file, line);) {
         const size_t colon = line.find(':');
         const std::string value = colon == std::string::npos ? "" : trimmed(line.substr(colon + 1));
@@ -38,7 +41,7 @@ std::map<std::string, std::vector<std::string>> cpuinfo() {
 }
 
 // Arm kernels print no name; there it is the implementer and part of each kind of core: "0x41:0xd03 + 0x41:0xd09".
-std::string cpu_name(std::map<std::string, std::vector<std::string>>& fields, const char* machine) {
+std::string cpu_name(CpuFields& fields, const char* machine) {
     if (!fields["model name"].empty() && !fields["model name"][0].empty()) return fields["model name"][0];
     const auto &implementers = fields["CPU implementer"], &parts = fields["CPU part"];
     std::vector<std::string> kinds;
@@ -61,8 +64,7 @@ Values allowed_cores() {
     return cores;
 }
 
-Values describe_cpu(const char* machine) {
-    auto fields = cpuinfo();
+Values describe_cpu(CpuFields fields, const char* machine) {
     const auto& names = fields["flags"].empty() ? fields["Features"] : fields["flags"];
     std::istringstream words(names.empty() ? "" : names[0]);
     Values flags = Values::array();
@@ -75,9 +77,12 @@ Values describe_cpu(const char* machine) {
 
 }  // namespace
 
-Values describe_runner() {
+Values describe_runner(bool correct_cpu) {
     utsname system{};
     uname(&system);
+    const std::string cpuinfo = read_cpuinfo();
+    const CorrectedCpu shown = correct_cpu ? edge_seg::correct_cpu(cpuinfo) : CorrectedCpu{cpuinfo, {}};
+    CpuFields fields = fields_of(shown.text);
     Values libraries = {{"jpeg", jpeg_version()}, {"png", png_version()}};
     const Json engines = engine_libraries();
     for (const auto& entry : engines.items()) libraries[entry.key()] = entry.value();
@@ -87,7 +92,8 @@ Values describe_runner() {
             {"compiler", __VERSION__},
             {"platform", std::string(system.sysname) + "-" + system.release + "-" + system.machine},
             {"machine", system.machine},
-            {"cpu", describe_cpu(system.machine)},
+            {"cpu", describe_cpu(fields_of(cpuinfo), system.machine)},
+            {"library_cpu", {{"name", cpu_name(fields, system.machine)}, {"replaced", shown.parts}}},
             {"libraries", libraries}};
 }
 

@@ -123,6 +123,7 @@ Options parse_options(int count, char** words) {
     app.add_option("--power-mode", options.power_mode, "cores that the library chooses: no-bind, high, low, full, …")
         ->capture_default_str();
     app.add_option("--cores", cores, "run on these cores only: 4,5,6,7")->type_name("N,…")->take_all();
+    app.add_flag("--cpu-as-it-is", options.cpu_as_it_is, "don't show Paddle Lite a core that it knows for its twin");
     app.add_flag("--self-test", options.self_test, "first compare the golden picture's result");
     app.add_option("--save", options.save, "write pictures with what was found there")->type_name("DIR");
     app.add_flag("--json", options.json, "JSON lines (without it: the same lines, for people)");

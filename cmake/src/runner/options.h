@@ -22,6 +22,7 @@ struct Options {
     std::string engine;
     std::string power_mode = "no-bind";
     std::vector<int> cores;
+    bool cpu_as_it_is = false;
     bool self_test = false;
     std::string save;
     bool json = false;

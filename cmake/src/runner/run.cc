@@ -123,7 +123,7 @@ void refuse_circle(const Options& options) {
 
 void do_all(const Options& options, const Lines& lines) {
     if (!options.cores.empty()) bind_to(options.cores);
-    lines.say("hello", describe_runner());
+    lines.say("hello", describe_runner(!options.cpu_as_it_is));
     const int64_t begin = now_ns();
     note_phase("opening the bundle");
     const Bundle bundle = open_bundle(options.bundle);
@@ -141,7 +141,7 @@ void do_all(const Options& options, const Lines& lines) {
         source = open_source(options);
     }
     note_phase("loading the engine");
-    const auto engine = open_engine(bundle, {options.engine, options.threads, options.power_mode});
+    const auto engine = open_engine(bundle, {options.engine, options.threads, options.power_mode, !options.cpu_as_it_is});
     // A stream's stages are at work at the same time, each in a thread of its own.
     const int threads = options.streams() ? 1 : std::max(1, options.threads);
     Segmenter segmenter(*engine, bundle.manifest, {options.score, options.instances, options.top_k, threads});

@@ -8,6 +8,10 @@ namespace edge_seg {
 namespace {
 
 constexpr char kOutputRemedy[] = "convert the model again, and see that the library is the one that it was made for";
+// Boxes that the mask graph gets in one run. Paddle Lite works through boxes one by one anyway, but transforms the
+// weights of four convolutions anew when their number is another than the last time, which costs as much as four boxes
+// (docs/native-speed.md). So the number is always the same, and with one, none is computed in vain.
+constexpr int32_t kBoxesARun = 1;
 
 void check(const SegmenterOptions& options, const PostprocessSpec& spec) {
     if (!(spec.mask_threshold > 0 && spec.mask_threshold < 1)) {
@@ -114,23 +118,22 @@ Detections Segmenter::select_from(const Tensor& boxes, const Tensor& scores) con
 }
 
 const float* Segmenter::masks(const Tensors& detected, const Detections& kept, int& side) {
-    if (kept.boxes.empty()) return nullptr;
-    const auto count = static_cast<int32_t>(kept.boxes.size());
-    const auto classes = static_cast<int32_t>(manifest_.classes.size());
-    channel_.resize(count);
-    for (int32_t i = 0; i < count; ++i) channel_[i] = i * classes + kept.classes[i];
+    masks_.clear();
     Tensors inputs;
     for (const char* feature : {"p2", "p3", "p4", "p5"}) inputs[feature] = detected.at(feature);
-    inputs["boxes"] = {DType::kFloat32, {count, 4}, kept.boxes.data()};
-    inputs["num"] = {DType::kInt32, {1}, &count};
-    inputs["channel"] = {DType::kInt32, {count}, channel_.data()};
-    const Tensor maps = engine_.run("mask", inputs).at("masks");
-    if (maps.shape[0] != count || maps.shape[1] != maps.shape[2]) {
-        throw Error("engine-output", text_of(maps.shape) + " masks for " + std::to_string(count) + " boxes",
-                    kOutputRemedy);
+    for (size_t i = 0; i < kept.boxes.size(); ++i) {
+        const int32_t channel = kept.classes[i];
+        inputs["boxes"] = {DType::kFloat32, {kBoxesARun, 4}, &kept.boxes[i]};
+        inputs["num"] = {DType::kInt32, {1}, &kBoxesARun};
+        inputs["channel"] = {DType::kInt32, {kBoxesARun}, &channel};
+        const Tensor map = engine_.run("mask", inputs).at("masks");
+        if (map.shape[0] != kBoxesARun || map.shape[1] != map.shape[2]) {
+            throw Error("engine-output", text_of(map.shape) + " masks for 1 box", kOutputRemedy);
+        }
+        side = static_cast<int>(map.shape[1]);
+        masks_.insert(masks_.end(), map.floats(), map.floats() + map.count());
     }
-    side = static_cast<int>(maps.shape[1]);
-    return maps.floats();
+    return masks_.data();
 }
 
 }  // namespace edge_seg
