@@ -36,7 +36,7 @@ struct StageTimes {
     int64_t pre = 0, detect = 0, nms = 0, mask = 0, post = 0, total = 0;
 };
 
-// What the graphs made of a picture. The maps, [N, side, side], belong to the engine until the next picture.
+// What the graphs made of a picture. The maps, [N, side, side], belong to the segmenter until the next picture.
 struct Raw {
     Geometry geometry;
     Detections kept;

@@ -1,0 +1,62 @@
+#include "engines/shown_cpu.h"
+
+#include <doctest/doctest.h>
+
+#include <cstdio>
+
+namespace edge_seg {
+namespace {
+
+std::string core(const std::string& part, const std::string& features = "fp asimd asimddp",
+                 const std::string& implementer = "0x41") {
+    return "processor\t: 0\nFeatures\t: " + features + "\nCPU implementer\t: " + implementer +
+           "\nCPU architecture: 8\nCPU part\t: " + part + "\nCPU revision\t: 3\n\n";
+}
+
+// As Paddle Lite reads it.
+std::string read(const char* name) {
+    std::string text;
+    FILE* file = std::fopen(name, "rb");
+    if (file == nullptr) return text;
+    char line[1024];
+    while (std::fgets(line, sizeof line, file) != nullptr) text += line;
+    std::fclose(file);
+    return text;
+}
+
+TEST_CASE("a core that the library doesn't know is shown as its twin") {
+    const CorrectedCpu corrected = correct_cpu(core("0xd05") + core("0xd0b"));
+    CHECK(corrected.text == core("0xd05") + core("0xd40"));
+    CHECK(corrected.parts == std::map<std::string, std::string>{{"0xd0b", "0xd40"}});
+}
+
+TEST_CASE("other cores are shown as they are") {
+    const std::string alike[] = {
+        core("0xd08", "fp asimd"),                 // known
+        core("0xd0b", "fp asimd"),                 // the kernel or a hypervisor hides its dot products
+        core("0xd0b", "fp asimd asimddpx"),        // another feature
+        core("0xd0b", "fp asimd asimddp", "0x48"),  // another maker's part of that number
+        core("0xd99"),                             // no twin is known
+        "model name\t: AMD EPYC\n",
+        "",
+    };
+    for (const std::string& text : alike) {
+        const CorrectedCpu corrected = correct_cpu(text);
+        CHECK(corrected.text == text);
+        CHECK(corrected.parts.empty());
+    }
+}
+
+TEST_CASE("who opens /proc/cpuinfo sees what is shown, as long as it is") {
+    const std::string real = read("/proc/cpuinfo");
+    {
+        const ShownCpu shown("CPU part\t: 0xd40\n");
+        CHECK(read("/proc/cpuinfo") == "CPU part\t: 0xd40\n");
+        CHECK(read("/proc/meminfo").rfind("MemTotal", 0) == 0);
+    }
+    CHECK_FALSE(real.empty());
+    CHECK(read("/proc/cpuinfo").size() == real.size());
+}
+
+}  // namespace
+}  // namespace edge_seg
