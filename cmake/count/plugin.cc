@@ -7,8 +7,8 @@
 // line when it has measured them: so the program that is counted is the one that boards run.
 // `blocks` gets, when the program ends, "ADDRESS INSTRUCTIONS" of each block of code.
 //
-// Counts are exact as long as one thread works. Distributions' qemu packages come without qemu-plugin.h, so what is used
-// of it (version 1 of the interface, qemu 4.2 and newer) is declared here.
+// Counts are exact as long as one thread works. Distributions' qemu packages come without qemu-plugin.h, so what is
+// used of it (version 1 of the interface, qemu 4.2 and newer) is declared here.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -66,10 +66,9 @@ void count_block(CountId, qemu_plugin_tb* block) {
 
 void say(const char* what, uint64_t detail, bool with_detail) {
     char line[100];
-    const int length = with_detail
-                           ? std::snprintf(line, sizeof line, "%d %s %" PRIu64 " %" PRIu64 "\n", getpid(), what, detail,
-                                           g_count)
-                           : std::snprintf(line, sizeof line, "%d %s %" PRIu64 "\n", getpid(), what, g_count);
+    const int length = with_detail ? std::snprintf(line, sizeof line, "%d %s %" PRIu64 " %" PRIu64 "\n", getpid(), what,
+                                                   detail, g_count)
+                                   : std::snprintf(line, sizeof line, "%d %s %" PRIu64 "\n", getpid(), what, g_count);
     (void)!write(g_out, line, static_cast<size_t>(length));
 }
 

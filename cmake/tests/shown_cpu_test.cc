@@ -32,11 +32,11 @@ TEST_CASE("a core that the library doesn't know is shown as its twin") {
 
 TEST_CASE("other cores are shown as they are") {
     const std::string alike[] = {
-        core("0xd08", "fp asimd"),                 // known
-        core("0xd0b", "fp asimd"),                 // the kernel or a hypervisor hides its dot products
-        core("0xd0b", "fp asimd asimddpx"),        // another feature
+        core("0xd08", "fp asimd"),                  // known
+        core("0xd0b", "fp asimd"),                  // the kernel or a hypervisor hides its dot products
+        core("0xd0b", "fp asimd asimddpx"),         // another feature
         core("0xd0b", "fp asimd asimddp", "0x48"),  // another maker's part of that number
-        core("0xd99"),                             // no twin is known
+        core("0xd99"),                              // no twin is known
         "model name\t: AMD EPYC\n",
         "",
     };

@@ -1,5 +1,5 @@
-// The processor as Paddle Lite sees it. The library knows cores by the part number in /proc/cpuinfo, and not all: on one
-// that it doesn't know, int8 goes without the dot-product instructions.
+// The processor as Paddle Lite sees it. The library knows cores by the part number in /proc/cpuinfo, and not all: on
+// one that it doesn't know, int8 goes without the dot-product instructions.
 #pragma once
 
 #include <map>
@@ -8,7 +8,7 @@
 namespace edge_seg {
 
 struct CorrectedCpu {
-    std::string text;                         // of /proc/cpuinfo
+    std::string text;                          // of /proc/cpuinfo
     std::map<std::string, std::string> parts;  // part as it is -> as it is shown, of those that were replaced
 };
 

@@ -141,7 +141,8 @@ void do_all(const Options& options, const Lines& lines) {
         source = open_source(options);
     }
     note_phase("loading the engine");
-    const auto engine = open_engine(bundle, {options.engine, options.threads, options.power_mode, !options.cpu_as_it_is});
+    const auto engine =
+        open_engine(bundle, {options.engine, options.threads, options.power_mode, !options.cpu_as_it_is});
     // A stream's stages are at work at the same time, each in a thread of its own.
     const int threads = options.streams() ? 1 : std::max(1, options.threads);
     Segmenter segmenter(*engine, bundle.manifest, {options.score, options.instances, options.top_k, threads});

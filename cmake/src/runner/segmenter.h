@@ -59,8 +59,8 @@ class Segmenter {
 
   private:
     Detections select_from(const Tensor& boxes, const Tensor& scores) const;
-    // Probabilities of the masks of what was kept, one after the other, float32[N, side, side]. The graph isn't run when
-    // nothing was kept: every library tested aborts on zero boxes.
+    // Probabilities of the masks of what was kept, one after the other, float32[N, side, side]. The graph isn't run
+    // when nothing was kept: every library tested aborts on zero boxes.
     const float* masks(const Tensors& detected, const Detections& kept, int& side);
 
     Engine& engine_;
