@@ -4,7 +4,10 @@
 
 #include <cstdio>
 
-namespace edge_seg {
+using edge_seg::correct_cpu;
+using edge_seg::CorrectedCpu;
+using edge_seg::ShownCpu;
+
 namespace {
 
 std::string core(const std::string& part, const std::string& features = "fp asimd asimddp",
@@ -23,6 +26,8 @@ std::string read(const char* name) {
     std::fclose(file);
     return text;
 }
+
+}  // namespace
 
 TEST_CASE("a core that the library doesn't know is shown as its twin") {
     const CorrectedCpu corrected = correct_cpu(core("0xd05") + core("0xd0b"));
@@ -57,6 +62,3 @@ TEST_CASE("who opens /proc/cpuinfo sees what is shown, as long as it is") {
     CHECK_FALSE(real.empty());
     CHECK(read("/proc/cpuinfo").size() == real.size());
 }
-
-}  // namespace
-}  // namespace edge_seg
