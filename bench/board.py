@@ -12,8 +12,9 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from bench.target import Running, Target
 from edge_seg.errors import EngineError
+from edge_seg.targets import Target
+from edge_seg.targets.running import Running
 
 INTERVAL_S: float = 1  # whole: a board's `sleep` may know no fractions
 PROBE_LIMIT_S = 20.0
@@ -168,7 +169,7 @@ def _number(text: str) -> float | None:
 
 def snapshots(target: Target, count: int, root: str = "") -> list[BoardState]:
     """``count`` snapshots, :data:`INTERVAL_S` apart; fewer, or empty ones, where the machine can't be read."""
-    command = ["sh", "-c", SCRIPT, "sh", root, str(count), str(INTERVAL_S)]
+    command = ["sh", "-c", SCRIPT, "sh", root or target.root, str(count), str(INTERVAL_S)]
     try:
         with target.run(command) as running:
             return list(parse_states(running.lines(PROBE_LIMIT_S)))
@@ -182,7 +183,7 @@ class Sampler:
     def __init__(self, target: Target, root: str = "") -> None:
         self.states: list[BoardState] = []
         self._target = target
-        self._root = root
+        self._root = root or target.root
         self._running: Running | None = None
         self._thread = threading.Thread(target=self._read, daemon=True)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge_seg.options import echo_json, json_option
+from edge_seg.options import COMMAND, echo_json, json_option
 
 if TYPE_CHECKING:
     from bench.record import Record
@@ -37,7 +37,7 @@ def bench() -> None:
     """Measure bundles and print the speed table."""
 
 
-@bench.command(short_help="Measure bundles on this machine.")
+@bench.command(short_help="Measure bundles, here or on a board.")
 @click.argument("bundles", metavar="BUNDLE…", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--images",
@@ -55,6 +55,18 @@ def bench() -> None:
 @click.option("--warmup", type=click.IntRange(0, 10**6), default=5, show_default=True, help="Untimed runs a picture.")
 @click.option("--repeat", type=click.IntRange(1, 10**6), default=30, show_default=True, help="Timed runs a picture.")
 @click.option("--threads", type=Numbers(1), default=(), help="Numbers of threads to try. Default: one a core.")
+@click.option(
+    "--target",
+    default="local",
+    show_default=True,
+    help="Where to measure: local, ssh://[user@]host[:port], adb:SERIAL, emulated:cortex-a72.",
+)
+@click.option(
+    "--runner",
+    type=COMMAND,
+    default=(),
+    help="Command that starts the runner there. Default: the deployed one, or one that is installed.",
+)
 @click.option(
     "--timeout",
     type=click.FloatRange(1),
@@ -78,26 +90,30 @@ def run(
     warmup: int,
     repeat: int,
     threads: tuple[int, ...],
+    target: str,
+    runner: tuple[str, ...],
     timeout: float,
     out: Path,
     as_json: bool,
 ) -> int:
-    """Measure bundles on this machine, stage by stage, and append a record for each scenario.
+    """Measure bundles, stage by stage, and append a record for each scenario.
 
     Model time is detect + NMS + mask, the published definition; end to end adds pre- and post-processing (decoding the
-    picture file is outside both). A record keeps every sample, the machine and its state, and a verdict.
+    picture file is outside both). A record keeps every sample, the machine and its state, and a verdict. On
+    a board, bundle and pictures are copied there, and removed afterwards; EDGE_SEG_SSH_OPTIONS holds options for ssh.
 
     \b
     Examples:
       edge-seg bench run bundles/x86-fp32 bundles/cpu-fp32
       edge-seg bench run bundles/cpu-fp32 --images photo.jpg --instances 1,10,50
+      edge-seg bench run bundles/arm-fp32 --target ssh://pi@raspberrypi
     """
     from bench.record import Record, append, check_writable
     from bench.report import failure_text, record_json, record_text
     from bench.run import Settings, measure_all
-    from bench.target import find_target
     from edge_seg.errors import UsageError
     from edge_seg.runtime.image import SUFFIXES
+    from edge_seg.targets import open_target
 
     # A shell makes `--images *.jpg` into one option and several words; a bundle is always a folder.
     more = tuple(path for path in bundles if images and path.suffix.lower() in SUFFIXES and path.is_file())
@@ -111,16 +127,17 @@ def run(
     progress = Progress()
     measured: list[Record] = []
     failures = []
-    for result in measure_all(find_target("local"), bundles, settings, progress.show):
-        progress.clear()
-        if isinstance(result, Record):
-            append(out, result)
-            measured.append(result)
-            if not as_json:
-                click.echo(record_text(result))
-        else:
-            failures.append(result)
-            click.echo(failure_text(result), err=True)
+    with open_target(target, runner=runner) as opened:
+        for result in measure_all(opened, bundles, settings, progress.show):
+            progress.clear()
+            if isinstance(result, Record):
+                append(out, result)
+                measured.append(result)
+                if not as_json:
+                    click.echo(record_text(result))
+            else:
+                failures.append(result)
+                click.echo(failure_text(result), err=True)
     if as_json:
         failed = [{"bundle": str(f.bundle), "what": f.what, **f.error.as_json()} for f in failures]
         echo_json({"out": out, "records": [record_json(record) for record in measured], "failed": failed})

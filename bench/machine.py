@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import Counter
 from dataclasses import dataclass
 
-from bench.target import Target
 from edge_seg.errors import EngineError
+from edge_seg.targets import Target
 
 PROBE_LIMIT_S = 20.0
 
@@ -83,10 +84,12 @@ class Machine:
 def describe(target: Target, root: str = "") -> Machine:
     """The target's description; what it doesn't show is None, all of it where it has no shell."""
     try:
-        with target.run(["sh", "-c", SCRIPT, "sh", root]) as running:
-            return parse_machine(list(running.lines(PROBE_LIMIT_S)))
+        with target.run(["sh", "-c", SCRIPT, "sh", root or target.root]) as running:
+            machine = parse_machine(list(running.lines(PROBE_LIMIT_S)))
     except (EngineError, TimeoutError):
-        return Machine()
+        return Machine(arch=target.arch)
+    # An emulated board's shell is this machine's, and so is the system that it names.
+    return dataclasses.replace(machine, arch=target.arch, kernel=None) if target.arch else machine
 
 
 def parse_machine(lines: list[str]) -> Machine:

@@ -15,12 +15,12 @@ from typing import Any
 from bench.board import BoardState, Sampler, snapshots
 from bench.machine import Machine, describe
 from bench.record import STAGES, TOTAL, Picture, Record, Sample, Scenario, Subject
-from bench.runner_process import Message, Outcome, drive
-from bench.target import Target
 from bench.verdict import Evidence, judge
 from edge_seg.bundle import Bundle, from_plain, open_bundle
 from edge_seg.errors import EdgeSegError, EngineError, UsageError
 from edge_seg.files import sha256
+from edge_seg.targets import Target
+from edge_seg.targets.drive import Message, Outcome, drive
 
 Progress = Callable[[str], None]
 

@@ -18,10 +18,10 @@ from bench.board import snapshots
 from bench.machine import describe
 from bench.report import with_spread
 from bench.statistics import summarise
-from bench.target import Local
 from bench.verdict import Evidence
 from bench.verdict import judge as judge_machine
 from benchmarks.claims import Round, judge, model_ns
+from edge_seg.targets.local import Local
 
 WARM_UP = 3
 PAUSE_S = 0.4

@@ -1,4 +1,7 @@
-"""Unpacking archives of unknown origin: nothing lands outside the folder, a small file can't fill disk or memory."""
+"""Archives: packing with the same bytes each time, and unpacking those of unknown origin.
+
+Nothing lands outside the folder, and a small file can't fill disk or memory.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -19,6 +23,7 @@ from edge_seg import files
 from edge_seg.errors import EdgeSegError
 
 BLOCK = 1 << 18
+LEVEL = 6
 LONGEST_READ = 1 << 20
 """A tar's header may claim any length for a name; tarfile would read it into memory as a whole."""
 
@@ -44,6 +49,26 @@ _DAMAGED = (
 )
 # Names too long, or of a file and a folder at once.
 _BAD_NAMES = (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EINVAL, errno.EILSEQ)
+
+
+def pack(out: Path, entries: Iterable[tuple[str, Path | bytes, int]]) -> None:
+    """Writes files as a ``.tar.gz``: each with its name, its content or where that lies, and its permissions.
+
+    The same entries give the same bytes, whatever the files' times, owners and permissions are.
+    """
+    with (
+        files.atomic_file(out) as partial,
+        partial.open("wb") as raw,
+        gzip.GzipFile(filename="", mode="wb", compresslevel=LEVEL, fileobj=raw, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tarred,
+    ):
+        for name, content, mode in entries:
+            entry = tarfile.TarInfo(name)  # time and owners are 0
+            entry.mode = mode
+            with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
+                entry.size = file.seek(0, 2)
+                file.seek(0)
+                tarred.addfile(entry, file)
 
 
 def unpack(archive: Path, folder: Path, error: type[EdgeSegError]) -> Path:

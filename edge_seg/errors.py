@@ -73,6 +73,12 @@ class EngineError(EdgeSegError):
     code = "engine"
 
 
+class TargetError(EdgeSegError):
+    """A board can't be reached, refused, or has no room for what it is given."""
+
+    code = "target"
+
+
 class MissingDependencyError(EdgeSegError):
     """A library that this command needs isn't installed."""
 

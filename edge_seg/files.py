@@ -18,7 +18,8 @@ from edge_seg.errors import EdgeSegError, UsageError
 TEMPORARY_MARK = ".edge-seg-partial-"
 
 # The host is part of the name because a shared folder may hold the partial files of another machine's processes.
-_HOST = hashlib.sha256(os.uname().nodename.encode()).hexdigest()[:6]
+HOST = hashlib.sha256(os.uname().nodename.encode()).hexdigest()[:6]
+"""This machine, in names of files that several machines may leave in one folder."""
 _PARTIAL = re.compile(re.escape(TEMPORARY_MARK) + r"([^/]+)-([0-9a-f]{6})-(\d+)-[0-9a-f]{6}(?=/|$)")
 
 # Told of every partial file and folder that is begun; a guarded command's parent removes them if the process dies.
@@ -35,7 +36,7 @@ def final_name(path: str) -> str:
 def _beside(path: Path) -> Path:
     _sweep(path.parent)
     # Names have at most 255 bytes.
-    partial = path.with_name(f"{TEMPORARY_MARK}{path.name[:100]}-{_HOST}-{os.getpid()}-{secrets.token_hex(3)}")
+    partial = path.with_name(f"{TEMPORARY_MARK}{path.name[:100]}-{HOST}-{os.getpid()}-{secrets.token_hex(3)}")
     if announce is not None:
         announce(partial)
     return partial
@@ -48,18 +49,19 @@ def _sweep(folder: Path) -> None:
     _swept.add(folder)
     for entry in list(os.scandir(folder)):
         match = _PARTIAL.fullmatch(entry.name)
-        if match and match[2] == _HOST and not _is_alive(int(match[3])):
+        if match and match[2] == HOST and is_gone(int(match[3])):
             remove(Path(entry.path))
 
 
-def _is_alive(pid: int) -> bool:
+def is_gone(pid: int) -> bool:
+    """Whether no process of this machine has that number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return False
-    except OSError:
         return True
-    return True
+    except OSError:
+        return False
+    return False
 
 
 def remove(path: Path) -> None:

@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, nothing else.")
+
+
+class CommandType(click.ParamType):
+    """A program, or a command line with arguments, to the tuple of its words."""
+
+    name = "COMMAND"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """The words; a program's own name may hold spaces."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            words = [str(value)] if Path(value).is_file() else shlex.split(value)
+        except ValueError as problem:
+            self.fail(f"{value!r}: {problem}; close the quotes.", param, ctx)
+        if not words:
+            self.fail("empty; expected a program that speaks the runner protocol.", param, ctx)
+        return tuple(words)
 
 
 class SizeType(click.ParamType):
@@ -59,6 +78,7 @@ class ScoreType(click.ParamType):
 
 SIZE = SizeType()
 SCORE = ScoreType()
+COMMAND = CommandType()
 
 
 def echo_json(value: Any) -> None:

@@ -5,21 +5,18 @@ The bytes depend on nothing but the bundle and zlib: names are sorted, and times
 
 from __future__ import annotations
 
-import gzip
 import re
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from edge_seg.archive import pack as write_archive
 from edge_seg.archive import unpack as unpack_archive
 from edge_seg.bundle import MANIFEST, Bundle, open_bundle
 from edge_seg.bundles.sign import SIGNATURE, read_signature, verify
 from edge_seg.bundles.text import megabytes
 from edge_seg.errors import BundleError, UsageError
-from edge_seg.files import atomic_dir, atomic_file, scratch_dir, sha256
-
-LEVEL = 6
+from edge_seg.files import atomic_dir, scratch_dir, sha256
 
 
 @dataclass(frozen=True)
@@ -45,18 +42,7 @@ def pack(bundle: Bundle, out: Path) -> Packed:
     """
     if out.resolve().is_relative_to(bundle.path.resolve()):
         raise UsageError(f"{out}: lies in the bundle that is to be packed", remedy="write it beside the bundle")
-    with (
-        atomic_file(out) as partial,
-        partial.open("wb") as raw,
-        gzip.GzipFile(filename="", mode="wb", compresslevel=LEVEL, fileobj=raw, mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tarred,
-    ):
-        for name in _members(bundle):
-            entry = tarfile.TarInfo(f"{_folder(bundle)}/{name}")  # time and owners are 0, permissions rw-r--r--
-            with (bundle.path / name).open("rb") as file:
-                entry.size = file.seek(0, 2)
-                file.seek(0)
-                tarred.addfile(entry, file)
+    write_archive(out, [(f"{folder_name(bundle)}/{name}", bundle.path / name, 0o644) for name in members(bundle)])
     return Packed(out, bundle.id, out.stat().st_size, sha256(out))
 
 
@@ -70,19 +56,19 @@ def unpack(archive: Path, out: Path, public_key: Path | None = None) -> Bundle:
         folder = _root(unpack_archive(archive, scratch / "content", BundleError))
         try:
             found = open_bundle(folder)
-            members = _members(found)
+            names = members(found)
             if public_key is not None:
                 verify(found, public_key)
         except BundleError as problem:
             message = problem.message.replace(str(folder), str(archive))
             raise BundleError(message, remedy=problem.remedy, code=problem.code) from None
-        for name in members:
+        for name in names:
             (whole / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).rename(whole / name)
     return Bundle(out, found.manifest)
 
 
-def _members(bundle: Bundle) -> list[str]:
+def members(bundle: Bundle) -> list[str]:
     """The names of all that belongs to the bundle, each once ("a//b" is "a/b"), sorted."""
     signature = [SIGNATURE] if read_signature(bundle) else []
     return sorted({str(PurePosixPath(name)) for name in (MANIFEST, *bundle.files, *signature)})
@@ -94,6 +80,6 @@ def _root(folder: Path) -> Path:
     return inner[0] if len(inner) == 1 and inner[0].is_dir() else folder
 
 
-def _folder(bundle: Bundle) -> str:
+def folder_name(bundle: Bundle) -> str:
     """The archive's one folder: the bundle's name as far as every system takes it; the path must not matter."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", bundle.manifest.name)[:100].lstrip(".-") or "bundle"

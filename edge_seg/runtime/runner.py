@@ -33,7 +33,7 @@ import os
 import platform
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from time import perf_counter_ns, process_time_ns
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from edge_seg.runtime.segmenter import Segmenter
 
 PROTOCOL = 1
+STDIN = Path("-")
+"""Among the pictures: names that are read from stdin, each picture done as soon as its name has come."""
 _LIBRARIES = ("numpy", "opencv-python", "opencv-python-headless", "pycocotools", "paddlelite", "paddlepaddle")
 
 Say = Callable[..., None]
@@ -66,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m edge_seg.runtime.runner", description="Runs a bundle and measures it.", allow_abbrev=False
     )
     parser.add_argument("--bundle", type=Path, required=True, help="folder of the bundle")
-    parser.add_argument("--images", type=Path, nargs="+", default=[], metavar="FILE", help="pictures")
+    parser.add_argument(
+        "--images", type=Path, nargs="+", default=[], metavar="FILE", help="pictures; -: names on stdin, a line each"
+    )
     parser.add_argument("--warmup", type=int, default=3, help="runs before those that count, a picture (3)")
     parser.add_argument("--repeat", type=int, default=10, help="runs that count, a picture (10)")
     parser.add_argument("--threads", type=int, default=0, help="threads; 0: the engine's choice")
@@ -82,6 +86,8 @@ def _parser() -> argparse.ArgumentParser:
 def _check(options: argparse.Namespace) -> None:
     if not options.images and not options.self_test:
         raise UsageError("nothing to do", remedy="give --images, --self-test or both")
+    if options.save and STDIN in options.images:
+        raise UsageError("--save: can't be had for names on standard input", remedy="name the pictures with --images")
     for name, least in (("warmup", 0), ("repeat", 1), ("threads", 0)):
         if getattr(options, name) < least:
             raise UsageError(f"--{name}: {getattr(options, name)} is less than {least}")
@@ -116,13 +122,21 @@ def run(options: argparse.Namespace, say: Say) -> None:
         engine = segmenter.engine.describe()
         say("load", ns=perf_counter_ns() - begin, engine=engine, bundle=bundle.manifest.name)
         loaded = peak_memory()
-        for number, image in enumerate(options.images):
+        for number, image in enumerate(_each(options.images)):
             _measure(segmenter, image, overlays.get(image), options, first=number == 0, say=say)
         if options.self_test:  # last, or the first run wouldn't be the first
             _self_test(segmenter, bundle, say)
         say("memory", load_bytes=loaded, peak_bytes=peak_memory())
         guard.phase("closing the engine")
     say("done")
+
+
+def _each(images: Sequence[Path]) -> Iterator[Path]:
+    for image in images:
+        if image == STDIN:
+            yield from (Path(line.rstrip("\n")) for line in sys.stdin)
+        else:
+            yield image
 
 
 def _hello() -> dict[str, Any]:

@@ -16,11 +16,11 @@ import pytest
 from bench.board import BoardState
 from bench.machine import Machine
 from bench.record import STAGES, TOTAL, Picture, Record, Sample, Scenario, Subject
-from bench.target import Local
 from bench.verdict import Verdict
 from edge_seg.bundle import Golden, GraphSpec, Manifest, PostprocessSpec, PreprocessSpec, TensorSpec, write_manifest
 from edge_seg.files import sha256
 from edge_seg.runtime.segmenter import Segmenter
+from edge_seg.targets.local import Local
 
 FAKE_RUNNER = Path(__file__).with_name("fake_runner.py")
 

@@ -10,7 +10,7 @@ import pytest
 
 from bench.board import BoardState, Sampler, Ticks, snapshots
 from bench.machine import Machine, describe
-from bench.target import Local
+from edge_seg.targets.local import Local
 
 RASPBERRY = {
     "proc/uptime": "1234.56 4000.00\n",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,12 @@ import pytest
 from click.testing import CliRunner
 
 import bench.board
-import bench.target
 from bench.cli import bench as command
 from bench.machine import describe
 from bench.record import STAGES, TOTAL, Record, read
 from bench.run import Failure, Settings, find_images, measure_all
-from bench.target import Local
 from edge_seg.errors import ImageError, UsageError
+from edge_seg.targets.local import Local
 
 
 @pytest.fixture(autouse=True)
@@ -140,15 +140,15 @@ def test_missing_pictures_are_refused_by_name(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def with_fake_runner(monkeypatch: pytest.MonkeyPatch, fake_target: Any) -> None:
-    monkeypatch.setattr(bench.target, "Local", fake_target)
+def runner(fake_target: Any) -> list[str]:
+    """Names the fake runner on the command line."""
+    return ["--runner", shlex.join(fake_target().runner)]
 
 
-@pytest.mark.usefixtures("with_fake_runner")
-def test_commands_from_bundle_to_table(bundle_path: Path, tmp_path: Path) -> None:
+def test_commands_from_bundle_to_table(bundle_path: Path, tmp_path: Path, runner: list[str]) -> None:
     out = tmp_path / "records.jsonl"
     words = ["run", str(bundle_path), "--repeat", "10", "--instances", "1,2", "--threads", "1", "--out", str(out)]
-    done = CliRunner().invoke(command, words, standalone_mode=False)
+    done = CliRunner().invoke(command, [*words, *runner], standalone_mode=False)
     assert done.exception is None, done.stderr
     assert done.return_value == 0
     records, bad = read(out)
@@ -164,10 +164,9 @@ def test_commands_from_bundle_to_table(bundle_path: Path, tmp_path: Path) -> Non
     assert "| Model |" in written.read_text()
 
 
-@pytest.mark.usefixtures("with_fake_runner")
-def test_json_of_run_is_one_object_and_failures_are_in_it(bundle_path: Path, tmp_path: Path) -> None:
+def test_json_of_run_is_one_object_and_failures_are_in_it(bundle_path: Path, tmp_path: Path, runner: list[str]) -> None:
     words = ["run", str(bundle_path), str(tmp_path / "none"), "--repeat", "10", "--json", "--out", str(tmp_path / "r")]
-    done = CliRunner().invoke(command, words, standalone_mode=False)
+    done = CliRunner().invoke(command, [*words, *runner], standalone_mode=False)
     assert done.return_value == 1
     value = json.loads(done.stdout)
     (record,) = value["records"]
@@ -176,14 +175,13 @@ def test_json_of_run_is_one_object_and_failures_are_in_it(bundle_path: Path, tmp
     assert "no such bundle" in done.stderr
 
 
-@pytest.mark.usefixtures("with_fake_runner")
-def test_pictures_after_one_images_option_are_pictures(bundle_path: Path, tmp_path: Path) -> None:
+def test_pictures_after_one_images_option_are_pictures(bundle_path: Path, tmp_path: Path, runner: list[str]) -> None:
     """A shell makes `--images *.png` into one option and several words."""
     pictures = [tmp_path / f"{name}.png" for name in "ab"]
     for picture in pictures:
         cv2.imwrite(str(picture), np.zeros((20, 30, 3), np.uint8))
     words = ["run", str(bundle_path), "--repeat", "10", "--json", "--out", str(tmp_path / "r")]
-    done = CliRunner().invoke(command, [*words, "--images", *map(str, pictures)], standalone_mode=False)
+    done = CliRunner().invoke(command, [*words, *runner, "--images", *map(str, pictures)], standalone_mode=False)
     assert done.return_value == 0, done.stderr
     assert json.loads(done.stdout)["records"][0]["pictures"] == ["a.png", "b.png"]
 

@@ -10,7 +10,8 @@ constexpr size_t kEntrySize = 12, kValueAt = 8;
 
 class Tiff {
   public:
-    Tiff(const uint8_t* data, size_t size) : data_(data), size_(size), little_(size > 1 && data[0] == 'I' && data[1] == 'I') {}
+    Tiff(const uint8_t* data, size_t size)
+        : data_(data), size_(size), little_(size > 1 && data[0] == 'I' && data[1] == 'I') {}
 
     bool has(size_t at, size_t count) const { return count <= size_ && at <= size_ - count; }
     uint32_t u16(size_t at) const {

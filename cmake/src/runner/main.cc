@@ -5,12 +5,16 @@
 #include <cstdio>
 #include <cstring>
 
+#include "runner/identity.h"
 #include "runner/lines.h"
 #include "runner/options.h"
 #include "runner/run.h"
 #include "runner/supervise.h"
 
 namespace {
+
+// Nothing in the program reads it, so the linker has to be told to keep it.
+[[gnu::used]] const char* const identity = edge_seg::kIdentity;
 
 bool wants_json(int count, char** words) {
     for (int i = 1; i < count; ++i) {

@@ -55,6 +55,9 @@ void check(const Options& options) {
     check_inputs(options);
     check_least("frames", options.frames, 0);
     if (options.camera) check_least("camera", *options.camera, 0);
+    const auto& images = options.images;
+    if (!options.save.empty() && std::find(images.begin(), images.end(), "-") != images.end())
+        refuse("--save: can't be had for names on standard input", "name the pictures with --images");
     check_least("warmup", options.warmup, 0);
     check_least("repeat", options.repeat, 1);
     check_least("threads", options.threads, 0);
@@ -103,7 +106,9 @@ Options parse_options(int count, char** words) {
     app.footer(kFooter);
     app.set_version_flag("--version", EDGE_SEG_VERSION);
     app.add_option("--bundle", options.bundle, "folder of the bundle")->required();
-    app.add_option("--images,--image", options.images, "pictures, JPEG or PNG")->type_name("FILE")->take_all();
+    app.add_option("--images,--image", options.images, "pictures, JPEG or PNG; -: names on stdin, a line each")
+        ->type_name("FILE")
+        ->take_all();
     app.add_option("--folder", options.folder, "all pictures in a folder, not those in folders below")
         ->type_name("DIR");
     app.add_flag("--watch", options.watch, "and those that appear in it later, each when it is complete, until Ctrl-C");

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <functional>
+#include <iostream>
 #include <map>
 #include <new>
 #include <set>
@@ -72,6 +74,17 @@ void measure(Segmenter& segmenter, const std::string& file, bool first, const Op
     check_interrupted();
 }
 
+// "-" stands for the names on standard input, a line each, each picture done as soon as its name has come.
+void each_image(const std::vector<std::string>& images, const std::function<void(const std::string&)>& work) {
+    for (const std::string& image : images) {
+        if (image != "-") {
+            work(image);
+            continue;
+        }
+        for (std::string name; std::getline(std::cin, name);) work(name);
+    }
+}
+
 void test_itself(Engine& engine, const Bundle& bundle, const Lines& lines) {
     const SelfTest test = self_test(engine, bundle);
     lines.say("self_test", test.values);
@@ -102,10 +115,10 @@ std::vector<std::string> all_pictures(const Options& options) {
 void measure_pictures(Segmenter& segmenter, const Options& options, const std::vector<std::string>& images,
                       std::map<std::string, std::string>& overlays, const Lines& lines) {
     bool first = true;
-    for (const std::string& image : images) {
+    each_image(images, [&](const std::string& image) {
         measure(segmenter, image, first, options, lines, overlays[image]);
         first = false;
-    }
+    });
 }
 
 std::unique_ptr<Source> open_source(const Options& options) {

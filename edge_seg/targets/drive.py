@@ -8,13 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from bench.target import Running, Target
-from edge_seg.errors import EngineError
+from edge_seg.errors import EdgeSegError, EngineError
+from edge_seg.targets import Target
+from edge_seg.targets.running import Running
 
 Message = dict[str, Any]
 
 SINGLE = ("hello", "load", "self_test", "first_run", "memory", "done")
 REPEATED = ("sample", "result")
+CANNOT_START = (126, 127)
+"""A shell's exit codes for a program that isn't for this machine, or isn't there."""
 ENDING_LIMIT = 30.0
 """Seconds that a runner may take to end after its last line."""
 
@@ -35,14 +38,15 @@ def drive(
     *,
     silence: float,
     on_message: Callable[[Message], None] = lambda message: None,
+    runner: Sequence[str] | None = None,
 ) -> Outcome:
-    """Runs the target's runner with ``options`` and returns what it said; ``on_message`` sees each line as it comes.
+    """Runs the target's runner (or ``runner``) with ``options`` and returns what it said, ``on_message`` line by line.
 
     Raises :class:`EngineError` when the runner reports an error, dies, writes something else than the protocol's lines,
     ends without ``done``, or writes nothing for ``silence`` seconds.
     """
     outcome = Outcome()
-    with target.run([*target.runner, *options]) as running:
+    with target.run([*(runner or target.runner), *options]) as running:
         last = "the start"
         try:
             for line in running.lines(silence):
@@ -109,7 +113,9 @@ def _keep(outcome: Outcome, message: Message) -> None:
         outcome.single[kind] = message
 
 
-def _died(code: int, last: str, running: Running) -> EngineError:
+def _died(code: int, last: str, running: Running) -> EdgeSegError:
+    if (fault := running.fault(code)) is not None:
+        return fault
     # A shell, here or at the other end of ssh, reports a death by signal as 128 plus its number.
     number = -code if code < 0 else code - 128
     if number > 0:
@@ -123,6 +129,9 @@ def _died(code: int, last: str, running: Running) -> EngineError:
         return _failure(
             f"the runner was killed by {name} after {_named(last)}", running, remedy=remedy, code="runner-died"
         )
+    if code in CANNOT_START and last == "the start":
+        remedy = "it is built for another processor or a newer system, or isn't whole: build or copy it again"
+        return _failure("the runner can't be started there", running, remedy=remedy, code="runner-died")
     if code == 0:
         return _failure(f"the runner ended after {_named(last)} without saying `done`", running, code="runner-died")
     return _failure(f"the runner ended with exit code {code} after {_named(last)}", running, code="runner-died")

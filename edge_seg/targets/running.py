@@ -1,8 +1,4 @@
-"""Where a runner runs. A target turns a command into one that this machine can start; the rest is the same for all.
-
-A new kind (ssh, adb, an emulator) is one file with a class of four attributes and three methods: its ``command`` wraps
-the words in ``ssh HOST``, ``adb shell`` or ``qemu-…``, and :class:`Running` does the reading, the deadline and the end.
-"""
+"""A command that was started, here or behind ``ssh`` or ``adb``: its lines, its deadline and its end."""
 
 from __future__ import annotations
 
@@ -11,16 +7,15 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
 
-from edge_seg.errors import EngineError, UsageError
+from edge_seg.errors import EdgeSegError, EngineError
 
+LEASH_S = 2.0
+"""Seconds that a leashed command gets to end once its stdin is closed."""
 STDERR_LINES = 20
 """How much of a command's stderr is kept, to be shown when it fails."""
 
@@ -28,10 +23,19 @@ STDERR_LINES = 20
 class Running:
     """A command started on this machine (which may be an ``ssh`` that runs it elsewhere), its stdout read as lines.
 
-    Use as a context manager: leaving it ends the command and everything it started.
+    Use as a context manager: leaving it ends the command and everything it started. With ``leashed``, the command ends
+    by itself when its stdin is closed: that is the only word that reaches the other end of a connection. ``fault``
+    tells from an exit code and the last lines of stderr that it was the connection that failed.
     """
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        leashed: bool = False,
+        fault: Callable[[int, Sequence[str]], EdgeSegError | None] = lambda code, said: None,
+    ) -> None:
+        self._fault = fault
         # The kernel adds a child's CPU time to ours when it is waited for: the difference is the child's.
         self._children_before = _children_seconds()
         self.cpu_seconds: float | None = None
@@ -39,7 +43,7 @@ class Running:
             # A session of its own, so that the whole process group can be ended, and Ctrl-C reaches us first.
             self._process = subprocess.Popen(
                 list(command),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if leashed else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -88,6 +92,13 @@ class Running:
             yield line
             deadline = time.monotonic() + silence
 
+    def say(self, line: str) -> None:
+        """Writes a line to a leashed command's stdin; nothing when it has ended, which its lines will tell."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+
     def wait(self, limit: float) -> int | None:
         """The exit code (minus the signal's number for a death by signal), None when it still runs after ``limit`` s.
 
@@ -101,6 +112,10 @@ class Running:
         self.cpu_seconds = _children_seconds() - self._children_before
         return code
 
+    def fault(self, code: int | None) -> EdgeSegError | None:
+        """The error to raise when it wasn't the command that failed with ``code``, but the way to it."""
+        return None if code is None else self._fault(code, self.stderr_tail)
+
     @property
     def stderr_tail(self) -> list[str]:
         """The last lines of stderr; complete once the command has ended."""
@@ -110,6 +125,11 @@ class Running:
 
     def stop(self) -> None:
         """Ends the command and its children at once; does nothing when it is gone."""
+        if self._process.stdin is not None and self._process.poll() is None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(LEASH_S)
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -127,53 +147,3 @@ class Running:
 def _children_seconds() -> float:
     times = os.times()
     return times.children_user + times.children_system
-
-
-class Target(Protocol):
-    """A machine that can hold a bundle and run a runner.
-
-    ``name`` goes into records; ``emulated`` marks figures that are no milliseconds of a board; ``runner`` is the
-    command that starts its runner; ``local_cpu_time`` says whether a command's CPU time is known here.
-    """
-
-    name: str
-    emulated: bool
-    runner: tuple[str, ...]
-    local_cpu_time: bool
-
-    def push(self, source: Path) -> str:
-        """Makes a file or folder available there and returns its path there."""
-
-    def run(self, command: Sequence[str]) -> Running:
-        """Starts a command there, its output streaming."""
-
-    def pull(self, path: str, destination: Path) -> None:
-        """Copies a file from there to here."""
-
-
-class Local:
-    """This machine, with the Python runner. Nothing is copied: a path here is a path there."""
-
-    name = "local"
-    emulated = False
-    local_cpu_time = True
-
-    def __init__(self) -> None:
-        self.runner: tuple[str, ...] = (sys.executable, "-m", "edge_seg.runtime.runner")
-
-    def push(self, source: Path) -> str:
-        return str(source.resolve())
-
-    def run(self, command: Sequence[str]) -> Running:
-        return Running(command)
-
-    def pull(self, path: str, destination: Path) -> None:
-        if Path(path).resolve() != destination.resolve():
-            destination.write_bytes(Path(path).read_bytes())
-
-
-def find_target(name: str) -> Target:
-    """The target of that name; :class:`UsageError`, listing the choices, when there is none."""
-    if name == "local":
-        return Local()
-    raise UsageError(f"no target named {name!r}", remedy="choose one of: local", code="unknown-target")

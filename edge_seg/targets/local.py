@@ -1,0 +1,51 @@
+"""This machine. Nothing is copied: a path here is a path there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_seg.errors import UsageError
+from edge_seg.files import atomic_file
+from edge_seg.targets.running import Running
+
+
+def open_(rest: str, runner: tuple[str, ...], folder: str | None) -> Local:
+    """``local``."""
+    if folder is not None:
+        raise UsageError("a folder on the board is named, but the target is this machine", remedy="leave --dir out")
+    return Local(runner)
+
+
+class Local:
+    """This machine, with the Python runner unless another is named."""
+
+    name = "local"
+    emulated = False
+    local_cpu_time = True
+    root = ""
+    arch: str | None = None
+
+    def __init__(self, runner: Sequence[str] = ()) -> None:
+        self.runner: tuple[str, ...] = tuple(runner) or (sys.executable, "-m", "edge_seg.runtime.runner")
+
+    def push(self, source: Path) -> str:
+        return str(source.resolve())
+
+    def run(self, command: Sequence[str]) -> Running:
+        return Running(command)
+
+    def pull(self, path: str, destination: Path) -> None:
+        if Path(path).resolve() != destination.resolve():
+            with atomic_file(destination) as partial:
+                partial.write_bytes(Path(path).read_bytes())
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+    def __enter__(self) -> Local:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

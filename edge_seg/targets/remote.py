@@ -1,0 +1,179 @@
+"""A board behind a link (ssh, adb): what both do alike, with shell lines that busybox and Android understand."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from edge_seg.errors import EdgeSegError, TargetError
+from edge_seg.files import HOST, atomic_file, is_gone
+from edge_seg.targets.copying import copy_through, failed
+from edge_seg.targets.running import Running
+
+ANSWER_LIMIT_S = 60.0
+PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,80}")
+
+# Runs its arguments, and ends them when stdin is closed: with the connection, or by whoever waits here. A command that
+# was started through a connection doesn't notice otherwise that nobody listens any more.
+LEASH = """
+exec 3<&0
+"$@" 3<&- < /dev/null &
+command=$!
+{ read -r line <&3; kill "$command"; sleep 5; kill -9 "$command"; } > /dev/null 2>&1 &
+leash=$!
+wait "$command"
+code=$?
+kill "$leash" 2> /dev/null
+exit "$code"
+"""
+
+# $1: folder on the board. Makes it and prints its whole name.
+FOLDER = 'mkdir -p -- "$1" && cd -- "$1" && pwd'
+
+# $1: folder; $2: its sub-folder to be made; $3: what the names of such sub-folders begin with. Prints them all.
+SCRATCH = 'cd -- "$1" && mkdir -- "$2" && for f in "$3"*; do echo "$f"; done'
+
+# $1: folder of edge-seg on the board. Prints the words that start a runner there, one a line.
+FIND_RUNNER = """
+if [ -x "$1/run" ]; then echo "$1/run"
+elif command -v edge-seg-run > /dev/null 2>&1; then command -v edge-seg-run
+elif python3 -c 'import edge_seg.runtime' > /dev/null 2>&1; then echo python3; echo -m; echo edge_seg.runtime.runner
+fi
+"""
+
+
+class Link(Protocol):
+    """How shell lines and files get to a board."""
+
+    name: str
+    folder: str
+
+    def command(self, line: str) -> list[str]:
+        """The command of this machine that runs a shell line there. Raises TargetError when there is no connection."""
+
+    def send(self, source: Path, to: str) -> None:
+        """Copies a file to the path ``to``, or all that is in a folder into the folder ``to``, which exists."""
+
+    def fault(self, code: int, said: Sequence[str]) -> EdgeSegError | None:
+        """What went wrong with the connection, judged by an exit code and the last lines of stderr; None: nothing."""
+
+    def close(self) -> None:
+        """Ends the connection."""
+
+
+class Board:
+    """A :class:`edge_seg.targets.Target` behind a link."""
+
+    emulated = False
+    local_cpu_time = False
+    root = ""
+    arch: str | None = None
+
+    def __init__(self, link: Link, runner: Sequence[str] = (), folder: str | None = None) -> None:
+        self.name = link.name
+        self.link = link
+        self._runner = tuple(runner)
+        self._folder_asked = folder or link.folder
+        self._folder: str | None = None
+        self._scratch: str | None = None
+        self._pushed: dict[Path, str] = {}
+
+    @property
+    def folder(self) -> str:
+        """The folder of edge-seg's things on the board, absolute; made if it isn't there."""
+        if self._folder is None:
+            asked = self._folder_asked.removeprefix("~/")  # a command starts in the home folder
+            self._folder = self.ask(FOLDER, asked if asked.startswith("/") else f"./{asked}")
+        return self._folder
+
+    @property
+    def runner(self) -> tuple[str, ...]:
+        """The command that starts the board's runner: the one named, the deployed one, or one that is installed."""
+        if not self._runner:
+            self._runner = tuple(self.ask(FIND_RUNNER, self.folder).splitlines())
+        if not self._runner:
+            raise TargetError(
+                f"{self.name}: no runner there: {self.folder}/run isn't there, edge-seg-run isn't on the PATH, and"
+                " python3 has no edge_seg",
+                remedy="`edge-seg deploy` brings one, or name it with --runner",
+                code="runner-missing",
+            )
+        return self._runner
+
+    def push(self, source: Path) -> str:
+        source = source.resolve()
+        if source not in self._pushed:
+            # Names of this machine may be more than the board's file system takes.
+            name = source.name if PLAIN.fullmatch(source.name) else f"file{_plain_suffix(source)}"
+            to = f"{self._scratch_folder()}/{len(self._pushed)}/{name}"
+            self.copy(source, to)
+            self._pushed[source] = to
+        return self._pushed[source]
+
+    def copy(self, source: Path, to: str) -> None:
+        """Copies a file or folder to the path ``to``, which isn't there yet. Raises TargetError, as for a full disk."""
+        self.ask('mkdir -p -- "$1"', to if source.is_dir() else to.rpartition("/")[0])
+        self.link.send(source, to)
+
+    def run(self, command: Sequence[str]) -> Running:
+        line = shlex.join(["sh", "-c", LEASH, "sh", *command])
+        return Running(self.link.command(line), leashed=True, fault=self.link.fault)
+
+    def ask(self, script: str, *arguments: str, limit: float = ANSWER_LIMIT_S) -> str:
+        """What a short script prints there, without the last line's end. Raises TargetError when it fails."""
+        with self.run(["sh", "-c", script, "sh", *arguments]) as running:
+            try:
+                lines = list(running.lines(limit))
+            except TimeoutError:
+                raise TargetError(
+                    f"{self.name}: no answer within {limit:g} s",
+                    remedy="see whether the board is overloaded or the connection hangs, and try again",
+                    code="target-silent",
+                ) from None
+            code = running.wait(limit)
+            if code != 0:
+                raise running.fault(code) or failed(self.name, running.stderr_tail)
+        return "\n".join(lines)
+
+    def pull(self, path: str, destination: Path) -> None:
+        line = shlex.join(["cat", path])
+        with atomic_file(destination) as partial, partial.open("wb") as file:
+            copy_through(self.link.command(line), self.link, stdout=file)
+
+    def _scratch_folder(self) -> str:
+        if self._scratch is None:
+            begin = f"scratch-{HOST}-"
+            name = f"{begin}{os.getpid()}-{secrets.token_hex(3)}"
+            found = self.ask(SCRATCH, self.folder, name, begin).splitlines()
+            self._scratch = f"{self.folder}/{name}"
+            # What this machine's killed processes left there.
+            pids = {old: old.removeprefix(begin).split("-")[0] for old in found}
+            left = [old for old, pid in pids.items() if pid.isdigit() and is_gone(int(pid))]
+            if left:
+                self.ask('cd -- "$1" && shift && rm -rf -- "$@"', self.folder, *left)
+        return self._scratch
+
+    def close(self) -> None:
+        try:
+            if self._scratch is not None:
+                self.ask('rm -rf -- "$1"', self._scratch)
+        except EdgeSegError:
+            pass  # the next session that pushes something removes it
+        finally:
+            self._scratch, self._pushed = None, {}
+            self.link.close()
+
+    def __enter__(self) -> Board:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _plain_suffix(file: Path) -> str:
+    return file.suffix if PLAIN.fullmatch(file.suffix[1:]) else ""

@@ -1,0 +1,212 @@
+"""edge-seg deploy over a real sshd: whatever happens, the board has a version that works."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.boards.conftest import make_runner
+from tests.boards.test_pack import LITE, program
+from tests.bundles.made import edit
+from tests.targets.sshd import CuttingProxy, Sshd
+
+Run = Callable[..., tuple[int, dict[str, Any], str]]
+Pack = Callable[..., Path]
+
+
+@pytest.fixture
+def pack(run: Run, x86: Path, runner: Path, tmp_path: Path) -> Pack:
+    """Packs the bundle with ``ballast`` bytes of a library of noise, by which one archive differs from another."""
+
+    def make(name: str, ballast: int = 100, runner: Path = runner, bundle: Path = x86) -> Path:
+        out = tmp_path / f"{name}.tar.gz"
+        library = program(tmp_path / "libballast.so", machine=62, interpreter="")
+        with library.open("ab") as file:
+            file.write(os.urandom(ballast))
+        code, said, _ = run("pack", bundle, "--target", "x86", "--runner", runner, "--library", library, "--out", out)
+        assert code == 0, said
+        return out
+
+    return make
+
+
+def works(folder: Path) -> bool:
+    """Whether what the board's link leads to passes its self-test."""
+    done = subprocess.run([folder / "run", "--self-test", "--json"], capture_output=True, text=True, timeout=60)
+    return done.returncode == 0 and '"passed": true' in done.stdout
+
+
+def versions(folder: Path) -> set[str]:
+    return {entry.name for entry in (folder / "versions").iterdir()}
+
+
+def test_versions_come_and_go(run: Run, pack: Pack, board: Sshd) -> None:
+    folder = board.home / "edge-seg"
+    first, second, third = (pack(name) for name in "abc")
+    code, said, err = run("deploy", first, board.name)
+    assert code == 0, said
+    one = said["current"]
+    assert (said["previous"], said["folder"]) == (None, str(folder))
+    assert said["self_test"]["passed"]
+    assert f"version {one} passed its self-test and runs now" in said["happened"]
+    assert "copying" in err
+    assert works(folder)
+    _, said, _ = run("deploy", second, board.name)
+    two = said["current"]
+    assert (said["previous"], said["removed"]) == (one, [])
+    assert f"instead of {one}" in said["happened"]
+    _, said, _ = run("deploy", third, board.name)
+    three = said["current"]
+    assert (said["previous"], said["removed"]) == (two, [one])
+    assert versions(folder) == {two, three}
+    assert (folder / "run").readlink() == Path(f"versions/{three}/run")
+    code, said, _ = run("deploy", board.name, "--rollback")
+    assert (code, said["current"], said["previous"]) == (0, two, three)
+    assert works(folder)
+    code, said, _ = run("deploy", third, board.name)
+    assert (said["current"], said["previous"]) == (three, two)
+    assert "it was there already" in said["happened"]
+    code, said, _ = run("deploy", board.name, "--clean")
+    assert (code, said["versions"], said["removed"]) == (0, [three], [two])
+    assert works(folder)
+    code, said, _ = run("deploy", board.name, "--rollback")
+    assert (code, said["error"]["code"]) == (1, "no-previous")
+    code, said, _ = run("deploy", board.name, "--status")
+    assert (code, said["current"]) == (0, three)
+    assert sorted(entry.name for entry in folder.iterdir()) == ["run", "versions"]
+
+
+@pytest.fixture
+def deployed(run: Run, pack: Pack, board: Sshd) -> Iterator[tuple[Path, str]]:
+    """A folder with a name of all kinds, a version that works in it; and at the end it works still."""
+    folder = board.home / "a 'board' and\n\"more\" ü"
+    code, said, _ = run("deploy", pack("old"), board.name, "--dir", folder)
+    assert code == 0, said
+    yield folder, said["current"]
+    assert works(folder)
+    assert versions(folder) == {said["current"]}, "nothing of the failed one is left"
+    assert (folder / "run").readlink() == Path(f"versions/{said['current']}/run")
+
+
+def fails(run: Run, archive: Path, name: str, deployed: tuple[Path, str]) -> dict[str, str]:
+    """The error of a deployment that must fail; it says what runs on the board."""
+    folder, old = deployed
+    code, said, _ = run("deploy", archive, name, "--dir", folder)
+    assert code == 1
+    error: dict[str, str] = said["error"]
+    assert error["remedy"]
+    if error["code"] != "wrong-architecture":
+        assert f"version {old} goes on running" in error["message"]
+    return error
+
+
+def test_failing_self_test(run: Run, pack: Pack, board: Sshd, deployed: tuple[Path, str], x86: Path) -> None:
+    def moved(golden: dict[str, Any]) -> None:
+        golden["instances"][0]["box"][0] += 1.5
+
+    edit(x86, moved, "golden/expected.json")
+    error = fails(run, pack("wrong"), board.name, deployed)
+    assert error["code"] == "self-test-failed"
+    assert "a box differs by 1.5" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ("#!/no/such/shell\n", "runner-died", "can't be started there"),
+        ("#!/bin/sh\nkill -SEGV $$\n", "runner-died", "killed by SIGSEGV"),
+        ("#!/bin/sh\necho nonsense\n", "runner-protocol", "isn't the protocol's"),
+        ('#!/bin/sh\necho \'{"type": "done"}\'\n', "self-test-failed", "said nothing of a self-test"),
+    ],
+)
+def test_runner_that_does_not_run(
+    run: Run, pack: Pack, board: Sshd, deployed: tuple[Path, str], tmp_path: Path, text: str, code: str, words: str
+) -> None:
+    script = tmp_path / "other"
+    script.write_text(text)
+    error = fails(run, pack("other", runner=script), board.name, deployed)
+    assert (error["code"], words in error["message"]) == (code, True), error
+
+
+def test_wrong_architecture(run: Run, board: Sshd, deployed: tuple[Path, str], tmp_path: Path, x86: Path) -> None:
+    edit(x86, lambda manifest: manifest.update(target="arm"))
+    runner = program(tmp_path / "edge-seg-run", engines=LITE)
+    out = tmp_path / "arm.tar.gz"
+    assert run("pack", x86, "--target", "armv8", "--runner", runner, "--out", out)[0] == 0
+    error = fails(run, out, board.name, deployed)
+    assert error["code"] == "wrong-architecture"
+    assert f"the board is {os.uname().machine}, but the archive's runner is for aarch64" in error["message"]
+    assert "nothing was changed" in error["message"]
+
+
+@pytest.mark.parametrize("kilobytes", [10, 1500])
+def test_link_that_breaks_in_the_middle(
+    run: Run, pack: Pack, board: Sshd, deployed: tuple[Path, str], kilobytes: int
+) -> None:
+    archive = pack("large", ballast=2_000_000)
+    with CuttingProxy(board.port, kilobytes * 1000) as proxy:
+        known = (board.folder / "known_hosts").read_text().split(" ", 1)[1]
+        with (board.folder / "known_hosts").open("a") as file:
+            file.write(f"[127.0.0.1]:{proxy.port} {known}")
+        error = fails(run, archive, f"ssh://127.0.0.1:{proxy.port}", deployed)
+    assert error["code"] in ("link-lost", "unreachable")
+    assert run("deploy", board.name, "--dir", deployed[0], "--clean")[0] == 0, "what the lost link left is removed"
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[None]:
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a small disk")
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"no disk can be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_full_disk(run: Run, pack: Pack, board: Sshd) -> None:
+    folder = board.home / "small"
+    folder.mkdir()
+    with small_disk(folder, "1m"):
+        code, said, _ = run("deploy", pack("old"), board.name, "--dir", folder)
+        assert code == 0, said
+        error = fails(run, pack("large", ballast=3_000_000), board.name, (folder, said["current"]))
+        assert error["code"] == "target-full"
+        assert "disk is full" in error["message"]
+        assert works(folder)
+        assert versions(folder) == {said["current"]}, "the room is free again"
+
+
+def test_the_first_one_that_fails_leaves_nothing(run: Run, pack: Pack, board: Sshd, tmp_path: Path) -> None:
+    archive = pack("dead", runner=make_runner(tmp_path / "dead", "--engine", "none"))
+    code, said, _ = run("deploy", archive, board.name)
+    assert (code, said["error"]["code"]) == (1, "engine-unknown")
+    assert "nothing ran there before" in said["error"]["message"]
+    assert [entry.name for entry in (board.home / "edge-seg").rglob("*")] == ["versions"]
+
+
+def test_what_is_no_archive_for_a_board(run: Run, board: Sshd, x86: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle.tar.gz"
+    assert run("bundle", "pack", x86, "--out", bundle)[0] == 0
+    text = tmp_path / "text.tar.gz"
+    text.write_text("text")
+    for file, words in ((bundle, "holds no run"), (text, "not an archive"), (tmp_path / "none", "no such file")):
+        code, said, _ = run("deploy", file, board.name)
+        assert code in (1, 2)
+        assert words in said["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "words", [["local", "--status"], ["ssh://x"], ["a", "ssh://x", "--clean"], ["ssh://x", "--clean", "--status"]]
+)
+def test_command_lines_that_can_not_be_meant(run: Run, words: list[str]) -> None:
+    code, said, _ = run("deploy", *words)
+    assert (code, bool(said["error"]["remedy"])) == (2, True)
