@@ -55,6 +55,9 @@ class Adb:
         what = [str(source), to] if source.is_file() else [f"{source}/.", f"{to}/"]
         copy_through([*self._adb(), "push", *what], self)
 
+    def fetch(self, path: str, destination: Path) -> None:
+        copy_through([*self._adb(), "pull", path, str(destination)], self)
+
     def fault(self, code: int, said: Sequence[str]) -> TargetError | None:
         words = "\n".join(line for line in said if line.startswith(("error:", "adb:", "* ")))
         for sign, (error_code, what, remedy) in _FAULTS.items():

@@ -38,6 +38,15 @@ def failed(name: str, said: Sequence[str]) -> TargetError:
     return TargetError(message, remedy="log in and try it by hand", code="target-failed")
 
 
+def broken(name: str, why: str) -> TargetError:
+    """The error for a connection that was lost."""
+    return TargetError(
+        f"{name}: the connection broke: {why}",
+        remedy="see whether the board is still there, then give the same command again",
+        code="link-lost",
+    )
+
+
 def copy_through(
     command: Sequence[str], link: Link, *, stdin: Path | None = None, stdout: IO[bytes] | None = None
 ) -> None:

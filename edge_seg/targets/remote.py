@@ -12,7 +12,7 @@ from typing import Protocol
 
 from edge_seg.errors import EdgeSegError, TargetError
 from edge_seg.files import HOST, atomic_file, is_gone
-from edge_seg.targets.copying import copy_through, failed
+from edge_seg.targets.copying import broken, failed
 from edge_seg.targets.running import Running
 
 ANSWER_LIMIT_S = 60.0
@@ -31,6 +31,10 @@ code=$?
 kill "$leash" 2> /dev/null
 exit "$code"
 """
+
+# adb reports success when the link breaks: what is answered has to say that it is whole.
+END = "edge-seg: end"
+CONFIRM = f'code=$?; if [ "$code" = 0 ]; then echo "{END}"; else exit "$code"; fi'
 
 # $1: folder on the board. Makes it and prints its whole name.
 FOLDER = 'mkdir -p -- "$1" && cd -- "$1" && pwd'
@@ -58,6 +62,9 @@ class Link(Protocol):
 
     def send(self, source: Path, to: str) -> None:
         """Copies a file to the path ``to``, or all that is in a folder into the folder ``to``, which exists."""
+
+    def fetch(self, path: str, destination: Path) -> None:
+        """Copies a file from there into the new file ``destination``."""
 
     def fault(self, code: int, said: Sequence[str]) -> EdgeSegError | None:
         """What went wrong with the connection, judged by an exit code and the last lines of stderr; None: nothing."""
@@ -126,7 +133,7 @@ class Board:
 
     def ask(self, script: str, *arguments: str, limit: float = ANSWER_LIMIT_S) -> str:
         """What a short script prints there, without the last line's end. Raises TargetError when it fails."""
-        with self.run(["sh", "-c", script, "sh", *arguments]) as running:
+        with self.run(["sh", "-c", f"{script}\n{CONFIRM}", "sh", *arguments]) as running:
             try:
                 lines = list(running.lines(limit))
             except TimeoutError:
@@ -138,12 +145,13 @@ class Board:
             code = running.wait(limit)
             if code != 0:
                 raise running.fault(code) or failed(self.name, running.stderr_tail)
-        return "\n".join(lines)
+        if lines[-1:] != [END]:
+            raise broken(self.name, "its answer has no end")
+        return "\n".join(lines[:-1])
 
     def pull(self, path: str, destination: Path) -> None:
-        line = shlex.join(["cat", path])
-        with atomic_file(destination) as partial, partial.open("wb") as file:
-            copy_through(self.link.command(line), self.link, stdout=file)
+        with atomic_file(destination) as partial:
+            self.link.fetch(path, partial)
 
     def _scratch_folder(self) -> str:
         if self._scratch is None:

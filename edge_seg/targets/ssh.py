@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_seg.errors import TargetError, UsageError
-from edge_seg.targets.copying import copy_through, find_program
+from edge_seg.targets.copying import broken, copy_through, find_program
 from edge_seg.targets.remote import Board
 
 OPTIONS_VARIABLE = "EDGE_SEG_SSH_OPTIONS"
@@ -104,6 +104,10 @@ class Ssh:
             line = shlex.join(["sh", "-c", 'LC_ALL=C exec cat > "$1"', "sh", to])
         copy_through(self.command(line), self, stdin=source)
 
+    def fetch(self, path: str, destination: Path) -> None:
+        with destination.open("wb") as file:
+            copy_through(self.command(shlex.join(["cat", path])), self, stdout=file)
+
     def fault(self, code: int, said: Sequence[str]) -> TargetError | None:
         words = "\n".join(said)
         if code != LOST:
@@ -114,11 +118,7 @@ class Ssh:
             if sign in words:
                 return TargetError(f"{self.name}: {what}", remedy=remedy.format(**places), code=error_code)
         last = next((line.strip() for line in reversed(said) if line.strip()), "ssh says no more than that")
-        return TargetError(
-            f"{self.name}: the connection broke: {last}",
-            remedy="see whether the board is still there, then give the same command again",
-            code="link-lost",
-        )
+        return broken(self.name, last)
 
     def close(self) -> None:
         if self._private is not None:
@@ -143,6 +143,7 @@ class Ssh:
         """Makes the connection that all commands share. Raises TargetError when there is none to be had."""
         if self._private is not None:
             return
+        self._ssh()  # raises what makes any connection impossible
         # A socket's name has at most 108 bytes, which a temporary folder's may exceed.
         self._private = Path(tempfile.mkdtemp(prefix="edge-seg-", dir="/tmp"))
         # It goes to the background once logged in; should this process be killed, it ends when nobody uses it.

@@ -151,9 +151,7 @@ def test_link_that_breaks_in_the_middle(
 ) -> None:
     archive = pack("large", ballast=2_000_000)
     with CuttingProxy(board.port, kilobytes * 1000) as proxy:
-        known = (board.folder / "known_hosts").read_text().split(" ", 1)[1]
-        with (board.folder / "known_hosts").open("a") as file:
-            file.write(f"[127.0.0.1]:{proxy.port} {known}")
+        board.trust(proxy.port)
         error = fails(run, archive, f"ssh://127.0.0.1:{proxy.port}", deployed)
     assert error["code"] in ("link-lost", "unreachable")
     assert run("deploy", board.name, "--dir", deployed[0], "--clean")[0] == 0, "what the lost link left is removed"

@@ -56,8 +56,7 @@ class Sshd:
             f"KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nForceCommand {login}\n"
             "LogLevel VERBOSE\n"
         )
-        host = (folder / "host.pub").read_text()
-        (folder / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {host}")
+        self.trust(self.port)
         self.config = folder / "a config"
         self.config.write_text(
             f'IdentityFile "{folder}/user"\nIdentitiesOnly yes\nUserKnownHostsFile "{folder}/known_hosts"\n'
@@ -68,6 +67,11 @@ class Sshd:
     def _key(self, name: str) -> None:
         words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", str(self.folder / name)]
         subprocess.run(words, check=True)
+
+    def trust(self, port: int) -> None:
+        """Makes its key known at that port too."""
+        with (self.folder / "known_hosts").open("a") as file:
+            file.write(f"[127.0.0.1]:{port} {(self.folder / 'host.pub').read_text()}")
 
     def __enter__(self) -> Sshd:
         if os.geteuid() == 0:
