@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from edge_seg.errors import UsageError
 from edge_seg.guard import guarded, phase
-from edge_seg.options import SCORE, echo_json, json_option
+from edge_seg.options import COMMAND, SCORE, echo_json, json_option
+
+if TYPE_CHECKING:
+    from edge_seg.runtime.predict import Report
 
 
 @click.command()
@@ -17,6 +22,8 @@ from edge_seg.options import SCORE, echo_json, json_option
 @click.option("--score", type=SCORE, help="Lowest score of what is kept, 0 to 1.  [default: the bundle's]")
 @click.option("--threads", type=click.IntRange(min=0), default=0, help="Threads; 0: the engine's choice.")
 @click.option("--engine", help="Engine to use.  [default: the bundle's]")
+@click.option("--on", metavar="TARGET", help="Do it there: ssh://[user@]host[:port], adb:SERIAL, emulated:cortex-a72.")
+@click.option("--runner", type=COMMAND, default=(), help="With --on: starts the runner.  [default: the deployed one]")
 @json_option
 @guarded
 def predict(
@@ -26,6 +33,8 @@ def predict(
     score: float | None,
     threads: int,
     engine: str | None,
+    on: str | None,
+    runner: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Find the objects in pictures and draw them.
@@ -34,10 +43,14 @@ def predict(
     category_id, bbox, score, segmentation as run-length code) with a file_name in each. Pictures are numbered from 1 in
     the order of their paths. A picture that can't be read is named and left out; the exit code is 1 then.
 
+    With --on, bundle and pictures are copied to a board, its runner does the work, and the pictures are drawn here.
+    EDGE_SEG_SSH_OPTIONS holds options for ssh.
+
     \b
     Examples:
       edge-seg predict bundles/cpu-fp32 photo.jpg --out pictures
       edge-seg predict bundles/x86-fp32 shapes/images --out pictures --score 0.5
+      edge-seg predict bundles/arm-fp32 photo.jpg --out pictures --on ssh://pi@raspberrypi
     """
     from edge_seg.bundle import open_bundle
     from edge_seg.runtime.predict import check_folder, find_pictures
@@ -47,9 +60,26 @@ def predict(
     opened = open_bundle(bundle)
     pictures = find_pictures(images, out)
     check_folder(out)
+
+    def progress(line: str) -> None:
+        click.echo(line, err=True)
+
+    if runner and on is None:
+        raise UsageError("--runner: only with --on", remedy="name the board with --on, or leave --runner out")
+    if on is not None:
+        from edge_seg.runtime.predict_on import Settings, predict_on
+        from edge_seg.targets import open_target
+
+        with open_target(on, runner=runner) as target:
+            settings = Settings(score, threads, engine)
+            return _tell(predict_on(target, opened, pictures, out, settings, progress), as_json)
     with Segmenter(opened, engine=engine, threads=threads, score=score) as segmenter:
-        report = run(segmenter, pictures, out, opened.manifest.category_ids, lambda line: click.echo(line, err=True))
+        report = run(segmenter, pictures, out, opened.manifest.category_ids, progress)
         phase("closing the engine")
+    return _tell(report, as_json)
+
+
+def _tell(report: Report, as_json: bool) -> int:
     if as_json:
         echo_json(report.as_json())
     else:

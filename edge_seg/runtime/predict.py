@@ -161,16 +161,20 @@ def predict(
     """
     done = []
     for item in _each(segmenter, pictures):
-        progress(_line(item, segmenter.classes))
+        progress(line_of(item, segmenter.classes))
         done.append(item)
-    results = [
+    write_json(out / PREDICTIONS, results_of(done, category_ids))
+    return Report(done, segmenter.classes, out / PREDICTIONS)
+
+
+def results_of(done: Sequence[Done], category_ids: tuple[int, ...]) -> list[dict[str, Any]]:
+    """COCO results of all pictures that could be used, with the file's name in each."""
+    return [
         {**result, "file_name": item.picture.name}
         for item in done
         if item.found is not None
         for result in item.found.as_coco(item.picture.image_id, category_ids)
     ]
-    write_json(out / PREDICTIONS, results)
-    return Report(done, segmenter.classes, out / PREDICTIONS)
 
 
 def _each(segmenter: Segmenter, pictures: Sequence[Picture]) -> Iterator[Done]:
@@ -196,7 +200,8 @@ def write_picture(path: Path, image: Any) -> None:
         partial.write_bytes(content.tobytes())
 
 
-def _line(item: Done, classes: tuple[str, ...]) -> str:
+def line_of(item: Done, classes: tuple[str, ...]) -> str:
+    """What was found in a picture, in one line."""
     if item.found is None:
         return f"{item.picture.name}: left out: {item.error}"
     counted = Counter(classes[c] for c in item.found.classes.tolist())

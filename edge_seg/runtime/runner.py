@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--repeat", type=int, default=10, help="runs that count, a picture (10)")
     parser.add_argument("--threads", type=int, default=0, help="threads; 0: the engine's choice")
     parser.add_argument("--instances", type=int, help="take exactly so many best boxes, whatever their scores")
+    parser.add_argument("--score", type=float, help="keep what scores more than this (the bundle's)")
     parser.add_argument("--engine", help="engine (the bundle's)")
     parser.add_argument("--power-mode", default="no-bind", help="no-bind: this runner can't bind threads to cores")
     parser.add_argument("--self-test", action="store_true", help="compare the golden picture's result")
@@ -118,7 +119,8 @@ def run(options: argparse.Namespace, say: Say) -> None:
         overlays = {picture.file: picture.overlay for picture in find_pictures(options.images, options.save)}
     if options.threads:
         cv2.setNumThreads(options.threads)
-    with Segmenter(bundle, engine=options.engine, threads=options.threads, instances=options.instances) as segmenter:
+    settings = {"engine": options.engine, "threads": options.threads}
+    with Segmenter(bundle, **settings, score=options.score, instances=options.instances) as segmenter:
         engine = segmenter.engine.describe()
         say("load", ns=perf_counter_ns() - begin, engine=engine, bundle=bundle.manifest.name)
         loaded = peak_memory()

@@ -53,6 +53,9 @@ class Target(Protocol):
     def pull(self, path: str, destination: Path) -> None:
         """Copies a file from there to here."""
 
+    def drop(self, path: str) -> None:
+        """Removes what was pushed there, when its room is needed before the target is closed."""
+
     def close(self) -> None:
         """Removes what was pushed and ends the connection."""
 

@@ -41,6 +41,9 @@ class Local:
             with atomic_file(destination) as partial:
                 partial.write_bytes(Path(path).read_bytes())
 
+    def drop(self, path: str) -> None:
+        """Nothing was copied."""
+
     def close(self) -> None:
         """Nothing to end."""
 

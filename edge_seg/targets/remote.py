@@ -89,6 +89,7 @@ class Board:
         self._folder: str | None = None
         self._scratch: str | None = None
         self._pushed: dict[Path, str] = {}
+        self._count = 0
 
     @property
     def folder(self) -> str:
@@ -117,7 +118,8 @@ class Board:
         if source not in self._pushed:
             # Names of this machine may be more than the board's file system takes.
             name = source.name if PLAIN.fullmatch(source.name) else f"file{_plain_suffix(source)}"
-            to = f"{self._scratch_folder()}/{len(self._pushed)}/{name}"
+            to = f"{self._scratch_folder()}/{self._count}/{name}"
+            self._count += 1
             self.copy(source, to)
             self._pushed[source] = to
         return self._pushed[source]
@@ -152,6 +154,10 @@ class Board:
     def pull(self, path: str, destination: Path) -> None:
         with atomic_file(destination) as partial:
             self.link.fetch(path, partial)
+
+    def drop(self, path: str) -> None:
+        self._pushed = {source: there for source, there in self._pushed.items() if there != path}
+        self.ask('rm -rf -- "$1"', path)
 
     def _scratch_folder(self) -> str:
         if self._scratch is None:
