@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge_seg.bundle import Bundle, GraphSpec, PostprocessSpec, PreprocessSpec, open_bundle
 from edge_seg.errors import BundleError, EngineError, UsageError
 from edge_seg.runtime import one_graph
-from edge_seg.runtime.engines import Engine, open_engine
+from edge_seg.runtime.engines import Engine, PictureEngine, open_engine
 from edge_seg.runtime.engines.checks import FEATURES
 from edge_seg.runtime.image import as_bgr, read_image
 from edge_seg.runtime.masks import paste
@@ -113,6 +113,8 @@ class Segmenter:
         one graph does everything, that is ``detect``, and ``mask`` is 0.
         """
         picture = read_image(Path(image)) if isinstance(image, (str, Path)) else image
+        if isinstance(self.engine, PictureEngine):
+            return self.engine.segment(as_bgr(picture), self.score, self.instances)
         begin = perf_counter_ns()
         blob, geometry = preprocess(as_bgr(picture), self.preprocess)
         preprocessed = perf_counter_ns()

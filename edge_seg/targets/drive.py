@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -47,32 +47,63 @@ def drive(
     """
     outcome = Outcome()
     with target.run([*(runner or target.runner), *options]) as running:
-        last = "the start"
-        try:
-            for line in running.lines(silence):
-                message = _parse(line, running)
-                last = message["type"]
-                on_message(message)
-                _keep(outcome, message)
-        except TimeoutError:
-            running.stop()
-            raise _failure(
-                f"the runner wrote nothing for {silence:g} s after {_named(last)} and was ended",
-                running,
-                remedy="give it longer with --timeout, or try a smaller input size",
-                code="runner-hang",
-            ) from None
-        code = running.wait(ENDING_LIMIT)
-        if code is None:
-            running.stop()
-            raise _failure(
-                f"the runner didn't end within {ENDING_LIMIT:g} s after its last line", running, code="runner-hang"
-            )
-        if code != 0 or "done" not in outcome.single:
-            raise _died(code, last, running)
+        for message in _messages(running, silence):
+            on_message(message)
+            _keep(outcome, message)
         if target.local_cpu_time:
             outcome.cpu_seconds = running.cpu_seconds
     return outcome
+
+
+class Session:
+    """A runner of this machine that is told the pictures' names one after the other: ``--images -`` is in ``options``.
+
+    Its methods raise what :func:`drive` raises.
+    """
+
+    def __init__(self, command: Sequence[str], options: Sequence[str], silence: float) -> None:
+        self._running = Running([*command, *options], leashed=True)
+        self._messages = _messages(self._running, silence)
+
+    def say(self, name: str) -> None:
+        """Hands it a picture."""
+        self._running.say(name)
+
+    def until(self, kind: str) -> Message:
+        """The next line of that kind; those before it are passed over."""
+        for message in self._messages:
+            if message["type"] == kind:
+                return message
+        raise _failure(f"the runner ended before its {kind!r} line", self._running, code="runner-died")
+
+    def close(self) -> None:
+        """Ends it."""
+        self._running.stop()
+
+
+def _messages(running: Running, silence: float) -> Iterator[Message]:
+    """The lines as they come, to the end of a run without an error; whatever else happens is raised."""
+    last = "the start"
+    try:
+        for line in running.lines(silence):
+            message = _parse(line, running)
+            last = message["type"]
+            yield message
+    except TimeoutError:
+        running.stop()
+        raise _failure(
+            f"the runner wrote nothing for {silence:g} s after {_named(last)} and was ended",
+            running,
+            remedy="give it longer with --timeout, or try a smaller input size",
+            code="runner-hang",
+        ) from None
+    code = running.wait(ENDING_LIMIT)
+    if code is None:
+        running.stop()
+        late = f"the runner didn't end within {ENDING_LIMIT:g} s after its last line"
+        raise _failure(late, running, code="runner-hang")
+    if code != 0 or last != "done":
+        raise _died(code, last, running)
 
 
 def _parse(line: str, running: Running) -> Message:

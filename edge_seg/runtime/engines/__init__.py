@@ -7,6 +7,8 @@ An engine module has two functions:
 - ``load(bundle, threads) -> Engine``: loads all graphs. It may trust that the bundle is for this machine and version.
 
 ``PORTABLE = True`` beside them says that graphs are in a standard form, which any version of the library may run.
+``PICTURES = True`` says that it is a :class:`PictureEngine`, which checks bundle, machine and version itself; it has
+``find(bundle)`` instead of ``version()``, None where what it needs isn't installed.
 
 To add one, write the module and enter it in ``MODULES``.
 """
@@ -14,13 +16,15 @@ To add one, write the module and enter it in ``MODULES``.
 from __future__ import annotations
 
 import importlib
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 from numpy.typing import NDArray
 
 from edge_seg.bundle import Bundle
-from edge_seg.errors import UsageError
+from edge_seg.errors import MissingDependencyError, UsageError
 from edge_seg.runtime.engines.checks import Checked, check_graphs, check_machine, check_version, words_of
+from edge_seg.runtime.result import Instances
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -28,8 +32,11 @@ MODULES = {
     "paddle-lite": "edge_seg.runtime.engines.paddle_lite",
     "paddle-inference": "edge_seg.runtime.engines.paddle_inference",
     "onnxruntime": "edge_seg.runtime.engines.onnxruntime",
+    "native": "edge_seg.runtime.engines.native",
     "null": "edge_seg.runtime.engines.null",
 }
+STAND_INS = {"paddle-lite": "native"}
+"""What runs an engine's bundles where its own library isn't installed: there are no wheels of Paddle Lite for Arm."""
 
 
 class Engine(Protocol):
@@ -47,6 +54,16 @@ class Engine(Protocol):
         """Frees the library's memory."""
 
 
+@runtime_checkable
+class PictureEngine(Protocol):
+    """An engine that does more than graphs: all from the picture to the instances. It needn't run a graph alone."""
+
+    def segment(
+        self, picture: NDArray[np.uint8], score: float | None, instances: int | None
+    ) -> tuple[Instances, dict[str, int]]:
+        """What :meth:`edge_seg.runtime.segmenter.Segmenter.timed` returns, for uint8[H, W, 3] in BGR order."""
+
+
 def open_engine(bundle: Bundle, engine: str | None = None, threads: int = 0) -> Engine:
     """Loads ``bundle`` into the engine of that name (the manifest's unless given), with checks around every run.
 
@@ -55,7 +72,7 @@ def open_engine(bundle: Bundle, engine: str | None = None, threads: int = 0) -> 
     library isn't installed.
     """
     manifest = bundle.manifest
-    name = engine or manifest.engine
+    name = engine or _engine_of(bundle)
     if name not in MODULES:
         choices = ", ".join(MODULES)
         raise UsageError(f"engine {name!r}: unknown", remedy=f"choose one of {choices}", code="engine-unknown")
@@ -63,6 +80,9 @@ def open_engine(bundle: Bundle, engine: str | None = None, threads: int = 0) -> 
         raise UsageError(f"threads: {threads} is below 0")
     module = importlib.import_module(MODULES[name])
     check_graphs(manifest)
+    if getattr(module, "PICTURES", False):
+        taker: Engine = module.load(bundle, threads)
+        return taker
     if name != "null":  # which runs no graph, so any bundle will do
         check_machine(manifest, name)
         found = module.version()
@@ -70,3 +90,15 @@ def open_engine(bundle: Bundle, engine: str | None = None, threads: int = 0) -> 
             check_version(manifest, found)
     with words_of(f"{name}: loading {bundle.path}"):
         return Checked(module.load(bundle, threads), manifest.graphs)
+
+
+def _engine_of(bundle: Bundle) -> str:
+    """The manifest's engine, or what stands in for it here."""
+    name = bundle.manifest.engine
+    if name in STAND_INS:
+        try:
+            importlib.import_module(MODULES[name]).version()
+        except MissingDependencyError:
+            if importlib.import_module(MODULES[STAND_INS[name]]).find(bundle) is not None:
+                return STAND_INS[name]
+    return name
