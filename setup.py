@@ -33,7 +33,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["edge_seg", "edge_seg.*", "convert", "convert.*", "bench", "bench.*"]),
-    package_data={"edge_seg": ["py.typed"]},
+    package_data={"edge_seg": ["py.typed", "boards/paddle_lite.json"]},
     install_requires=["numpy>=1.23,<3", "opencv-python>=4.7,<5", "pycocotools>=2.0.7,<3", "click>=8.2,<9"],
     extras_require={
         "train": TRAIN,

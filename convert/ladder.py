@@ -63,7 +63,8 @@ class Options:
     data: Path | None = None
     split: str = "val"
     limit: int = 100
-    runner: str | None = None
+    runner: tuple[str, ...] | None = None
+    on: str | None = None
     fail_fast: bool = False
 
 
@@ -111,7 +112,7 @@ def verify_bundle(path: Path, options: Options, note: Callable[[Rung], None] = l
     pictures = _pictures(bundle, options.images)
     job, no_job = rebuild(bundle, options.run)
     with scratch_dir(Path(tempfile.gettempdir()) / "edge-seg-verify") as scratch:
-        climb = Climb(bundle, job, no_job, pictures, scratch, runner=options.runner)
+        climb = Climb(bundle, job, no_job, pictures, scratch, runner=options.runner, on=options.on)
         climb.golden_fault = "; ".join(p.message for name, p in checked.problems if name == "golden")
         if options.data:
             _add_data(climb, options.data, options.split, options.limit)
@@ -137,7 +138,7 @@ def _climb(climb: Climb, rungs: list[Rung], fail_fast: bool, note: Callable[[Run
         reasons = dict.fromkeys(rung.skipped for rung in rungs if rung.skipped)
         raise UsageError(
             f"{climb.bundle.path}: nothing of the model could be run: {'; '.join(reasons)}",
-            remedy="give the run that the bundle was made from (--run), or a --runner on a device",
+            remedy="give the run that the bundle was made from (--run), or a device (--on, --runner)",
             code="nothing-verified",
         )
     return rungs

@@ -79,7 +79,8 @@ class Climb:
     scratch: Path
     dataset: CocoDataset | None = None
     data: tuple[Path, ...] = ()
-    runner: str | None = None
+    runner: tuple[str, ...] | None = None
+    on: str | None = None
     traces: dict[str, Path] = field(default_factory=dict)
     maps: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)
     blamed: dict[str, Reading] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from convert.assemble import assemble
 from convert.compile import compile_graphs
 from convert.ladder_climb import Climb, Rung, ascend, map_reading, shown, tolerance_of
 from convert.ladder_compare import Reading, compare_instances, merge, second_run
-from convert.ladder_device import command_of, run_device
+from convert.ladder_device import run_device
 from convert.ladder_heat import where_instances
 from convert.ladder_trace import Task, load, run_task, trace_all
 from convert.recipe import RECIPES, Recipe, find
@@ -22,6 +22,7 @@ from convert.verify import FP32, Tolerance
 from edge_seg.bundle import Manifest
 from edge_seg.runtime import selftest
 from edge_seg.runtime.segmenter import Segmenter
+from edge_seg.targets import Target, open_target
 
 _TOLD = Tolerance(matched=0.0, box_px=1e6, score=1.0, mask_iou=0.0, mask_pixels=10**9, feature=1e6)
 _STRUCTURE = 256
@@ -96,11 +97,16 @@ def host(climb: Climb) -> Rung:
 
 def device(climb: Climb) -> Rung:
     """The bundle on a device, through a runner; only results come back from there."""
-    if climb.runner is None:
-        return Rung("device", skipped="no runner is named (--runner)")
+    if climb.runner is None and climb.on is None:
+        return Rung("device", skipped="no board is named (--on), and no runner (--runner)")
+    with open_target(climb.on or "local", runner=climb.runner or ()) as target:
+        return _on_device(climb, target)
+
+
+def _on_device(climb: Climb, target: Target) -> Rung:
     exact = climb.manifest.precision == "fp32"
     limit = Tolerance(**dataclasses.asdict(selftest.tolerance_of(climb.bundle)))
-    found, repeats = run_device(command_of(climb.runner), climb.bundle.path, climb.files, climb.instances)
+    found, repeats = run_device(target, climb.bundle.path, climb.files, climb.instances)
     below = climb.below
     expected = climb.results(below) if below else [selftest.read_golden(climb.bundle)[1]]
     readings = merge(
@@ -111,7 +117,7 @@ def device(climb: Climb) -> Rung:
         for number, (wanted, got, picture) in enumerate(zip(expected, found, climb.pictures, strict=False))
     )
     if climb.data:
-        on_data, _ = run_device(command_of(climb.runner), climb.bundle.path, climb.data, None)
+        on_data, _ = run_device(target, climb.bundle.path, climb.data, None)
         readings += map_reading(climb, "device", below, exact, on_data)
     rung = Rung("device", tuple(readings), below or "golden")
     fault = rung.fault

@@ -9,7 +9,7 @@ import click
 
 from edge_seg.errors import UsageError
 from edge_seg.guard import guarded, phase
-from edge_seg.options import echo_json, json_option
+from edge_seg.options import COMMAND, echo_json, json_option
 
 _PATH = click.Path(path_type=Path)
 
@@ -27,7 +27,8 @@ _PATH = click.Path(path_type=Path)
 @click.option("--data", type=_PATH, help="COCO folder: mAP on every rung as well.")
 @click.option("--split", type=click.Choice(["train", "val"]), default="val", show_default=True, help="Of --data.")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Pictures of --data, at most.")
-@click.option("--runner", metavar="COMMAND", help="A runner on the device: a program, or a command line in quotes.")
+@click.option("--on", metavar="TARGET", help="The device: ssh://[user@]host[:port], adb:SERIAL, emulated:cortex-a72.")
+@click.option("--runner", type=COMMAND, help="Its runner: a program, or a command line in quotes.")
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write the report as one HTML file.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first rung that is out of tolerance.")
 @json_option
@@ -47,6 +48,7 @@ def verify(bundle: Path, html: Path | None, as_json: bool, images: tuple[Path, .
       edge-seg verify bundles/arm-fp32 --run run --data shapes --images photo.jpg
       edge-seg verify bundles/x86-fp32 --run run --json \\
           --runner "python -m edge_seg.runtime.runner"
+      edge-seg verify bundles/arm-fp32 --run run --on ssh://pi@raspberrypi
     """
     phase("verifying")
     from convert import ladder, ladder_html, ladder_report

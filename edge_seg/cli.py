@@ -41,6 +41,7 @@ COMMANDS = {
     "verify": Entry("convert.verify_cli:verify", "Find where a bundle differs from its model: the parity ladder."),
     "doctor": Entry("convert.doctor_cli:doctor", "Say what would go wrong with this machine, a model or a bundle."),
     "bundle": Entry("edge_seg.bundles.cli:bundle", "Look at bundles, check, compare, pack and sign them."),
+    "runtime": Entry("edge_seg.boards.cli:runtime", "Get Paddle Lite's library for boards."),
     "pack": Entry("edge_seg.boards.cli:pack", "Pack a bundle with its runner into one file for a board."),
     "deploy": Entry("edge_seg.boards.cli:deploy", "Bring a packed file to a board, test it there, let it take over."),
     "predict": Entry("edge_seg.runtime.cli:predict", "Find the objects in pictures and draw them."),

@@ -97,3 +97,48 @@ def deploy(
         echo_json(report.as_json())
     else:
         click.echo(str(report))
+
+
+@click.group()
+def runtime() -> None:
+    """Get Paddle Lite's library for boards."""
+
+
+@runtime.command()
+@click.option("--target", type=click.Choice(_TARGETS[:-1]), required=True, help="Kind of board.")
+@click.option("--dir", "folder", type=_PATH, default=Path("paddle-lite"), show_default=True, help="Where it goes.")
+@click.option("--sha256", "digest", metavar="HEX", help="The archive's hash, as you trust it.")
+@click.option("--url", help="Another address than the publisher's.")
+@click.option("--archive", type=_PATH, metavar="FILE", help="An archive that is here already.")
+@json_option
+def fetch(target: str, folder: Path, digest: str | None, url: str | None, archive: Path | None, as_json: bool) -> None:
+    """Download Paddle Lite's official archive for a kind of board, check it, and unpack it in DIR/TARGET.
+
+    The archive must have the sha256 that is given. Without one, the file is downloaded, its hash is named, and nothing
+    is unpacked: compare it with the publisher's, and give it with --sha256. The library must be for the target's
+    processor and have the extra kernels.
+
+    \b
+    Examples:
+      edge-seg runtime fetch --target armv8
+      edge-seg runtime fetch --target armv8 --sha256 HEX
+      edge-seg runtime fetch --target armv7hf --archive downloads/lite.tar.gz \\
+          --sha256 HEX
+    """
+    from edge_seg.boards.paddle_lite import fetch as run
+
+    if url is not None and archive is not None:
+        raise UsageError("--url and --archive: one of them", remedy="--archive takes a file that is here already")
+    shown = 0
+
+    def progress(done: int, total: int | None) -> None:
+        nonlocal shown
+        if done // 10_000_000 > shown:
+            shown = done // 10_000_000
+            click.echo(f"{done / 1e6:.0f} MB{f' of {total / 1e6:.0f}' if total else ''}", err=True)
+
+    fetched = run(target, folder, url=url, archive=archive, digest=digest, progress=progress)
+    if as_json:
+        echo_json(fetched.as_json())
+    else:
+        click.echo(str(fetched))

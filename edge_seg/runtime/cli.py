@@ -50,7 +50,8 @@ def predict(
     Examples:
       edge-seg predict bundles/cpu-fp32 photo.jpg --out pictures
       edge-seg predict bundles/x86-fp32 shapes/images --out pictures --score 0.5
-      edge-seg predict bundles/arm-fp32 photo.jpg --out pictures --on ssh://pi@raspberrypi
+      edge-seg predict bundles/arm-fp32 photo.jpg --out pictures \\
+          --on ssh://pi@raspberrypi
     """
     from edge_seg.bundle import open_bundle
     from edge_seg.runtime.predict import check_folder, find_pictures

@@ -24,7 +24,7 @@ from convert.job import Options, run_job
 from convert.ladder import Report, verify_bundle
 from convert.ladder_climb import Rung
 from convert.ladder_compare import compare, compare_instances, merge
-from convert.ladder_device import command_of, run_device
+from convert.ladder_device import run_device
 from convert.ladder_html import as_html
 from convert.ladder_select import choose
 from convert.ladder_trace import Trace
@@ -38,6 +38,7 @@ from edge_seg.files import sha256
 from edge_seg.runtime import preprocess
 from edge_seg.runtime.postprocess import select
 from edge_seg.runtime.result import Instances
+from edge_seg.targets.local import Local
 from edge_seg.train.run import RunConfig, TrainSettings, write_config
 from edge_seg.train.weights import write_arrays
 
@@ -431,12 +432,12 @@ def test_instances_that_hang_on_ties_are_told_not_judged() -> None:
 # The device's runner
 
 
-def runner(tmp_path: Path, *lines: Any, code: int = 0) -> list[str]:
+def runner(tmp_path: Path, *lines: Any, code: int = 0) -> Local:
     """A runner that prints ``lines``."""
     text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
     script = tmp_path / "runner.py"
     script.write_text(f"print({text!r})\nraise SystemExit({code})\n")
-    return command_of(f"{sys.executable} {script}")
+    return Local([sys.executable, str(script)])
 
 
 RESULT = {"type": "result", "image": "x", "width": 8, "height": 8, "instances": []}
@@ -453,9 +454,9 @@ def test_a_runner_that_repeats_and_one_that_does_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "code", "said"),
     [
-        (["Segmentation fault"], 139, "not JSON lines"),
+        (["Segmentation fault"], 139, "isn't the protocol's"),
         ([RESULT, DONE], 0, "1 results for 4 pictures"),
-        ([RESULT], 0, "before `done`"),
+        ([RESULT], 0, "without saying `done`"),
         ([{"type": "error", "code": "x", "message": "no such bundle", "remedy": ""}], 1, "no such bundle"),
         ([{**RESULT, "instances": [{"box": 3}]}, RESULT, DONE], 0, "can't be read"),
     ],
@@ -466,7 +467,5 @@ def test_a_runner_that_fails(tmp_path: Path, lines: list[Any], code: int, said: 
 
 
 def test_a_runner_that_isnt_there(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="can't be started"):
-        run_device(command_of(str(tmp_path / "nothing")), tmp_path, [], None)
-    with pytest.raises(UsageError, match="empty"):
-        command_of(" ")
+    with pytest.raises(EngineError, match="can't be started"):
+        run_device(Local([str(tmp_path / "nothing")]), tmp_path, [], None)
