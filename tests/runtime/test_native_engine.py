@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from edge_seg.runtime.selftest import self_test
 from tests.boards.conftest import INSTANCES, make_runner, make_x86
 
 NATIVE = Path(__file__).parents[2] / "build" / "native" / "host" / "edge-seg-run"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(NATIVE.parents[3])}
 PYTHON = f"{shlex.quote(sys.executable)} -m edge_seg.runtime.runner"
 
 
@@ -27,12 +31,31 @@ def null_bundle(tmp_path: Path) -> Path:
     return make_x86(tmp_path / "bundle")
 
 
-@pytest.mark.parametrize("runner", ["python", "native"])
-def test_as_the_engine_within_it(null_bundle: Path, runner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def command_of(runner: str) -> str:
+    """How that runner is started, with the engine that computes nothing; skips the test where it isn't built."""
     if runner == "native" and not NATIVE.is_file():
         pytest.skip("the native runner isn't built: `make native` builds it")
-    command = PYTHON if runner == "python" else shlex.quote(str(NATIVE))
-    monkeypatch.setenv("EDGE_SEG_RUN", f"{command} --engine null")
+    return f"{PYTHON if runner == 'python' else shlex.quote(str(NATIVE))} --engine null"
+
+
+@pytest.mark.parametrize("runner", ["python", "native"])
+def test_names_on_stdin(null_bundle: Path, runner: str, tmp_path: Path) -> None:
+    names = ["a b.png", "'c'.png"]
+    for name in names:
+        shutil.copy(null_bundle / "golden" / "image.png", tmp_path / name)
+    words = [*shlex.split(command_of(runner)), "--bundle", str(null_bundle), "--repeat", "1", "--json", "--images", "-"]
+    text = "".join(f"{name}\n" for name in [*names, "none.png"])
+    done = subprocess.run(words, input=text, capture_output=True, text=True, cwd=tmp_path, env=ENVIRONMENT)
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["image"] for line in said if line["type"] == "result"] == names
+    assert (done.returncode, said[-1]["type"], said[-1]["code"]) == (1, "error", "image-missing")
+    done = subprocess.run([*words, "--save", "out"], input="", capture_output=True, text=True, env=ENVIRONMENT)
+    assert (done.returncode, json.loads(done.stdout)["code"]) == (2, "usage")
+
+
+@pytest.mark.parametrize("runner", ["python", "native"])
+def test_as_the_engine_within_it(null_bundle: Path, runner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_SEG_RUN", command_of(runner))
     noise = np.random.default_rng(1)
     pictures = [noise.integers(0, 256, (h, w, 3), np.uint8) for h, w in ((40, 60), (300, 200), (1, 1))]
     with (
@@ -112,3 +135,28 @@ def test_nothing_is_left(null_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> 
     segmenter(np.zeros((20, 30, 3), np.uint8))
     segmenter.close()
     assert set(Path("/dev/shm").glob("edge-seg-*")) == before
+
+
+BOARD = """
+import sys
+for name in ("paddle", "paddlelite", "onnx", "onnxruntime", "cryptography"):
+    sys.modules[name] = None  # as where they aren't installed
+import importlib.metadata
+from edge_seg import Segmenter
+from edge_seg.runtime.engines import paddle_lite
+def version():
+    raise paddle_lite.MissingDependencyError("not installed")
+paddle_lite.version = version
+with Segmenter(sys.argv[1], instances=3) as segmenter:
+    print(len(segmenter(sys.argv[2])), segmenter.engine.name)
+others = {name.partition(".")[0] for name in sys.modules} & {"paddle", "convert", "bench"}
+print(sorted(name for name in others if sys.modules[name] is not None))
+"""
+
+
+def test_the_base_installation_is_enough(null_bundle: Path) -> None:
+    picture = str(null_bundle / "golden" / "image.png")
+    environment = {**ENVIRONMENT, "EDGE_SEG_RUN": f"{PYTHON} --engine null"}
+    words = [sys.executable, "-c", BOARD, str(null_bundle), picture]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment)
+    assert done.stdout.splitlines() == ["3 native", "[]"], done.stderr
