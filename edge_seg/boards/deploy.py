@@ -133,7 +133,7 @@ def deploy(board: Board, archive: Path, keep: int, progress: Callable[[str], Non
             said = _bring(board, folder, version, before, progress)
         except EdgeSegError as problem:
             raise _told(board, problem, version, before) from None
-    _switch(board, version)
+    _switch(board, version, before)
     after = look(board)
     surplus = _surplus(after, keep)
     if surplus:
@@ -158,7 +158,7 @@ def rollback(board: Board, progress: Callable[[str], None]) -> Deployed:
         said = _self_test(board, f"{board.folder}/versions/{state.previous}/{RUN}")
     except EdgeSegError as problem:
         raise _told(board, problem, state.previous, state) from None
-    _switch(board, state.previous)
+    _switch(board, state.previous, state)
     happened = f"version {state.previous} passed its self-test and runs again, instead of {state.current}"
     return Deployed(board.name, board.folder, look(board), happened, (), said)
 
@@ -242,28 +242,37 @@ def _surplus(state: State, keep: int) -> tuple[str, ...]:
     return tuple(others[max(0, keep - len(used)) :])
 
 
-def _switch(board: Board, version: str) -> None:
+def _switch(board: Board, version: str, before: State) -> None:
     try:
         board.ask(SWITCH, board.folder, version)
     except EdgeSegError as problem:
-        raise TargetError(
-            f"{problem.message}\n  this happened while version {version}, whose self-test had passed, took over on"
-            f" {board.name}: either it runs now, or the one before, and `edge-seg deploy {board.name} --status` says",
-            remedy="give the same command again",
-            code=problem.code,
-        ) from None
+        try:
+            now = look(board)
+        except EdgeSegError:
+            raise TargetError(
+                f"{problem.message}\n  this happened while version {version}, whose self-test had passed, took over on"
+                f" {board.name}: either it runs now, or the one before",
+                remedy=f"`edge-seg deploy {board.name} --status` says which, once the board answers again",
+                code=problem.code,
+            ) from None
+        if now.current != version:  # else only the answer was lost
+            raise _failure(board.name, problem, version, before, "the new one lies beside it") from None
 
 
 def _told(board: Board, problem: EdgeSegError, version: str, before: State) -> TargetError:
     """The failure with what it means for the board; the unfinished version is removed if the board still answers."""
     left = "what was copied is removed"
     try:
-        board.ask('cd -- "$1" && rm -rf -- "versions/$2.partial" run.new previous.new', board.folder, version)
+        board.ask('cd -- "$1" && rm -rf -- "versions/$2.partial"', board.folder, version)
     except EdgeSegError:
         left = "what was copied is removed by the next deployment"
+    return _failure(board.name, problem, version, before, left)
+
+
+def _failure(name: str, problem: EdgeSegError, version: str, before: State, left: str) -> TargetError:
     runs = f"version {before.current} goes on running there" if before.current else "nothing ran there before"
     return TargetError(
-        f"version {version} was not deployed to {board.name}: {problem.message}\n  {runs}; {left}",
+        f"version {version} was not deployed to {name}: {problem.message}\n  {runs}; {left}",
         remedy=problem.remedy,
         code=problem.code,
     )

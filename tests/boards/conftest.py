@@ -18,6 +18,7 @@ from tests.targets.sshd import board, sshd
 __all__ = ["board", "sshd"]
 
 ROOT = Path(__file__).parents[2]
+NATIVE = ROOT / "build" / "native" / "host" / "edge-seg-run"
 INSTANCES = 4
 
 
@@ -31,11 +32,12 @@ def make_x86(folder: Path) -> Path:
 
 
 def make_runner(file: Path, *options: str) -> Path:
-    """A script that starts the Python runner."""
+    """A script that starts the native runner where it is built (it starts in no time), else the Python one."""
     words = " ".join(options)
-    file.write_text(
-        f"#!/bin/sh\nPYTHONPATH='{ROOT}' exec '{sys.executable}' -m edge_seg.runtime.runner \"$@\" {words}\n"
-    )
+    start = f"PYTHONPATH='{ROOT}' exec '{sys.executable}' -m edge_seg.runtime.runner"
+    if NATIVE.is_file():
+        start = f"exec '{NATIVE}'"
+    file.write_text(f'#!/bin/sh\n{start} "$@" {words}\n')
     return file
 
 
