@@ -54,6 +54,8 @@ class Simulator:
     name = "paddle-executor"
 
     def __init__(self, graphs: Iterable[GraphProgram]) -> None:
+        # In this thread: the executor's own threads were seen to wait for one another for ever.
+        paddle.set_flags({"FLAGS_new_executor_serial_run": True})
         self._executor = paddle.static.Executor(paddle.CPUPlace())
         self._graphs = {graph.name: _Loaded(graph) for graph in graphs}
 
