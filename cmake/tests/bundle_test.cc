@@ -53,6 +53,18 @@ TEST_CASE("fields with a default may be missing, others not") {
     CHECK(refusal(folder.path(), "manifest.target: missing") == "manifest-invalid");
 }
 
+TEST_CASE("the limits of the self-test are the manifest's, where it has any") {
+    BundleFolder folder;
+    CHECK(open_bundle(folder.path()).manifest.self_test.box_px == 0.1);
+    folder.set("/verification", {{"engine", "x"}, {"self_test", {{"box_px", 2.5}, {"mask_pixels", 90}}}});
+    const edge_seg::Tolerance limit = open_bundle(folder.path()).manifest.self_test;
+    CHECK(limit.box_px == 2.5);
+    CHECK(limit.mask_pixels == 90);
+    CHECK(limit.score == 1e-3);
+    folder.set("/verification/self_test/box_px", "far");
+    CHECK(refusal(folder.path(), "verification.self_test.box_px: expected a number") == "manifest-invalid");
+}
+
 TEST_CASE("values that can't be are refused by name") {
     const std::pair<const char*, Json> wrong[] = {
         {"/name", 5},

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,20 @@ def test_names_on_stdin(null_bundle: Path, runner: str, tmp_path: Path) -> None:
     assert (done.returncode, said[-1]["type"], said[-1]["code"]) == (1, "error", "image-missing")
     done = subprocess.run([*words, "--save", "out"], input="", capture_output=True, text=True, env=ENVIRONMENT)
     assert (done.returncode, json.loads(done.stdout)["code"]) == (2, "usage")
+
+
+@pytest.mark.parametrize("runner", ["python", "native"])
+def test_ctrl_c_ends_the_wait_for_a_name(null_bundle: Path, runner: str) -> None:
+    words = [*shlex.split(command_of(runner)), "--bundle", str(null_bundle), "--json", "--images", "-"]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    ) as process:
+        assert process.stdout
+        while json.loads(process.stdout.readline())["type"] != "load":
+            pass
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert json.loads(process.stdout.readlines()[-1])["code"] == "interrupted"
 
 
 @pytest.mark.parametrize("runner", ["python", "native"])

@@ -108,6 +108,17 @@ Golden read_golden(Fields fields) {
     return golden;
 }
 
+Tolerance read_tolerance(Fields fields) {
+    Tolerance limit;
+    if (fields.has("matched")) limit.matched = fields.number("matched");
+    if (fields.has("box_px")) limit.box_px = fields.number("box_px");
+    if (fields.has("score")) limit.score = fields.number("score");
+    if (fields.has("mask_iou")) limit.mask_iou = fields.number("mask_iou");
+    if (fields.has("mask_pixels")) limit.mask_pixels = fields.small_whole("mask_pixels");
+    fields.refuse_others();
+    return limit;
+}
+
 void check_classes(const Manifest& manifest, const Fields& fields) {
     if (manifest.classes.empty()) refuse(fields.where("classes"), "at least one class", Json::array());
     const std::set<int64_t> different(manifest.category_ids.begin(), manifest.category_ids.end());
@@ -168,10 +179,12 @@ Manifest parse_manifest(const std::vector<uint8_t>& content, const std::string& 
     for (const std::string& name : graphs.names()) manifest.graphs[name] = read_graph(graphs.object(name));
     manifest.golden = read_golden(fields.object("golden"));
     manifest.random_weights = fields.truth("random_weights");
-    // What says where the bundle came from is for people.
+    // What says where the bundle came from is for people, but for the limits of one whose precision is lower.
     fields.object("source");
-    for (const char* name : {"optimizer", "verification"}) {
-        if (fields.has(name)) fields.object(name);
+    if (fields.has("optimizer")) fields.object("optimizer");
+    if (fields.has("verification")) {
+        Fields verification = fields.object("verification");
+        if (verification.has("self_test")) manifest.self_test = read_tolerance(verification.object("self_test"));
     }
     fields.refuse_others();
     check_classes(manifest, fields);

@@ -45,6 +45,12 @@ struct Golden {
     std::optional<int> instances;
 };
 
+// How far the self-test may be from the expected result; edge_seg/runtime/selftest.py explains the numbers.
+struct Tolerance {
+    double matched = 0.98, box_px = 0.1, score = 1e-3, mask_iou = 0.99;
+    int mask_pixels = 4;
+};
+
 struct Manifest {
     std::string name, model, recipe, engine, engine_version, target, precision;
     std::vector<std::string> classes;
@@ -55,6 +61,7 @@ struct Manifest {
     std::map<std::string, GraphSpec> graphs;
     Golden golden;
     bool random_weights = false;
+    Tolerance self_test;
 };
 
 }  // namespace edge_seg

@@ -1,10 +1,11 @@
 #include "runner/run.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <functional>
-#include <iostream>
 #include <map>
 #include <new>
 #include <set>
@@ -74,6 +75,30 @@ void measure(Segmenter& segmenter, const std::string& file, bool first, const Op
     check_interrupted();
 }
 
+// The next line of standard input, false at its end; `waiting` holds what was read beyond it. Not std::getline, which
+// reads on after a signal: Ctrl-C has to end the wait.
+bool next_name(std::string& waiting, std::string& name) {
+    for (;;) {
+        const size_t end = waiting.find('\n');
+        if (end != std::string::npos) {
+            name = waiting.substr(0, end);
+            waiting.erase(0, end + 1);
+            return true;
+        }
+        wait_for_input(STDIN_FILENO);
+        char block[4096];
+        const ssize_t got = read(STDIN_FILENO, block, sizeof block);
+        if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+        if (got < 0) throw std::system_error(errno, std::generic_category(), "standard input");
+        if (got == 0) {
+            name = std::move(waiting);
+            waiting.clear();
+            return !name.empty();
+        }
+        waiting.append(block, static_cast<size_t>(got));
+    }
+}
+
 // "-" stands for the names on standard input, a line each, each picture done as soon as its name has come.
 void each_image(const std::vector<std::string>& images, const std::function<void(const std::string&)>& work) {
     for (const std::string& image : images) {
@@ -81,7 +106,7 @@ void each_image(const std::vector<std::string>& images, const std::function<void
             work(image);
             continue;
         }
-        for (std::string name; std::getline(std::cin, name);) work(name);
+        for (std::string waiting, name; next_name(waiting, name);) work(name);
     }
 }
 

@@ -12,9 +12,6 @@
 namespace edge_seg {
 namespace {
 
-// As edge_seg/runtime/selftest.py, where the numbers are explained.
-constexpr double kMatched = 0.98, kBoxPx = 0.1, kScore = 1e-3, kMaskIou = 0.99;
-constexpr int kMaskPixels = 4;
 constexpr char kRemedy[] = "copy the bundle again or convert anew";
 
 Found read_expected(const std::string& file, const Image& image) {
@@ -41,15 +38,15 @@ std::string formatted(const char* form, double value) {
 }
 
 // `scale`: where the picture is larger than the network's input, an input pixel is several of its pixels.
-std::vector<std::string> find_faults(const Parity& parity, double scale) {
+std::vector<std::string> find_faults(const Parity& parity, const Tolerance& limit, double scale) {
     std::vector<std::string> faults;
-    if (parity.share() < kMatched) {
+    if (parity.share() < limit.matched) {
         faults.push_back(std::to_string(parity.matched) + " instances matched of " + std::to_string(parity.expected) +
                          " expected and " + std::to_string(parity.found) + " found");
     }
-    if (parity.box_px > kBoxPx * scale) faults.push_back(formatted("a box differs by %.3f px", parity.box_px));
-    if (parity.score > kScore) faults.push_back(formatted("a score differs by %.1e", parity.score));
-    if (parity.mask_iou < kMaskIou && parity.mask_pixels > kMaskPixels) {
+    if (parity.box_px > limit.box_px * scale) faults.push_back(formatted("a box differs by %.3f px", parity.box_px));
+    if (parity.score > limit.score) faults.push_back(formatted("a score differs by %.1e", parity.score));
+    if (parity.mask_iou < limit.mask_iou && parity.mask_pixels > limit.mask_pixels) {
         faults.push_back("a mask differs in " + std::to_string(parity.mask_pixels) + " pixels, IoU " +
                          formatted("%.4f", parity.mask_iou));
     }
@@ -72,15 +69,16 @@ SelfTest self_test(Engine& engine, const Bundle& bundle) {
     } catch (const std::invalid_argument& problem) {
         throw Error("golden-invalid", file + ": " + problem.what(), kRemedy);
     }
+    const Tolerance& limit = manifest.self_test;
     const PreprocessSpec& input = manifest.preprocess;
     const double scale = std::max(
         {1.0, static_cast<double>(image.height) / input.height, static_cast<double>(image.width) / input.width});
-    const std::vector<std::string> faults = find_faults(parity, scale);
-    const Values tolerance = {{"matched", kMatched},
-                              {"box_px", kBoxPx},
-                              {"score", kScore},
-                              {"mask_iou", kMaskIou},
-                              {"mask_pixels", kMaskPixels}};
+    const std::vector<std::string> faults = find_faults(parity, limit, scale);
+    const Values tolerance = {{"matched", limit.matched},
+                              {"box_px", limit.box_px},
+                              {"score", limit.score},
+                              {"mask_iou", limit.mask_iou},
+                              {"mask_pixels", limit.mask_pixels}};
     return {{{"passed", faults.empty()},
              {"expected", parity.expected},
              {"found", parity.found},
