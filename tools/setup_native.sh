@@ -3,6 +3,7 @@
 #   tools/setup_native.sh          to build and test on this machine
 #   tools/setup_native.sh cross    also to build for aarch64 and armhf, and to test under emulation
 #   tools/setup_native.sh lint     also to check the C++ sources
+#   tools/setup_native.sh boards   also what stands in for boards in the tests: an ssh server, busybox's shell, adb
 set -eu
 
 packages="g++ cmake ninja-build nlohmann-json3-dev libcli11-dev doctest-dev libjpeg-dev libpng-dev"
@@ -10,7 +11,8 @@ for wish in "$@"; do
     case $wish in
         cross) packages="$packages g++-aarch64-linux-gnu g++-arm-linux-gnueabihf qemu-user-static" ;;
         lint) packages="$packages cppcheck clang-format" ;;
-        *) echo "Error: $0: unknown argument $wish; expected cross or lint" >&2; exit 2 ;;
+        boards) packages="$packages openssh-server busybox-static adb" ;;
+        *) echo "Error: $0: unknown argument $wish; expected cross, lint or boards" >&2; exit 2 ;;
     esac
 done
 
