@@ -22,7 +22,7 @@ RECORDS = ROOT / "docs" / "records.jsonl"
 
 # The same commands on a smaller model and shorter: the README's would take hours here.
 SMALLER = {"mask_rcnn_r18_fpn": "mask_rcnn_tiny_fpn", "320": "96", "320x320": "96x96", "12": "1"}
-MORE = {
+MORE: dict[tuple[str, ...], list[str]] = {
     ("bench", "run"): ["--repeat", "2", "--warmup", "1"],
     ("fit", "my_run"): ["--points", "2", "--images", "2"],
 }
@@ -54,7 +54,7 @@ def test_the_tour_runs(tmp_path: Path, edge_seg: Callable[..., subprocess.Comple
     for words in commands():
         if words[0] != "edge-seg":
             continue
-        arguments = [SMALLER.get(word, word) for word in words[1:]] + MORE.get((words[1], words[2]), [])
+        arguments = [SMALLER.get(word, word) for word in words[1:]] + MORE.get(tuple(words[1:3]), [])
         done = edge_seg(*arguments)
         assert done.returncode == 0, f"{shlex.join(arguments)}\n{done.stdout}{done.stderr}"
         if "--json" in words:

@@ -92,6 +92,12 @@ def test_operations(edge_seg: Callable[..., Any], made: Path, tmp_path: Path) ->
     assert json.loads(checked.stdout)["mask_map"] == pytest.approx(narrow["mask_map"], rel=0.01)
 
 
+def skip_if_disturbed(done: Any) -> None:
+    """Times that don't repeat are refused, rightly; then there is no front to be looked at."""
+    if done.returncode == 1 and "no point held" in done.stderr:
+        pytest.skip("other programs disturb this machine's times")
+
+
 @pytest.mark.slow
 def test_time_on_this_machine(edge_seg: Callable[..., Any], made: Path) -> None:
     """A search that was killed in between goes on; the front is measured twice."""
@@ -110,9 +116,11 @@ def test_time_on_this_machine(edge_seg: Callable[..., Any], made: Path) -> None:
         "o",
     ]
     done = edge_seg(*words, "--points", "1", "--target-ms", "100000", "--json")
+    skip_if_disturbed(done)
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)["points"]) == 1
     done = edge_seg(*words, "--points", "2")
+    skip_if_disturbed(done)
     assert done.returncode == 0, done.stderr
     assert "edge-seg convert" in done.stdout
     assert "edge-seg bench run" in done.stdout

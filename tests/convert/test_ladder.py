@@ -268,7 +268,8 @@ def test_a_sound_bundle_passes_every_rung(
     told = json.loads(done.stdout)
     assert told["passed"]
     assert told["first"] is None
-    assert {item["name"]: item["status"] for item in told["rungs"]} == dict.fromkeys(ladder.TITLES, "ok")
+    expected = [name for name in ladder.TITLES if name != "rounded"]  # which is for bundles of lower precision
+    assert {item["name"]: item["status"] for item in told["rungs"]} == dict.fromkeys(expected, "ok")
     host, device = told["rungs"][-2:]
     assert (host["against"], device["against"]) == ("exported", "host")
     tensors = [item["tensor"] for item in host["readings"]]

@@ -196,7 +196,6 @@ WORDS = {
     **{f"--save {word!r}": ("--save", word) for word in ("grey.png", "grey.png/below", "/proc/none", "x" * 5000)},
     "an option that there isn't": ("--none",),
     "a word too many": ("word",),
-    "a single dash": ("-",),
     "an option without its value": ("--score",),
     "an option's begin": ("--warm", "1"),
 }
