@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import numpy as np
 from convert.doctor_model import Options, examine_model
 from convert.doctor_proof import LITE
 from convert.doctor_report import Report
+from convert.doctor_trial import read_arrays, write_inputs
 from convert.forks import warm
 
 LIMIT_S = 60
@@ -35,6 +38,25 @@ def truth(folder: Path, name: str) -> Truth:
     what = {target: _fork(partial(_convert, folder, name, target)) for target in ("arm", "x86")}
     what["run"] = _fork(partial(_run, folder, name)) if what["x86"] == "works" else "dies"
     return what
+
+
+def by_runner(folder: Path, name: str, target: str, runner: Sequence[str]) -> str:
+    """The same of a machine that ``runner`` runs graphs on: ``works``, ``dies`` or ``differs``."""
+    if _fork(partial(_convert, folder, name, target)) != "works":
+        return "dies"
+    with np.load(folder / f"{name}.npz") as arrays, tempfile.TemporaryDirectory() as scratch:
+        inputs, outputs = (Path(scratch, part) for part in ("inputs", "outputs"))
+        inputs.mkdir()
+        outputs.mkdir()
+        write_inputs(inputs, [[arrays[key] for key in arrays.files if key.startswith("in")]] * 2)
+        words = ["--graph", folder / f"{name}-{target}.nb", "--inputs", inputs, "--outputs", outputs]
+        if subprocess.run([*runner, *map(str, words)], capture_output=True, check=False).returncode:
+            return "dies"
+        expected = [arrays[key] for key in arrays.files if key.startswith("out")]
+        for found in (read_arrays(outputs, number) for number in range(2)):
+            if len(found) != len(expected) or not all(map(_close, expected, found)):
+                return "differs"
+    return "works"
 
 
 def _fork(work: Callable[[], bool]) -> str:

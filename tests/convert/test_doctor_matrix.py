@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import shlex
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from convert.doctor_model import Options, examine_model
 from convert.doctor_report import Report
 from tests.conftest import ROOT
 from tests.convert import doctor_samples, doctor_samples_more  # noqa: F401 - they enter their samples
 from tests.convert.doctor_sample import SAMPLES
-from tests.convert.doctor_truth import Truth, judged
+from tests.convert.doctor_truth import Truth, by_runner, judged
 
 pytestmark = pytest.mark.slow
 
@@ -133,15 +137,24 @@ ARM = {
     "power": "unproven",
     "matmul_crosswise": "unproven",
 }
+# As `edge-seg doctor --runner` takes it, and the target that it runs: the whole matrix on Arm, where there is such.
+RUNNER = tuple(shlex.split(os.environ.get("EDGE_SEG_GRAPH_RUNNER", "")))
+RUNNER_TARGET = os.environ.get("EDGE_SEG_GRAPH_TARGET", "arm")
 Judged = dict[str, tuple[Truth, Report, Report | None]]
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Judged:
-    """Truth and reports of all samples, by two processes."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all samples have been exported to."""
     folder = tmp_path_factory.mktemp("samples")
     export = [sys.executable, "-m", "tests.convert.doctor_export", str(folder)]
     subprocess.run(export, cwd=ROOT, check=True, capture_output=True, timeout=300)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(folder: Path) -> Judged:
+    """Truth and reports of all samples, by two processes."""
     names = list(SAMPLES)
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         parts = [pool.submit(judged, folder, names[part::2], set(ARM)) for part in range(2)]
@@ -188,3 +201,11 @@ def test_arm_is_judged_by_what_can_be_known_here(found: Judged, name: str) -> No
         assert report.verdict == "broken"
     if report.verdict == "fine":
         assert truth["run"] == "works"
+
+
+@pytest.mark.skipif(not RUNNER, reason="EDGE_SEG_GRAPH_RUNNER names no command that runs graphs on another machine")
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_runner_bears_the_word_out(folder: Path, name: str) -> None:
+    truth = by_runner(folder, name, RUNNER_TARGET, RUNNER)
+    report = examine_model(folder / f"{name}.pdmodel", Options(RUNNER_TARGET, runner=RUNNER))
+    assert report.verdict == ("fine" if truth == "works" else "broken"), f"{truth}\n{report}"
