@@ -244,10 +244,12 @@ Next, with your own pictures in COCO form (a folder with train.json, val.json an
   edge-seg eval my_bundles/x86-fp32 --data MY_DATA
   edge-seg predict my_bundles/cpu-fp32 PHOTO.jpg --out my_pictures
 
-For your board: a bundle is all that it needs of your model. Copy it over, and load its detect.nb and mask.nb with
-Paddle Lite's Arm library of the version that manifest.json names:
+For your board: one file with the model, the runner (cmake/README.md says how it is built with Paddle Lite's Arm
+library) and the library; it tests itself there before it takes over. docs/boards has a page for each kind.
 
-  scp -r {_shown(out)}/bundles/arm-fp32 USER@BOARD:
+  edge-seg pack {_shown(out)}/bundles/arm-fp32 --target armv8 --out board.tar.gz \\
+      --runner build/native/aarch64/edge-seg-run --library $PADDLE_LITE_DIR/cxx/lib/libpaddle_light_api_shared.so
+  edge-seg deploy board.tar.gz ssh://USER@BOARD
 """
 
 
