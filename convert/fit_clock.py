@@ -11,18 +11,16 @@ a busy one, ten runs of one bundle differed by 10 % where medians of plain time 
 
 from __future__ import annotations
 
-import json
 import statistics
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from convert.child import run_command
 from edge_seg.errors import EngineError
+from edge_seg.targets.drive import drive
+from edge_seg.targets.local import Local
 
-LIMIT_S = 3600.0
+SILENCE_S = 600.0
 WARMUP = 2
 LEAST, MOST, SECONDS = 5, 60, 2.0
 """Timed runs of each picture in a visit: as many as fit into the seconds, between the two bounds."""
@@ -73,13 +71,12 @@ class Clock:
         """One run of the runner: the mean over pictures of each picture's time at the lowest tenth of its samples."""
         last = self._last.get(bundle)
         repeats = round(1000 * SECONDS / (last * len(self._pictures))) if last else LEAST
-        lines = self._run(bundle, min(MOST, max(LEAST, repeats)))
+        options = ["--bundle", str(bundle), "--warmup", str(WARMUP), "--repeat", str(min(MOST, max(LEAST, repeats)))]
+        options += ["--threads", str(self._threads), "--json", "--images", *self._pictures]
         by_picture: dict[str, list[float]] = {picture: [] for picture in self._pictures}
         taken, whole = 0.0, 0.0
         told = self._threads == 1
-        for line in lines:
-            if line.get("type") != "sample":
-                continue
+        for line in drive(Local(), options, silence=SILENCE_S).samples:
             ns = line["ns"]
             model = sum(ns[stage] for stage in _MODEL)
             told = told and "cpu_ns" in line
@@ -91,21 +88,6 @@ class Clock:
         ms = statistics.fmean(sorted(times)[len(times) // 10] for times in by_picture.values())
         self._last[bundle] = ms
         return Reading(ms, taken / whole if told else None)
-
-    def _run(self, bundle: Path, repeats: int) -> list[dict[str, Any]]:
-        options = ["--warmup", str(WARMUP), "--repeat", str(repeats), "--threads", str(self._threads), "--json"]
-        command = [sys.executable, "-m", "edge_seg.runtime.runner", "--bundle", str(bundle), *options]
-        outcome = run_command([*command, "--images", *self._pictures], LIMIT_S)
-        try:
-            lines: list[dict[str, Any]] = [json.loads(line) for line in outcome.stdout.splitlines()]
-        except ValueError:
-            lines = []
-        error = next((line for line in lines if line.get("type") == "error"), None)
-        if error is not None:
-            raise EngineError(error["message"], remedy=error["remedy"], code=error["code"])
-        if not outcome.ok or not lines or lines[-1].get("type") != "done":
-            raise EngineError(f"the runner {outcome.ending()}: {outcome.tail()}", code="runner-died")
-        return lines
 
 
 def quiet_ms(visits: Sequence[Visit]) -> float:
