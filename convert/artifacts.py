@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from convert.calibration import Source
 from convert.recipe import Recipe
-from edge_seg.bundle import PostprocessSpec, PreprocessSpec, TensorSpec
+from edge_seg.bundle import THREE_GRAPHS, PostprocessSpec, PreprocessSpec, TensorSpec
 from edge_seg.runtime.result import Instances
 
 
@@ -43,6 +43,11 @@ class Job:
     def size(self) -> tuple[int, int]:
         """Height and width of the network's input, pixels."""
         return self.preprocess.size
+
+    @property
+    def canonical_size(self) -> int | None:
+        """The model's, see Manifest; None for a model from elsewhere."""
+        return int(self.model.settings.canonical_size) if self.model else None
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,16 @@ class Exported:
     referenced: Referenced
     graphs: tuple[ExportedGraph, ...]
     quantised: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def form(self) -> tuple[str, ...]:
+        """Names of the graphs."""
+        return tuple(graph.name for graph in self.graphs)
+
+    @property
+    def canonical_size(self) -> int | None:
+        """The manifest's: None unless the runtime is to do the RoIAlign."""
+        return self.referenced.job.canonical_size if self.form == THREE_GRAPHS else None
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ def assemble(compiled: Compiled) -> Assembled:
         random_weights=job.random_weights,
         source=job.source,
         optimizer=compiled.optimizer,
+        canonical_size=draft.exported.canonical_size,
     )
     write_manifest(draft.folder, manifest)
     return Assembled(draft)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from convert import golden, stages
 from convert.artifacts import Assembled, Compiled, Draft, Exported, Job, Referenced, Verified
 from convert.assemble import assemble
 from convert.compile import compile_graphs
-from convert.recipe import Recipe, find
+from convert.recipe import Recipe
 from convert.stages import Stage
 from convert.verify import verify
 from edge_seg.bundle import MANIFEST
@@ -21,13 +22,13 @@ from edge_seg.files import atomic_dir, check_replaceable, scratch_dir
 Note = Callable[[str, float], None]
 
 
-def shared_stages(scratch: Path) -> tuple[Stage, ...]:
-    """What is done once, whatever the recipes; exported graphs go to ``scratch``."""
+def shared_stages(scratch: Path, form: tuple[str, ...]) -> tuple[Stage, ...]:
+    """What is done once, whatever the recipes; exported graphs, in the form given, go to ``scratch``."""
 
     def export(referenced: Referenced) -> Exported:
         from convert.export import export
 
-        return export(referenced, scratch)
+        return export(referenced, scratch, form)
 
     return (
         Stage("reference", "gives the graphs' shapes and the answer to be met", Job, Referenced, golden.refer),
@@ -60,17 +61,19 @@ def make_bundles(
     recipes: Sequence[Recipe],
     out: Path,
     note: Note = lambda name, seconds: None,
-    shared: Callable[[Path], tuple[Stage, ...]] = shared_stages,
+    shared: Callable[[Path], tuple[Stage, ...]] | None = None,
 ) -> list[Verified]:
     """Writes a bundle for each recipe; their folders appear once all are verified, replacing older bundles there.
 
-    ``shared`` makes the stages that turn ``job`` (a Job, or what else they take) into what every recipe starts from.
+    ``shared`` makes the stages that turn ``job`` (a Job, or what else they take) into what every recipe starts from,
+    in place of :func:`shared_stages`.
 
     Raises :class:`ConversionError` when a stage fails, UsageError when a destination holds something other than a
     bundle; then nothing is left behind.
     """
     made_here = not out.exists()
     places = destinations(out, recipes)
+    shared = shared or partial(shared_stages, form=recipes[0].graphs)
     try:
         with ExitStack() as stack:
             folders = {r: stack.enter_context(atomic_dir(path, mark=MANIFEST)) for r, path in places.items()}
@@ -87,23 +90,33 @@ def make_bundles(
 def _all_recipes(exported: Exported, folders: dict[Recipe, Path], scratch: Path, note: Note) -> dict[Recipe, Verified]:
     """Verifies each recipe's bundle after its witness's; a witness that wasn't asked for stays in ``scratch``."""
     verified: dict[Recipe, Verified] = {}
-    forms = {"": exported}
+    forms = {(exported.form, ""): exported}
+    of_a_model = exported.referenced.job.model is not None  # else there is one form, that in which it came
 
-    def form(rounding: str) -> Exported:
-        if rounding not in forms:
+    def form(recipe: Recipe) -> Exported:
+        names, rounding = recipe.graphs if of_a_model else exported.form, recipe.rounding
+        begun = time.monotonic()
+        if (names, "") not in forms:
+            from convert.export import export
+
+            folder = scratch / "-".join(names)
+            folder.mkdir()
+            forms[names, ""] = export(exported.referenced, folder, names)
+            note("export", time.monotonic() - begun)
+        if (names, rounding) not in forms:
             from convert.quantise_plan import quantised
 
-            begun = time.monotonic()
-            forms[rounding] = quantised(exported, rounding, scratch / rounding)
+            forms[names, rounding] = quantised(forms[names, ""], rounding, scratch / f"{rounding}-{len(names)}")
             note(f"quantise {rounding}", time.monotonic() - begun)
-        return forms[rounding]
+        return forms[names, rounding]
 
     def make(recipe: Recipe) -> Verified:
         if recipe not in verified:
-            witness = None if recipe.witness == recipe.name else make(find(recipe.witness))
-            folder = folders.get(recipe, scratch / recipe.name)
+            twin = recipe.twin()
+            witness = None if twin == recipe else make(twin)
+            folder = folders.get(recipe, scratch / f"{recipe.name}-{len(recipe.graphs)}")
             folder.mkdir(exist_ok=True)
-            draft = Draft(form(recipe.rounding), recipe, folder, witness)
+            draft = Draft(form(recipe), recipe, folder, witness)
             verified[recipe] = stages.run(RECIPE_STAGES, draft, lambda name, s: note(f"{recipe.name}: {name}", s))
         return verified[recipe]
 

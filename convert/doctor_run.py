@@ -31,7 +31,7 @@ def examine_run(source: str, target: str, size: tuple[int, int] | None, runner: 
     recipe = find(f"{target}-fp32")
     with scratch_dir(Path(tempfile.gettempdir()) / "doctor") as scratch:
         phase(f"exporting {source}")
-        exported: Exported = stages.run(shared_stages(scratch), job, _silent)
+        exported: Exported = stages.run(shared_stages(scratch, recipe.graphs), job, _silent)
         findings, graphs = _static(exported, target)
         if not any(finding.level == "error" for finding in findings):
             phase(f"converting {source}")

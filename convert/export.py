@@ -11,9 +11,9 @@ import re
 from pathlib import Path
 
 from convert.artifacts import Exported, ExportedGraph, Referenced
-from convert.graphs import FEATURES, DetectGraph, Graph, MaskGraph
+from convert.graphs import BoxHeadGraph, DetectGraph, Graph, MaskGraph, MaskHeadGraph, TrunkGraph
 from convert.program import tidy
-from edge_seg.bundle import TensorSpec
+from edge_seg.bundle import FEATURES, THREE_GRAPHS, TensorSpec
 from edge_seg.errors import ConversionError
 from edge_seg.paddle_env import paddle
 
@@ -21,8 +21,8 @@ from edge_seg.paddle_env import paddle
 _PADDLE_ERROR = re.compile(r"^\s*(?:\w+Error:|\(\w+\)) .+", re.MULTILINE)
 
 
-def export(referenced: Referenced, folder: Path) -> Exported:
-    """Both graphs of a bundle. Shapes are those that the reference run had."""
+def export(referenced: Referenced, folder: Path, form: tuple[str, ...]) -> Exported:
+    """A bundle's graphs, ``form`` being their names: two or three. Shapes are those that the reference run had."""
     job = referenced.job
 
     def spec(name: str) -> TensorSpec:
@@ -30,8 +30,13 @@ def export(referenced: Referenced, folder: Path) -> Exported:
         return TensorSpec(name, value.shape, str(value.dtype))
 
     features = tuple(spec(name) for name in FEATURES)
-    detect = DetectGraph(job.model, job.size, (spec("boxes"), spec("scores"), *features))
-    graphs = (detect, MaskGraph(job.model, features))
+    found = (spec("boxes"), spec("scores"))
+    graphs: tuple[Graph, ...]
+    if form == THREE_GRAPHS:
+        trunk = TrunkGraph(job.model, job.size, features)
+        graphs = (trunk, BoxHeadGraph(job.model, found), MaskHeadGraph(job.model))
+    else:
+        graphs = (DetectGraph(job.model, job.size, (*found, *features)), MaskGraph(job.model, features))
     return Exported(referenced, tuple(export_graph(graph, folder) for graph in graphs))
 
 

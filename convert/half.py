@@ -14,7 +14,7 @@ from convert.artifacts import Exported
 from convert.golden import FALLBACK_INSTANCES
 from convert.program_edit import ProgramEdit, only
 from convert.quantise import convolutions
-from convert.simulate import Arrays, GraphProgram, Simulator
+from convert.simulate import Arrays, GraphProgram, Simulator, stepwise
 from edge_seg.errors import ConversionError
 from edge_seg.runtime.segmenter import Segmenter
 
@@ -29,7 +29,7 @@ def check(exported: Exported) -> dict[str, Any]:
     job = exported.referenced.job
     watching = _Largest(graphs)
     best = exported.referenced.best or min(FALLBACK_INSTANCES, job.postprocess.keep)
-    Segmenter.over(watching, job.preprocess, job.postprocess, instances=best)(job.picture)
+    Segmenter.over(stepwise(watching, graphs, job), job.preprocess, job.postprocess, instances=best)(job.picture)
     for graph in graphs:
         for name, weight in graph.weights.items():
             watching.take(f"{graph.name}: the weight {name}", weight)

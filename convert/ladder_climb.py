@@ -16,7 +16,7 @@ from convert.ladder_compare import Reading, compare, merge, second_run
 from convert.ladder_heat import where
 from convert.ladder_trace import load, unpack
 from convert.verify import FP32, Tolerance
-from edge_seg.bundle import Bundle, Manifest, from_plain
+from edge_seg.bundle import THREE_GRAPHS, TWO_GRAPHS, Bundle, Manifest, from_plain
 from edge_seg.errors import ConversionError
 from edge_seg.files import read_json
 from edge_seg.runtime.result import Instances
@@ -92,6 +92,11 @@ class Climb:
     @property
     def manifest(self) -> Manifest:
         return self.bundle.manifest
+
+    @property
+    def form(self) -> tuple[str, ...]:
+        """Names of the graphs that the source is exported to, to be compared with the bundle's."""
+        return THREE_GRAPHS if "trunk" in self.manifest.graphs else TWO_GRAPHS
 
     @property
     def size(self) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from convert.ladder_trace import Trace
 from convert.verify import Tolerance
-from edge_seg.runtime.engines.checks import FEATURES
+from edge_seg.bundle import FEATURES
 from edge_seg.runtime.parity import confident, mask_difference, match, only
 from edge_seg.runtime.result import Instances
 

@@ -174,7 +174,7 @@ def _export(climb: Climb, job: Job) -> Exported:
         first = load(climb.traces["paddle"], 0)
         folder = climb.scratch / "graphs"
         folder.mkdir()
-        climb.exported = export(Referenced(job, first.detect, first.instances, climb.instances), folder)
+        climb.exported = export(Referenced(job, first.detect, first.instances, climb.instances), folder, climb.form)
     return climb.exported
 
 

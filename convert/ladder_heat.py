@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from convert.ladder_compare import pair_proposals
 from convert.ladder_trace import Trace
-from edge_seg.runtime.engines.checks import FEATURES
+from edge_seg.bundle import FEATURES
 from edge_seg.runtime.parity import match
 from edge_seg.runtime.preprocess import letterbox, resize
 from edge_seg.runtime.result import Instances

@@ -26,6 +26,7 @@ from edge_seg.errors import ConversionError, EdgeSegError
 from edge_seg.files import read_json, write_json
 from edge_seg.runtime.engines import Arrays, Engine, open_engine
 from edge_seg.runtime.engines.checks import Checked, file_of
+from edge_seg.runtime.engines.three_graphs import in_two_steps
 from edge_seg.runtime.image import read_image
 from edge_seg.runtime.one_graph import FULL
 from edge_seg.runtime.result import Instances
@@ -180,7 +181,10 @@ def _plain_engine(bundle: Bundle) -> Engine:
         config.set_cpu_math_library_num_threads(1)
         config.disable_glog_info()
         predictors[name] = (paddle.inference.create_predictor(config), graph)
-    return Checked(PaddleInferenceEngine(predictors, {"passes": False}), bundle.manifest.graphs)
+    manifest = bundle.manifest
+    engine = Checked(PaddleInferenceEngine(predictors, {"passes": False}), manifest.graphs)
+    plain: Engine = in_two_steps(engine, manifest.graphs, manifest.canonical_size)
+    return plain
 
 
 def _child(file: Path) -> int:

@@ -15,7 +15,7 @@ from convert.calibration import Pictures
 from convert.quantise import Plan, convolutions, quantise
 from convert.quantise_range import Observed
 from convert.quantise_search import within
-from convert.simulate import Arrays, GraphProgram, Simulator
+from convert.simulate import Arrays, GraphProgram, Simulator, stepwise
 from edge_seg.errors import ConversionError
 from edge_seg.runtime.parity import compare
 from edge_seg.runtime.segmenter import Segmenter
@@ -67,7 +67,8 @@ def apply(
 ) -> Exported:
     """The graphs by ``plan``, on disk in ``folder``, with the reference that they give."""
     made = [quantise(program, plan) for program in programs]
-    referenced = golden.refer(exported.referenced.job, Simulator(made))
+    job = exported.referenced.job
+    referenced = golden.refer(job, stepwise(Simulator(made), made, job))
     drift = _drift(exported.referenced, referenced)
     for name, value in drift["features"].items():
         if not value <= DRIFT[precision]:
@@ -84,11 +85,12 @@ def apply(
 def observe(programs: Sequence[GraphProgram], job: Job, pictures: Pictures) -> dict[str, dict[str, Observed]]:
     """What enters each convolution of each graph, over all ``pictures``."""
     watching = _Watching(programs)
+    engine = stepwise(watching, programs, job)
     for picture in pictures:
-        found = Segmenter.over(watching, job.preprocess, job.postprocess)(picture)
+        found = Segmenter.over(engine, job.preprocess, job.postprocess)(picture)
         if not len(found):  # the mask graph has to see something
             best = min(golden.FALLBACK_INSTANCES, job.postprocess.keep)
-            Segmenter.over(watching, job.preprocess, job.postprocess, instances=best)(picture)
+            Segmenter.over(engine, job.preprocess, job.postprocess, instances=best)(picture)
     return watching.seen
 
 

@@ -18,7 +18,7 @@ from convert.artifacts import Job
 from convert.program_edit import ProgramEdit, only
 from convert.quantise import Plan, convolutions, quantise
 from convert.recorder import Recorder
-from convert.simulate import Arrays, GraphProgram, Simulator
+from convert.simulate import Arrays, GraphProgram, Simulator, stepwise
 from edge_seg.errors import ConversionError
 from edge_seg.runtime.segmenter import Segmenter
 
@@ -115,7 +115,7 @@ def _outputs(
     values = []
     for feed in inputs:
         outputs, watched = simulator.watch(graph.name, feed, probes)
-        smooth = {name: value for name, value in outputs.items() if name not in ("boxes", "scores")}
+        smooth = {name: value for name, value in outputs.items() if name not in ("rois", "boxes", "scores")}
         values += [*smooth.values(), *watched.values()]
     return values
 
@@ -124,7 +124,7 @@ def _inputs(job: Job, graphs: Graphs, picture: Any) -> dict[str, Arrays]:
     """What each graph is given for ``picture``, unrounded."""
     engine = _Inputs(Simulator(graphs))
     best = min(golden.FALLBACK_INSTANCES, job.postprocess.keep)
-    Segmenter.over(engine, job.preprocess, job.postprocess, instances=best)(picture)
+    Segmenter.over(stepwise(engine, graphs, job), job.preprocess, job.postprocess, instances=best)(picture)
     return engine.inputs
 
 
@@ -149,5 +149,6 @@ def _map(job: Job, graphs: Graphs, dataset: CocoDataset) -> float:
     """Mask mAP, in points."""
     from edge_seg.train.evaluate import evaluate
 
-    segmenter = Segmenter.over(Simulator(graphs), job.preprocess, job.postprocess, classes=job.classes)
+    engine = stepwise(Simulator(graphs), graphs, job)
+    segmenter = Segmenter.over(engine, job.preprocess, job.postprocess, classes=job.classes)
     return 100 * (evaluate(segmenter, dataset, limit=LIMIT_PICTURES).mask_map or 0.0)

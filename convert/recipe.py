@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from edge_seg.bundle import THREE_GRAPHS, TWO_GRAPHS
 from edge_seg.errors import UsageError
 
 
@@ -17,7 +19,9 @@ class Recipe:
     in the words of the tool or engine: Paddle Lite's valid places, ONNX Runtime's providers. ``precision``: fp32, fp16
     (computed in half precision), w8 and w16 (weights stored as integers, computed in fp32), int8 (convolutions computed
     in integers). ``costs`` and ``needs`` are for people; ``requires`` says to programs, in the manifest, what Paddle
-    Lite's library must have been built with: one without it aborts.
+    Lite's library must have been built with: one without it aborts. ``graphs`` are the names of the model's graphs:
+    three, with RoIAlign in the runtime, for Arm and its twins, where that takes a fifth off the instructions
+    (docs/native-speed.md), else two.
     """
 
     name: str
@@ -30,6 +34,11 @@ class Recipe:
     costs: str = ""
     needs: str = ""
     requires: tuple[str, ...] = ()
+    graphs: tuple[str, ...] = TWO_GRAPHS
+
+    def twin(self) -> Recipe:
+        """The recipe of the bundle that the host runs to check this one's: the witness, with the same graphs."""
+        return dataclasses.replace(find(self.witness), graphs=self.graphs)
 
     @property
     def rounding(self) -> str:
@@ -47,7 +56,7 @@ _INT8 = "a quarter of the size; up to a point of mask mAP"
 
 def _lite(target: str, precision: str, summary: str, costs: str, needs: str, **more: Any) -> Recipe:
     name, witness = f"{target}-{precision}", f"x86-{precision}"
-    settings: dict[str, Any] = {"places": target, "requires": ("extra",), **more}
+    settings: dict[str, Any] = {"places": target, "requires": ("extra",), "graphs": THREE_GRAPHS, **more}
     return Recipe(
         name,
         summary,
@@ -100,8 +109,9 @@ _RECIPES = (
         "the size of fp32; about three digits are left",
         _OPENCL,
         ("extra", "opencl"),
+        THREE_GRAPHS,
     ),
-    _lite("x86", "fp32", "Paddle Lite on this host, as a check; slow", _SIZE, _HOST),
+    _lite("x86", "fp32", "Paddle Lite on this host, as a check; slow", _SIZE, _HOST, graphs=TWO_GRAPHS),
     _lite("x86", "w16", "arm-w16's twin on this host", _W16, _HOST),
     _lite("x86", "w8", "arm-w8's twin on this host", _W8, _HOST),
     _lite("x86", "int8", "arm-int8's twin on this host: the same integers, computed in fp32", _INT8, _PICTURES),

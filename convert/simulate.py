@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.artifacts import ExportedGraph
+from convert.artifacts import ExportedGraph, Job
 from convert.program_edit import ProgramEdit
 from convert.weights_file import Weights, read_weights, write_weights
 from edge_seg.bundle import TensorSpec
 from edge_seg.paddle_env import paddle
+from edge_seg.runtime.engines.three_graphs import in_two_steps
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -46,6 +47,11 @@ class GraphProgram:
         program.write_bytes(self.content)
         write_weights(weights, self.weights)
         return ExportedGraph(self.name, program, weights, self.inputs, self.outputs)
+
+
+def stepwise(engine: Any, programs: Iterable[GraphProgram], job: Job) -> Any:
+    """``engine``, which runs ``programs`` of the job's model, as one that a segmenter runs, whatever their form."""
+    return in_two_steps(engine, {program.name: program for program in programs}, job.canonical_size)
 
 
 class Simulator:

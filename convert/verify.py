@@ -20,10 +20,9 @@ from convert import witness
 from convert.artifacts import Assembled, Draft, Referenced, Verified
 from convert.child import Outcome, run_module
 from convert.recipe import find
-from edge_seg.bundle import MANIFEST, Manifest, from_plain, write_manifest
+from edge_seg.bundle import FEATURES, MANIFEST, Manifest, from_plain, write_manifest
 from edge_seg.errors import BundleError, ConversionError
 from edge_seg.files import read_json, scratch_dir
-from edge_seg.runtime.engines.checks import FEATURES
 from edge_seg.runtime.parity import Parity, compare, confident, only
 from edge_seg.runtime.result import Instances
 

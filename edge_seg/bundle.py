@@ -24,6 +24,10 @@ from edge_seg.files import read_json, sha256, write_json
 SCHEMA = 1
 MANIFEST = "manifest.json"
 LETTERBOX, STRETCH = "letterbox-linear", "stretch-linear"
+TWO_GRAPHS = ("detect", "mask")
+THREE_GRAPHS = ("trunk", "box_head", "mask_head")
+"""The two forms in which a model's own bundles hold it; between the three graphs, the runtime does the RoIAlign."""
+FEATURES = ("p2", "p3", "p4", "p5")
 # File names that a manifest may hold: `golden/image.png`, nothing that any system reads otherwise.
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]{0,200}")
 
@@ -99,7 +103,11 @@ class Golden:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What ``manifest.json`` holds. ``engine`` and ``target`` decide which machine may load the graphs."""
+    """What ``manifest.json`` holds. ``engine`` and ``target`` decide which machine may load the graphs.
+
+    ``canonical_size``: side of a box that is read from P4, pixels of the input; told where RoIAlign is the runtime's,
+    because the graphs are :data:`THREE_GRAPHS`.
+    """
 
     name: str
     model: str
@@ -119,6 +127,7 @@ class Manifest:
     source: dict[str, Any]
     optimizer: dict[str, Any] = field(default_factory=dict)
     verification: dict[str, Any] = field(default_factory=dict)
+    canonical_size: int | None = None
     schema: int = SCHEMA
 
 
@@ -280,6 +289,7 @@ def _check_values(manifest: Manifest, where: str) -> None:
     fits = len(ids) == count == len(set(ids))
     _require(fits, f"{where}.category_ids", f"{count} different ids, one for each class", ids)
     _require(manifest.proposals > 0, f"{where}.proposals", "at least 1", manifest.proposals)
+    _require((manifest.canonical_size or 1) > 0, f"{where}.canonical_size", "at least 1", manifest.canonical_size)
     _check_processing(manifest.preprocess, manifest.postprocess, where)
     for name, graph in manifest.graphs.items():
         _require(len(graph.files) > 0, f"{where}.graphs.{name}.files", "at least one file", graph.files)

@@ -99,8 +99,8 @@ class MaskRCNN(nn.Layer):
         for level, anchors in enumerate(pyramid_anchors(size, self.settings.anchor_sizes), start=2):
             self.register_buffer(f"anchors{level}", paddle.to_tensor(anchors), persistable=False)
 
-    def detect(self, image: Any) -> tuple[Any, Any, list[Any]]:
-        """One picture [1, 3, H, W] -> boxes [R, C, 4], softmax scores [R, C + 1] and P2 to P5.
+    def propose(self, image: Any) -> tuple[Any, list[Any]]:
+        """One picture [1, 3, H, W] -> proposals [R, 4] and P2 to P5.
 
         R is ``proposals`` always: where fewer were found, the rest are boxes without area, which the host drops.
         """
@@ -113,20 +113,31 @@ class MaskRCNN(nn.Layer):
         boxes = paddle.concat([boxes for boxes, _, _ in levels] + [paddle.zeros([self.proposals, 4])])
         objectness = paddle.concat([score for _, score, _ in levels] + [paddle.full([self.proposals, 1], _NO_OBJECT)])
         _, order = paddle.topk(objectness.reshape([-1]), self.proposals)
-        rois = paddle.gather(boxes, order)
-        count = paddle.full([1], self.proposals, dtype="int32")
-        class_logits, box_deltas = self.bbox_head(self._pool(maps, rois, count, box_head.RESOLUTION))
+        return paddle.gather(boxes, order), maps[:4]
+
+    def classify(self, pooled: Any, rois: Any) -> tuple[Any, Any]:
+        """``rois`` [R, 4] and their features [R, width, 7, 7] -> boxes [R, C, 4] and softmax scores [R, C + 1]."""
+        class_logits, box_deltas = self.bbox_head(pooled)
         scores = F.softmax(class_logits, axis=1)
-        decoded = decode(rois, box_deltas.reshape([-1, self.num_classes, 4]), box_head.WEIGHTS)
-        return decoded, scores, maps[:4]
+        return decode(rois, box_deltas.reshape([-1, self.num_classes, 4]), box_head.WEIGHTS), scores
+
+    def draw(self, pooled: Any, channel: Any) -> Any:
+        """Features [N, width, 14, 14] -> mask probabilities [N, 28, 28]; ``channel`` int32[N] is ``n * C + class``."""
+        return F.sigmoid(mask_head.pick(self.mask_head(pooled), channel))
+
+    def detect(self, image: Any) -> tuple[Any, Any, list[Any]]:
+        """One picture [1, 3, H, W] -> boxes [R, C, 4], softmax scores [R, C + 1] and P2 to P5."""
+        rois, maps = self.propose(image)
+        count = paddle.full([1], self.proposals, dtype="int32")
+        boxes, scores = self.classify(self._pool(maps, rois, count, box_head.RESOLUTION), rois)
+        return boxes, scores, maps
 
     def masks(self, maps: Sequence[Any], boxes: Any, count: Any, channel: Any) -> Any:
         """Mask probabilities float32[N, 28, 28] of ``boxes`` [N, 4]; N >= 1.
 
         ``maps`` are P2 to P5 of one picture, ``count`` int32[1] is N, ``channel`` int32[N] is ``n * C + class``.
         """
-        logits = self.mask_head(self._pool(maps, boxes, count, mask_head.RESOLUTION))
-        return F.sigmoid(mask_head.pick(logits, channel))
+        return self.draw(self._pool(maps, boxes, count, mask_head.RESOLUTION), channel)
 
     def predict(self, image: Any, spec: PostprocessSpec) -> tuple[Detections, npt.NDArray[np.float32]]:
         """What is found in one picture [1, 3, H, W]: detections, and their mask probabilities float32[N, 28, 28].

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.bundle import Bundle, GraphSpec, PostprocessSpec, PreprocessSpec, open_bundle
+from edge_seg.bundle import FEATURES, Bundle, GraphSpec, PostprocessSpec, PreprocessSpec, open_bundle
 from edge_seg.errors import BundleError, EngineError, UsageError
 from edge_seg.runtime import one_graph
 from edge_seg.runtime.engines import Engine, PictureEngine, open_engine
-from edge_seg.runtime.engines.checks import FEATURES
 from edge_seg.runtime.image import as_bgr, read_image
 from edge_seg.runtime.masks import paste
 from edge_seg.runtime.postprocess import Detections, select, to_picture

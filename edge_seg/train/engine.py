@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_seg.bundle import FEATURES
 from edge_seg.models.build import default_proposals
 from edge_seg.paddle_env import paddle
 
 if TYPE_CHECKING:
     from edge_seg.models.mask_rcnn import MaskRCNN
-
-FEATURES = ("p2", "p3", "p4", "p5")
 
 
 class DynamicEngine:

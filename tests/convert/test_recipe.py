@@ -12,6 +12,9 @@ def test_every_witness_is_a_recipe_that_vouches_for_itself() -> None:
     for recipe in RECIPES.values():
         witness = find(recipe.witness)
         assert witness.witness == witness.name
+        twin = recipe.twin()
+        assert (twin.name, twin.graphs) == (witness.name, recipe.graphs)
+        assert twin.twin() == twin
 
 
 def test_several_recipes_are_given_with_commas() -> None:

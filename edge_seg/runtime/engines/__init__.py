@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from edge_seg.bundle import Bundle
 from edge_seg.errors import MissingDependencyError, UsageError
 from edge_seg.runtime.engines.checks import Checked, check_graphs, check_machine, check_version, words_of
+from edge_seg.runtime.engines.three_graphs import in_two_steps
 from edge_seg.runtime.result import Instances
 
 Arrays = dict[str, NDArray[Any]]
@@ -67,6 +68,8 @@ class PictureEngine(Protocol):
 def open_engine(bundle: Bundle, engine: str | None = None, threads: int = 0) -> Engine:
     """Loads ``bundle`` into the engine of that name (the manifest's unless given), with checks around every run.
 
+    Whatever the form of its graphs, it runs `detect` and `mask`, or `full` where that is the one there is.
+
     ``threads`` 0 leaves the number to the engine. Raises UsageError for an unknown engine or number of threads,
     BundleError when the bundle isn't for this machine, engine or library version, MissingDependencyError when the
     library isn't installed.
@@ -89,7 +92,9 @@ def open_engine(bundle: Bundle, engine: str | None = None, threads: int = 0) -> 
         if not getattr(module, "PORTABLE", False):
             check_version(manifest, found)
     with words_of(f"{name}: loading {bundle.path}"):
-        return Checked(module.load(bundle, threads), manifest.graphs)
+        loaded = Checked(module.load(bundle, threads), manifest.graphs)
+    graphs: Engine = in_two_steps(loaded, manifest.graphs, manifest.canonical_size)
+    return graphs
 
 
 def _engine_of(bundle: Bundle) -> str:

@@ -15,11 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.bundle import Bundle, GraphSpec, Manifest, TensorSpec
+from edge_seg.bundle import FEATURES, THREE_GRAPHS, Bundle, GraphSpec, Manifest, TensorSpec
 from edge_seg.errors import BundleError, EdgeSegError, EngineError
 from edge_seg.guard import phase
-
-FEATURES = ("p2", "p3", "p4", "p5")
 
 _X86 = ("x86_64", "AMD64", "i686")
 _ARM = ("aarch64", "arm64", "armv7l", "armv8l")
@@ -63,7 +61,7 @@ def check_version(manifest: Manifest, found: str) -> None:
 
 
 def check_graphs(manifest: Manifest) -> None:
-    """Raises BundleError unless the graphs are `detect` and `mask`, or `full`, with the runtime's tensors."""
+    """Raises BundleError unless the graphs are those of a form that the runtime knows, with its tensors."""
     height, width = manifest.preprocess.size
     if list(manifest.graphs) == ["full"]:
         asked = {tensor.name for tensor in manifest.graphs["full"].inputs}
@@ -73,6 +71,9 @@ def check_graphs(manifest: Manifest) -> None:
         outputs = {"detections": ("float32", (-1, 6)), "masks": ("float32", (-1, None, None))}
         _check_tensors(manifest, "full", "outputs", outputs)
         return
+    if "trunk" in manifest.graphs:
+        _check_three(manifest)
+        return
     classes = len(manifest.classes)
     features = dict.fromkeys(FEATURES, ("float32", (1, None, None, None)))
     detect = {"boxes": ("float32", (None, classes, 4)), "scores": ("float32", (None, classes + 1)), **features}
@@ -81,6 +82,36 @@ def check_graphs(manifest: Manifest) -> None:
     _check_tensors(manifest, "detect", "outputs", detect)
     _check_tensors(manifest, "mask", "inputs", {**features, **boxes})
     _check_tensors(manifest, "mask", "outputs", {"masks": ("float32", (-1, None, None))})
+
+
+def _check_three(manifest: Manifest) -> None:
+    height, width = manifest.preprocess.size
+    rows, classes = manifest.proposals, len(manifest.classes)
+    channels = next(
+        (t.shape[1] for t in manifest.graphs["trunk"].outputs if t.name == "p2" and len(t.shape) == 4), None
+    )
+    features = {f"p{n}": ("float32", (1, channels, height >> n, width >> n)) for n in range(2, 6)}
+    rois = {"rois": ("float32", (rows, 4))}
+    side: dict[str, int | None] = {}
+    for name in THREE_GRAPHS[1:]:
+        shapes = [t.shape for t in getattr(manifest.graphs.get(name), "inputs", ()) if t.name == "pooled"]
+        side[name] = shapes[0][-1] if shapes and shapes[0] and shapes[0][-1] > 0 else None
+    pooled = ("float32", (rows, channels, side["box_head"], side["box_head"]))
+    found = {"boxes": ("float32", (rows, classes, 4)), "scores": ("float32", (rows, classes + 1))}
+    chosen = {"pooled": ("float32", (-1, channels, side["mask_head"], side["mask_head"])), "channel": ("int32", (-1,))}
+    _check_tensors(manifest, "trunk", "inputs", {"image": ("float32", (1, 3, height, width))})
+    _check_tensors(manifest, "trunk", "outputs", {**rois, **features})
+    _check_tensors(manifest, "box_head", "inputs", {"pooled": pooled, **rois})
+    _check_tensors(manifest, "box_head", "outputs", found)
+    _check_tensors(manifest, "mask_head", "inputs", chosen)
+    _check_tensors(manifest, "mask_head", "outputs", {"masks": ("float32", (-1, None, None))})
+    if manifest.canonical_size is None:
+        raise BundleError(
+            f"the bundle {manifest.name!r} holds the three graphs {', '.join(THREE_GRAPHS)}, but its manifest has no"
+            " canonical_size",
+            remedy="the manifest is damaged: copy the bundle again or convert anew",
+            code="manifest-invalid",
+        )
 
 
 def _check_tensors(
@@ -204,7 +235,7 @@ def check_outputs(where: str, spec: GraphSpec, outputs: dict[str, NDArray[Any]])
     for tensor in spec.outputs:
         value = outputs[tensor.name]
         _check_tensor(f"{where}: output", tensor, value, "engine-output")
-        if tensor.name in ("boxes", "scores", "detections", "masks") and not np.isfinite(value).all():
+        if tensor.name in ("rois", "boxes", "scores", "detections", "masks") and not np.isfinite(value).all():
             raise EngineError(
                 f"{where}: output {tensor.name} holds {int((~np.isfinite(value)).sum())} of {value.size} values that"
                 " are not finite",

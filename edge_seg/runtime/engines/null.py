@@ -24,12 +24,19 @@ def load(bundle: Bundle, threads: int) -> NullEngine:
     manifest = bundle.manifest
     if "full" in manifest.graphs:  # one row, the fake box that such graphs hold
         return NullEngine({"full": {t.name: _blank(t, 1) for t in manifest.graphs["full"].outputs}})
-    detect = {t.name: _blank(t, manifest.postprocess.keep) for t in manifest.graphs["detect"].outputs}
-    mask = {t.name: _blank(t, manifest.postprocess.keep) for t in manifest.graphs["mask"].outputs}
-    detect["boxes"][:] = _grid(len(detect["boxes"]), manifest.preprocess.size)[:, None]
-    detect["scores"][:, -1] = 1
-    mask["masks"][:] = _disc(mask["masks"].shape[-1])
-    return NullEngine({"detect": detect, "mask": mask})
+    graphs = {
+        name: {t.name: _blank(t, manifest.postprocess.keep) for t in graph.outputs}
+        for name, graph in manifest.graphs.items()
+    }
+    for arrays in graphs.values():
+        if "rois" in arrays:
+            arrays["rois"][:] = _grid(len(arrays["rois"]), manifest.preprocess.size)
+        if "boxes" in arrays:
+            arrays["boxes"][:] = _grid(len(arrays["boxes"]), manifest.preprocess.size)[:, None]
+            arrays["scores"][:, -1] = 1
+        if "masks" in arrays:
+            arrays["masks"][:] = _disc(arrays["masks"].shape[-1])
+    return NullEngine(graphs)
 
 
 class NullEngine:
@@ -45,8 +52,8 @@ class NullEngine:
 
     def run(self, graph: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         outputs = self._outputs[graph]
-        if graph == "mask":
-            return {name: value[: len(inputs["boxes"])] for name, value in outputs.items()}
+        if "channel" in inputs:
+            return {name: value[: len(inputs["channel"])] for name, value in outputs.items()}
         return dict(outputs)
 
     def describe(self) -> dict[str, Any]:

@@ -1,0 +1,75 @@
+"""The steps `detect` and `mask` over the three graphs `trunk`, `box_head` and `mask_head`, with RoIAlign in between.
+
+So a segmenter, a check or a benchmark need not know in which form a bundle is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_seg.bundle import FEATURES, THREE_GRAPHS, TensorSpec
+from edge_seg.runtime.roi_align import Pyramid
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class HasInputs(Protocol):
+    """A graph, in whatever stage of its life."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]: ...
+
+
+def in_two_steps(engine: Any, graphs: Mapping[str, HasInputs], canonical_size: int | None) -> Any:
+    """``engine``, which runs ``graphs``, as one that runs `detect` and `mask`: itself unless it has the three graphs.
+
+    ``canonical_size`` is the manifest's; it is needed with three graphs only.
+    """
+    if set(graphs) != set(THREE_GRAPHS) or canonical_size is None:
+        return engine
+    resolutions = [next(t.shape[-1] for t in graphs[name].inputs if t.name == "pooled") for name in THREE_GRAPHS[1:]]
+    return ThreeGraphs(engine, canonical_size, *resolutions)
+
+
+class ThreeGraphs:
+    """See the module. An engine over ``engine``."""
+
+    def __init__(self, engine: Any, canonical_size: int, box_resolution: int, mask_resolution: int) -> None:
+        self.name: str = engine.name
+        self._engine = engine
+        self._canonical_size = canonical_size
+        self._box_resolution, self._mask_resolution = box_resolution, mask_resolution
+        self._maps: list[NDArray[np.float32]] = []
+        self._pyramid: Pyramid | None = None
+
+    def run(self, graph: str, inputs: Arrays) -> Arrays:
+        """The step's outputs by name, as the graph `detect` or `mask` would give them."""
+        if graph == "mask":
+            pooled = self._read(inputs).pool(inputs["boxes"], self._mask_resolution)
+            masks: Arrays = self._engine.run("mask_head", {"pooled": pooled, "channel": inputs["channel"]})
+            return masks
+        found = self._engine.run("trunk", inputs)
+        rois = found.pop("rois")
+        pooled = self._read(found).pool(rois, self._box_resolution)
+        return {**self._engine.run("box_head", {"pooled": pooled, "rois": rois}), **found}
+
+    def _read(self, arrays: Arrays) -> Pyramid:
+        """The pyramid of the maps in ``arrays``: the one made for `detect`, as long as `mask` is given the same."""
+        maps = [arrays[name] for name in FEATURES]
+        if self._pyramid is None or any(a is not b for a, b in zip(maps, self._maps, strict=True)):
+            self._maps, self._pyramid = maps, Pyramid(maps, self._canonical_size)
+        return self._pyramid
+
+    def describe(self) -> dict[str, Any]:
+        """The engine's own description."""
+        description: dict[str, Any] = self._engine.describe()
+        return description
+
+    def close(self) -> None:
+        """Closes the engine."""
+        self._pyramid, self._maps = None, []
+        self._engine.close()

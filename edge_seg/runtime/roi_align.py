@@ -1,0 +1,89 @@
+"""RoIAlign over the pyramid, outside the graphs (Mask R-CNN, section 3; FPN, section 4.2).
+
+The rules are those of paddle's ``roi_align`` (aligned, as many samples as a bin is pixels wide) and
+``distribute_fpn_proposals``, so that it gives what the graphs were trained with. All of them can be told for rows and
+columns apart: a box's features are ``Wy F Wx^T`` over its window of the map ``F``, with weights that hold the
+bilinear interpolation, the borders and the mean over a bin's samples. Two small matrix products over all channels at
+once take the place of four products for each sample and channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+FIRST_LEVEL, LAST_LEVEL = 2, 5
+_CANONICAL_LEVEL = 4
+_SLACK = np.float32(1e-6)
+
+Floats = NDArray[np.float32]
+
+
+class Pyramid:
+    """P2 to P5 of one picture, ready to be read at boxes."""
+
+    def __init__(self, maps: Sequence[Floats], canonical_size: int) -> None:
+        """``maps`` are float32[1, C, H / s, W / s] with strides 4 to 32; ``canonical_size``: see :func:`levels`."""
+        self.channels = maps[0].shape[1]
+        self._canonical_size = canonical_size
+        self._sizes = [(x.shape[2], x.shape[3]) for x in maps]
+        # [H, W * C]: a window's rows are one stretch of memory, and what is done to a pixel is done to all channels.
+        self._maps = [
+            cv2.transpose(x.reshape(self.channels, -1)).reshape(x.shape[2], x.shape[3] * self.channels) for x in maps
+        ]
+
+    def pool(self, boxes: Floats, resolution: int) -> Floats:
+        """Features float32[N, C, resolution, resolution] of ``boxes`` float32[N, 4], in their order."""
+        pooled = np.zeros((len(boxes), self.channels, resolution, resolution), np.float32)
+        flat = pooled.reshape(len(boxes), self.channels, resolution**2)
+        of_level = levels(boxes, self._canonical_size)
+        for level in np.unique(of_level):
+            features, (height, width) = self._maps[level - FIRST_LEVEL], self._sizes[level - FIRST_LEVEL]
+            chosen = np.flatnonzero(of_level == level)
+            scaled = boxes[chosen] / np.float32(2**level) - np.float32(0.5)
+            left, right, across = _axis(scaled[:, 0], scaled[:, 2], width, resolution)
+            top, bottom, down = _axis(scaled[:, 1], scaled[:, 3], height, resolution)
+            for n, box in enumerate(chosen):
+                window = features[top[n] : bottom[n], left[n] * self.channels : right[n] * self.channels]
+                squeezed = down[n, :, : bottom[n] - top[n]] @ window
+                summed = across[n, :, : right[n] - left[n]] @ squeezed.reshape(resolution, -1, self.channels)
+                cv2.transpose(summed.reshape(-1, self.channels), flat[box])
+        return pooled
+
+
+def levels(boxes: Floats, canonical_size: int) -> NDArray[np.int64]:
+    """From which of P2 to P5 each of ``boxes`` float32[N, 4] is read.
+
+    ``floor(4 + log2(sqrt(area) / canonical_size))``, at least 2 and at most 5.
+    """
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
+    ratio = np.sqrt(sides[:, 0] * sides[:, 1]) / np.float32(canonical_size)
+    level = np.floor(np.log2(ratio + _SLACK) + np.float32(_CANONICAL_LEVEL))
+    return np.clip(level, FIRST_LEVEL, LAST_LEVEL).astype(np.int64)
+
+
+def _axis(low: Floats, high: Floats, size: int, resolution: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+    """Along one axis, for each of N boxes: where its window begins and ends, and the weights of the window's pixels.
+
+    ``low`` and ``high`` float32[N] are the boxes' sides on the map, which has ``size`` pixels. The weights are
+    float32[N, resolution, widest window], zero past a window's end. A box without extent has no samples: all zeros.
+    """
+    bins = (high - low) / np.float32(resolution)
+    samples = np.maximum(np.ceil(bins), 0).astype(np.int64)
+    share = (1 / np.maximum(samples, 1)).astype(np.float32)
+    starts = low[:, None] + np.arange(resolution, dtype=np.float32) * bins[:, None]
+    begin = np.clip(np.floor(low), 0, size - 1).astype(np.int64)
+    end = np.maximum(np.clip(np.ceil(high), 0, size - 1).astype(np.int64) + 1, begin + 1)
+    pixels = begin[:, None] + np.arange((end - begin).max(), dtype=np.int64)
+    weights = np.zeros((len(low), resolution, pixels.shape[1]), np.float32)
+    for sample in range(samples.max(initial=0)):
+        chosen = np.flatnonzero(samples > sample)
+        step = np.float32(sample + 0.5) * bins[chosen] / samples[chosen].astype(np.float32)
+        places = starts[chosen] + step[:, None]
+        counts = np.where((places >= -1) & (places <= size), share[chosen, None], np.float32(0))
+        apart = np.abs(np.clip(places, 0, size - 1)[:, :, None] - pixels[chosen, None].astype(np.float32))
+        weights[chosen] += np.maximum(1 - apart, 0) * counts[:, :, None]
+    return begin, end, weights
