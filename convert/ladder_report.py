@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from convert.ladder import TITLES, Report
 from convert.ladder_climb import Rung
 from convert.ladder_compare import Reading
+from edge_seg.bundle import write_manifest
 from edge_seg.runtime.predict import write_picture
 
 
@@ -35,6 +37,35 @@ def as_json(report: Report, shown: dict[str, Path]) -> dict[str, Any]:
             for rung in report.rungs
         ],
     }
+
+
+def summary(report: Report) -> dict[str, Any]:
+    """What a manifest keeps of the report: for each rung that was climbed, every tensor's worst difference."""
+    first = report.first
+    return {
+        "passed": first is None,
+        "first": [first[0].name, first[1].tensor] if first else None,
+        "pictures": list(report.pictures),
+        "rungs": {
+            rung.name: {
+                "status": status(rung),
+                "against": rung.against,
+                "readings": {
+                    item["tensor"]: {name: item[name] for name in ("ok", "worst", "unit", "limit")}
+                    for item in (_reading(reading, report) for reading in rung.readings)
+                },
+            }
+            for rung in report.rungs
+            if not rung.skipped
+        },
+    }
+
+
+def keep(report: Report) -> None:
+    """Writes the summary into the bundle's manifest, as ``verification.ladder``; the bundle then has another id."""
+    manifest = report.bundle.manifest
+    verification = {**manifest.verification, "ladder": summary(report)}
+    write_manifest(report.bundle.path, dataclasses.replace(manifest, verification=verification))
 
 
 def _reading(item: Reading, report: Report) -> dict[str, Any]:

@@ -30,10 +30,15 @@ _PATH = click.Path(path_type=Path)
 @click.option("--on", metavar="TARGET", help="The device: ssh://[user@]host[:port], adb:SERIAL, emulated:cortex-a72.")
 @click.option("--runner", type=COMMAND, help="Its runner: a program, or a command line in quotes.")
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write the report as one HTML file.")
+@click.option(
+    "--write",
+    is_flag=True,
+    help="Write the summary into the manifest: verification.ladder. The bundle then has another id.",
+)
 @click.option("--fail-fast", is_flag=True, help="Stop at the first rung that is out of tolerance.")
 @json_option
 @guarded
-def verify(bundle: Path, html: Path | None, as_json: bool, images: tuple[Path, ...], **options: Any) -> int:
+def verify(bundle: Path, html: Path | None, write: bool, as_json: bool, images: tuple[Path, ...], **options: Any) -> int:
     """Find out where a BUNDLE differs from the model that it was made from.
 
     The same pictures go through every form of the model: preprocessing, paddle itself, the exported graph, the
@@ -44,7 +49,7 @@ def verify(bundle: Path, html: Path | None, as_json: bool, images: tuple[Path, .
 
     \b
     Examples:
-      edge-seg verify bundles/x86-fp32 --run run --html report.html
+      edge-seg verify bundles/x86-fp32 --run run --html report.html --write
       edge-seg verify bundles/arm-fp32 --run run --data shapes --images photo.jpg
       edge-seg verify bundles/x86-fp32 --run run --json \\
           --runner "python -m edge_seg.runtime.runner"
@@ -52,16 +57,25 @@ def verify(bundle: Path, html: Path | None, as_json: bool, images: tuple[Path, .
     """
     phase("verifying")
     from convert import ladder, ladder_html, ladder_report
+    from edge_seg.bundles.sign import SIGNATURE
     from edge_seg.files import write_text
     from edge_seg.runtime.predict import check_folder
 
     if html is not None:
         check_folder(html.parent)
+    if write and (bundle / SIGNATURE).exists():
+        raise UsageError(
+            f"--write: {bundle} is signed, and its signature would no longer hold",
+            remedy="verify a bundle first and sign it then, or leave --write out",
+            code="bundle-signed",
+        )
     report = ladder.verify_bundle(
         bundle,
         ladder.Options(images=tuple(_expanded(images)), **options),
         lambda rung: click.echo(ladder_report.rung_line(rung).strip(), err=True),
     )
+    if write and not any(rung.name == "files" and rung.fault for rung in report.rungs):
+        ladder_report.keep(report)
     shown = {}
     if html is not None:
         shown = ladder_report.save_pictures(report, html)

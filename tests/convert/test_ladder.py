@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import shutil
@@ -17,28 +16,21 @@ import cv2
 import numpy as np
 import pytest
 
-from convert import ladder, ladder_pixels
+from convert import ladder
 from convert.artifacts import Job
 from convert.bundles import make_bundles
 from convert.job import Options, run_job
 from convert.ladder import Report, verify_bundle
 from convert.ladder_climb import Rung
-from convert.ladder_compare import compare, compare_instances, merge
-from convert.ladder_device import run_device
 from convert.ladder_html import as_html
-from convert.ladder_select import choose
-from convert.ladder_trace import Trace
 from convert.recipe import find
-from convert.verify import FP32
-from edge_seg.bundle import MANIFEST, PostprocessSpec, PreprocessSpec
+from edge_seg.bundle import MANIFEST, PostprocessSpec, PreprocessSpec, open_bundle
+from edge_seg.bundles.sign import SIGNATURE
 from edge_seg.cli import main
 from edge_seg.data import synth
-from edge_seg.errors import EngineError, RunError, UsageError
+from edge_seg.errors import RunError, UsageError
 from edge_seg.files import sha256
 from edge_seg.runtime import preprocess
-from edge_seg.runtime.postprocess import select
-from edge_seg.runtime.result import Instances
-from edge_seg.targets.local import Local
 from edge_seg.train.run import RunConfig, TrainSettings, write_config
 from edge_seg.train.weights import write_arrays
 
@@ -298,7 +290,8 @@ def check_page(page: str, *texts: str) -> None:
 def test_a_fault_on_the_command_line(plant: Plant, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     html = tmp_path / "report.html"
     path = plant(postprocess={"nms_iou": 0.6})
-    assert main(["verify", str(path), "--fail-fast", "--html", str(html)]) == 1
+    before = open_bundle(path).id
+    assert main(["verify", str(path), "--fail-fast", "--write", "--html", str(html)]) == 1
     said = capsys.readouterr()
     picture = tmp_path / "report-postprocessing-kept-boxes.png"
     assert "the first rung out of tolerance: postprocessing, its first tensor: kept boxes" in said.out
@@ -306,6 +299,25 @@ def test_a_fault_on_the_command_line(plant: Plant, tmp_path: Path, capsys: pytes
     assert cv2.imread(str(picture)) is not None
     assert "preprocessing" in said.err
     check_page(html.read_text(encoding="utf-8"), "The first rung out of tolerance", "nms_iou 0.6, its source 0.5")
+    changed = open_bundle(path)
+    told = changed.manifest.verification["ladder"]
+    assert (told["passed"], told["first"]) == (False, ["postprocessing", "kept boxes"])
+    assert told["rungs"]["postprocessing"]["status"] == "failed"
+    assert changed.id != before
+
+
+def test_the_summary_of_a_bundle_that_is_not_whole_or_signed_is_not_written(
+    plant: Plant, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = plant()
+    manifest = (path / MANIFEST).read_bytes()
+    (path / SIGNATURE).write_text("{}")
+    assert main(["verify", str(path), "--write"]) == 2
+    assert "is signed" in capsys.readouterr().err
+    (path / SIGNATURE).unlink()
+    (path / "mask.nb").unlink()
+    assert main(["verify", str(path), "--write"]) == 1
+    assert (path / MANIFEST).read_bytes() == manifest
 
 
 @pytest.fixture(scope="module")
@@ -346,131 +358,3 @@ def test_a_bundle_of_a_run_with_data(run: Path, tmp_path: Path) -> None:
     (changed / weights.name).write_bytes(weights.read_bytes() + b" ")
     with pytest.raises(RunError, match="aren't those that"):
         verify_bundle(bundle, ladder.Options(run=changed))
-
-
-# The rules, and what is a difference
-
-
-@pytest.mark.parametrize("size", [(32, 32), (64, 160), (320, 192)])
-def test_the_runtimes_pixels_are_within_the_rules_limits(size: tuple[int, int]) -> None:
-    spec = PreprocessSpec(size)
-    rng = np.random.default_rng(0)
-    noise = {f"{h} x {w}": rng.integers(0, 256, (h, w, 3), np.uint8) for h, w in ((1, 1), (77, 30), (500, 301))}
-    for name, picture in {**ladder_pixels.charts(size), **noise}.items():
-        judged = ladder_pixels.judge(picture, preprocess.preprocess(picture, spec)[0], spec)
-        assert judged.ok, f"{name}: {judged.worst} {judged.bias}"
-
-
-def test_a_mean_is_found_even_on_one_flat_colour() -> None:
-    spec = PreprocessSpec((32, 32))
-    picture = np.full((32, 32, 3), 77, np.uint8)
-    shifted = dataclasses.replace(spec, mean=(0.485, 0.456, 0.406 + 1 / 255))
-    assert ladder_pixels.judge(picture, preprocess.preprocess(picture, spec)[0], spec).ok
-    assert not ladder_pixels.judge(picture, preprocess.preprocess(picture, shifted)[0], spec).ok
-
-
-def test_the_plain_choice_is_the_runtimes() -> None:
-    rng = np.random.default_rng(1)
-    corners = rng.integers(-8, 60, (40, 3, 2, 2)).astype(np.float32)
-    boxes = np.concatenate([corners.min(axis=2), corners.max(axis=2)], axis=2)
-    scores = (rng.integers(0, 6, (40, 4)) / 6).astype(np.float32)  # with many ties
-    for spec in (PostprocessSpec(nms_iou=0.3), PostprocessSpec(score_threshold=0.4, nms_iou=0.5, keep=7)):
-        rule = choose(boxes, scores, spec, (48, 50), spec.score_threshold)
-        kept = select(boxes, scores, spec, extent=(48, 50))
-        assert [label for _, label in rule] == kept.classes.tolist()
-        assert [boxes[pair].tolist() for pair in rule] == kept.boxes.tolist()
-
-
-def traced(order: list[int] | None = None, **changes: Any) -> Trace:
-    """Ten proposals of one class, in ``order``; one instance."""
-    order = order or list(range(10))
-    rng = np.random.default_rng(2)
-    features = {f"p{level}": rng.normal(size=(1, 2, 4, 4)).astype(np.float32) for level in range(2, 6)}
-    boxes = np.arange(40, dtype=np.float32).reshape(10, 1, 4)[order]
-    scores = rng.uniform(size=(10, 2)).astype(np.float32)[order]
-    mask = np.zeros((1, 28, 28), np.float32)
-    rle = {"size": [8, 8], "counts": b"02n0O0"}
-    one = Instances(8, 8, np.array([[0, 0, 4, 4]], np.float32), np.ones(1, np.float32), np.zeros(1, np.int64), [rle])
-    return dataclasses.replace(Trace({**features, "boxes": boxes, "scores": scores}, mask, one, True), **changes)
-
-
-def test_proposals_in_another_order_are_no_difference() -> None:
-    readings = compare(traced(), traced([1, 0, 2, 4, 3, 5, 6, 9, 8, 7]), FP32, 1.0)
-    assert all(item.ok for item in readings)
-    assert all(not item.worst for item in readings)
-
-
-def test_what_isnt_a_number_is_out_of_tolerance() -> None:
-    spoilt = traced()
-    spoilt.detect["p3"][0, 0, 0, 0] = np.nan
-    merged = merge([compare(traced(), traced(), FP32, 1.0), compare(traced(), spoilt, FP32, 1.0)])
-    assert [(item.tensor, item.picture) for item in merged if not item.ok] == [("p3", 1)]
-
-
-def test_a_tensor_of_another_shape_is_told_as_such() -> None:
-    other = traced()
-    other.detect["p5"] = other.detect["p5"][:, :, :2]
-    fault = next(item for item in compare(traced(), other, FP32, 1.0) if not item.ok)
-    assert (fault.tensor, fault.note) == ("p5", "shape (1, 2, 2, 4), expected (1, 2, 4, 4)")
-
-
-def test_a_second_run_that_differs() -> None:
-    faults = [item.tensor for item in compare(traced(), traced(repeats=False), FP32, 1.0) if not item.ok]
-    assert faults == ["second run"]
-
-
-def test_instances_that_hang_on_ties_are_told_not_judged() -> None:
-    one = traced().instances
-    boxes = np.array([[0, 0, 4, 4], [4, 4, 8, 8]], np.float32)
-    two = Instances(8, 8, boxes, np.ones(2, np.float32), np.zeros(2, np.int64), one.rles * 2)
-    other = dataclasses.replace(
-        two, boxes=boxes + np.array([[0], [0.5]], np.float32)
-    )  # of the second, NMS kept a rival
-    strict, lenient = (compare_instances(two, other, FP32, 1.0, steady=steady) for steady in (True, False))
-    assert [item.tensor for item in strict if not item.ok] == ["kept boxes"]
-    assert all(item.ok for item in lenient)
-    assert "ties" in lenient[0].note
-    none_left = compare_instances(two, dataclasses.replace(two, boxes=boxes + 1), FP32, 1.0, steady=False)
-    assert not none_left[0].ok
-
-
-# The device's runner
-
-
-def runner(tmp_path: Path, *lines: Any, code: int = 0) -> Local:
-    """A runner that prints ``lines``."""
-    text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
-    script = tmp_path / "runner.py"
-    script.write_text(f"print({text!r})\nraise SystemExit({code})\n")
-    return Local([sys.executable, str(script)])
-
-
-RESULT = {"type": "result", "image": "x", "width": 8, "height": 8, "instances": []}
-DONE = {"type": "done"}
-
-
-def test_a_runner_that_repeats_and_one_that_does_not(tmp_path: Path) -> None:
-    found, repeats = run_device(runner(tmp_path, RESULT, RESULT, DONE), tmp_path, [tmp_path / "x"], None)
-    assert ([len(item) for item in found], repeats) == ([0], True)
-    _, repeats = run_device(runner(tmp_path, RESULT, DONE), tmp_path, [tmp_path / "x"], 3)
-    assert repeats is None
-
-
-@pytest.mark.parametrize(
-    ("lines", "code", "said"),
-    [
-        (["Segmentation fault"], 139, "isn't the protocol's"),
-        ([RESULT, DONE], 0, "1 results for 4 pictures"),
-        ([RESULT], 0, "without saying `done`"),
-        ([{"type": "error", "code": "x", "message": "no such bundle", "remedy": ""}], 1, "no such bundle"),
-        ([{**RESULT, "instances": [{"box": 3}]}, RESULT, DONE], 0, "can't be read"),
-    ],
-)
-def test_a_runner_that_fails(tmp_path: Path, lines: list[Any], code: int, said: str) -> None:
-    with pytest.raises(EngineError, match=re.escape(said)):
-        run_device(runner(tmp_path, *lines, code=code), tmp_path, [tmp_path / "x", tmp_path / "y"], None)
-
-
-def test_a_runner_that_isnt_there(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="can't be started"):
-        run_device(Local([str(tmp_path / "nothing")]), tmp_path, [], None)
