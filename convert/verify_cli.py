@@ -38,7 +38,9 @@ _PATH = click.Path(path_type=Path)
 @click.option("--fail-fast", is_flag=True, help="Stop at the first rung that is out of tolerance.")
 @json_option
 @guarded
-def verify(bundle: Path, html: Path | None, write: bool, as_json: bool, images: tuple[Path, ...], **options: Any) -> int:
+def verify(
+    bundle: Path, html: Path | None, write: bool, as_json: bool, images: tuple[Path, ...], **options: Any
+) -> int:
     """Find out where a BUNDLE differs from the model that it was made from.
 
     The same pictures go through every form of the model: preprocessing, paddle itself, the exported graph, the

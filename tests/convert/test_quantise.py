@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from edge_seg.bundle import FEATURES, THREE_GRAPHS, open_bundle
 from edge_seg.data.coco import load_split
 from edge_seg.data.synth import make
 from edge_seg.errors import ConversionError, RunError, UsageError
+from edge_seg.runtime.engines import open_engine
 from edge_seg.runtime.segmenter import Segmenter
 from edge_seg.runtime.selftest import self_test
 from edge_seg.train.evaluate import evaluate
@@ -155,6 +157,15 @@ def test_a_quantised_bundle_passes_its_self_test(bundles: Path, name: str) -> No
     bundle = open_bundle(bundles / name)
     with Segmenter(bundle) as segmenter:
         assert self_test(segmenter, bundle).faults == ()
+
+
+def test_the_cpus_convolutions_compute_in_integers(bundles: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    open_engine(open_bundle(bundles / "cpu-int8")).close()
+    said = capfd.readouterr()
+    # paddle says what each of its passes did, for each graph
+    counts = [int(count) for count in re.findall(r"quantized (\d+) fused_conv2d ops \W", said.out + said.err)]
+    assert len(counts) == 2
+    assert all(counts)
 
 
 def test_the_same_pictures_give_the_same_bytes(trained: Job, bundles: Path, tmp_path: Path) -> None:

@@ -53,7 +53,8 @@ def load(bundle: Bundle, threads: int) -> PaddleInferenceEngine:
             config.disable_gpu()
             config.enable_mkldnn()
             if bundle.manifest.precision == "int8":
-                config.enable_mkldnn_int8({"conv2d"})
+                # A convolution has the other name once an activation or a sum has been fused into it.
+                config.enable_mkldnn_int8({"conv2d", "fused_conv2d"})
             config.set_cpu_math_library_num_threads(threads)
         config.switch_ir_optim(True)
         config.enable_memory_optim()
