@@ -33,6 +33,9 @@ except ImportError as problem:
         remedy="install it with: pip install 'edge-seg[train]' (Python 3.10)",
     ) from None
 
+# It prints a stack of its own to stdout for every signal, in between results; edge_seg.guard has a word for each.
+paddle.disable_signal_handler()
+
 # paddle says so at every batch normalisation of every training.
 warnings.filterwarnings("ignore", message="When training, we now always track global mean and variance")
 

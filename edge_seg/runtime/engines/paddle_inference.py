@@ -39,7 +39,6 @@ def load(bundle: Bundle, threads: int) -> PaddleInferenceEngine:
             remedy="install paddlepaddle-gpu, or convert with the recipe cpu-fp32",
             code="target-mismatch",
         )
-    paddle.disable_signal_handler()  # it prints the stack of a crash to stdout, in between results
     threads = threads or len(os.sched_getaffinity(0))
     precisions = {"fp16": paddle.inference.PrecisionType.Half, "fp32": paddle.inference.PrecisionType.Float32}
     predictors = {}
