@@ -40,21 +40,34 @@ constexpr char kManifest[] = R"({
   "source": {}, "optimizer": {}, "verification": {}
 })";
 
+constexpr char kThreeGraphs[] = R"({
+  "trunk": {"files": {},
+    "inputs": [{"name": "image", "shape": [1, 3, 32, 64], "dtype": "float32"}],
+    "outputs": [{"name": "rois", "shape": [6, 4], "dtype": "float32"},
+                {"name": "p2", "shape": [1, 4, 8, 16], "dtype": "float32"},
+                {"name": "p3", "shape": [1, 4, 4, 8], "dtype": "float32"},
+                {"name": "p4", "shape": [1, 4, 2, 4], "dtype": "float32"},
+                {"name": "p5", "shape": [1, 4, 1, 2], "dtype": "float32"}]},
+  "box_head": {"files": {},
+    "inputs": [{"name": "pooled", "shape": [6, 4, 7, 7], "dtype": "float32"},
+               {"name": "rois", "shape": [6, 4], "dtype": "float32"}],
+    "outputs": [{"name": "boxes", "shape": [6, 2, 4], "dtype": "float32"},
+                {"name": "scores", "shape": [6, 3], "dtype": "float32"}]},
+  "mask_head": {"files": {},
+    "inputs": [{"name": "pooled", "shape": [-1, 4, 14, 14], "dtype": "float32"},
+               {"name": "channel", "shape": [-1], "dtype": "int32"}],
+    "outputs": [{"name": "masks", "shape": [-1, 28, 28], "dtype": "float32"}]}
+})";
+
 }  // namespace
 
 BundleFolder::BundleFolder() : manifest_(Json::parse(kManifest)) {
     std::string pattern = (std::filesystem::temp_directory_path() / "edge-seg-XXXXXX").string();
     path_ = mkdtemp(pattern.data());
-    for (const char* name : {"detect.nb", "mask.nb", "golden/image.png", "golden/expected.json"}) {
-        write(name, std::string("content of ") + name);
-    }
-    const auto hash = [this](const std::string& name) { return sha256_of_file(path_ + "/" + name); };
-    manifest_["graphs"]["detect"]["files"]["detect.nb"] = hash("detect.nb");
-    manifest_["graphs"]["mask"]["files"]["mask.nb"] = hash("mask.nb");
     for (const char* name : {"golden/image.png", "golden/expected.json"}) {
-        manifest_["golden"]["files"][name] = hash(name);
+        manifest_["golden"]["files"][name] = write_hashed(name);
     }
-    write_manifest();
+    write_graphs();
 }
 
 BundleFolder::~BundleFolder() {
@@ -73,10 +86,26 @@ void BundleFolder::remove(const std::string& pointer) {
     write_manifest();
 }
 
+void BundleFolder::make_three_graphs() {
+    manifest_["graphs"] = Json::parse(kThreeGraphs);
+    manifest_["canonical_size"] = 16;
+    write_graphs();
+}
+
 void BundleFolder::write(const std::string& name, const std::string& content) const {
     const std::filesystem::path file = std::filesystem::path(path_) / name;
     std::filesystem::create_directories(file.parent_path());
     std::ofstream(file, std::ios::binary) << content;
+}
+
+std::string BundleFolder::write_hashed(const std::string& name) const {
+    write(name, "content of " + name);
+    return sha256_of_file(path_ + "/" + name);
+}
+
+void BundleFolder::write_graphs() {
+    for (auto& [name, graph] : manifest_["graphs"].items()) graph["files"][name + ".nb"] = write_hashed(name + ".nb");
+    write_manifest();
 }
 
 void BundleFolder::write_manifest() const {

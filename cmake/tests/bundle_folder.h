@@ -18,9 +18,13 @@ class BundleFolder {
     // Changes a field of the manifest, named as in a JSON pointer: set("/postprocess/keep", 0).
     void set(const std::string& pointer, const Json& value);
     void remove(const std::string& pointer);
+    // Its graphs become trunk, box_head and mask_head, with boxes of 16 pixels read from P4.
+    void make_three_graphs();
     void write(const std::string& name, const std::string& content) const;
 
   private:
+    std::string write_hashed(const std::string& name) const;
+    void write_graphs();
     void write_manifest() const;
 
     std::string path_;

@@ -53,6 +53,15 @@ TEST_CASE("fields with a default may be missing, others not") {
     CHECK(refusal(folder.path(), "manifest.target: missing") == "manifest-invalid");
 }
 
+TEST_CASE("the size that levels go by is told or not") {
+    BundleFolder folder;
+    CHECK_FALSE(open_bundle(folder.path()).manifest.canonical_size.has_value());
+    folder.set("/canonical_size", nullptr);
+    CHECK_FALSE(open_bundle(folder.path()).manifest.canonical_size.has_value());
+    folder.set("/canonical_size", 224);
+    CHECK(open_bundle(folder.path()).manifest.canonical_size == 224);
+}
+
 TEST_CASE("the limits of the self-test are the manifest's, where it has any") {
     BundleFolder folder;
     CHECK(open_bundle(folder.path()).manifest.self_test.box_px == 0.1);
@@ -99,6 +108,10 @@ TEST_CASE("values that can't be are refused by name") {
         {"/unknown", 1},
         {"/preprocess/unknown", 1},
         {"/source", 1},
+        {"/canonical_size", 0},
+        {"/canonical_size", -7},
+        {"/canonical_size", 1.5},
+        {"/canonical_size", "224"},
     };
     for (const auto& [field, value] : wrong) {
         CAPTURE(field);

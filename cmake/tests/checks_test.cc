@@ -21,8 +21,9 @@ std::string refusal(const Function& function) {
     }
 }
 
-Manifest manifest_with(const std::string& pointer, const Json& value) {
+Manifest manifest_with(const std::string& pointer, const Json& value, bool three = false) {
     BundleFolder folder;
+    if (three) folder.make_three_graphs();
     folder.set(pointer, value);
     return open_bundle(folder.path()).manifest;
 }
@@ -89,6 +90,45 @@ TEST_CASE("graphs have the tensors that the runner works with") {
     CHECK(refusal([&manifest] { check_graphs(manifest); }) == "manifest-invalid");
 }
 
+TEST_CASE("three graphs fit together") {
+    const auto check = [](const char* place, const Json& value) {
+        const Manifest manifest = manifest_with(place, value, true);
+        return refusal([&manifest] { check_graphs(manifest); });
+    };
+    CHECK(check("/canonical_size", 224) == "");
+    CHECK(check("/graphs/box_head/inputs/0/shape", {6, 4, 5, 5}) == "");
+    const std::pair<const char*, Json> wrong[] = {
+        {"/canonical_size", nullptr},
+        {"/proposals", 7},
+        {"/graphs/trunk/inputs/0/shape", {1, 3, 64, 64}},
+        {"/graphs/trunk/outputs/0/name", "boxes"},
+        {"/graphs/trunk/outputs/0/shape", {-1, 4}},
+        {"/graphs/trunk/outputs/1/shape", {1, -1, 8, 16}},
+        {"/graphs/trunk/outputs/2/shape", {1, 5, 4, 8}},
+        {"/graphs/trunk/outputs/2/shape", {1, 4, 8, 16}},
+        {"/graphs/box_head/inputs/0/shape", {6, 5, 7, 7}},
+        {"/graphs/box_head/inputs/0/shape", {6, 4, 7, 6}},
+        {"/graphs/box_head/inputs/0/shape", {6, 4, -1, -1}},
+        {"/graphs/box_head/inputs/1/shape", {6, 5}},
+        {"/graphs/box_head/outputs/0/shape", {6, 3, 4}},
+        {"/graphs/mask_head/inputs/0/shape", {-1, 5, 14, 14}},
+        {"/graphs/mask_head/inputs/0/shape", {-1, 4, 14, 7}},
+        {"/graphs/mask_head/inputs/0/shape", {-1, 4}},
+        {"/graphs/mask_head/inputs/1/dtype", "int64"},
+        {"/graphs/mask_head/outputs", Json::array()},
+    };
+    for (const auto& [place, value] : wrong) {
+        CAPTURE(place);
+        CAPTURE(value);
+        CHECK(check(place, value) == "manifest-invalid");
+    }
+    for (const char* head : {"box_head", "mask_head"}) {
+        Manifest manifest = manifest_with("/canonical_size", 16, true);
+        manifest.graphs.erase(head);
+        CHECK(refusal([&manifest] { check_graphs(manifest); }) == "manifest-invalid");
+    }
+}
+
 TEST_CASE("inputs are checked before a library sees them") {
     CHECK(MaskInputs().check() == "");
     MaskInputs no_boxes;
@@ -127,4 +167,11 @@ TEST_CASE("outputs that are not finite are no result") {
     CHECK(check({2, 28}) == "engine-output");
     masks[100] = std::numeric_limits<float>::quiet_NaN();
     CHECK(check({2, 28, 28}) == "engine-output");
+    GraphSpec trunk;
+    trunk.outputs = {{"rois", {1, 4}, DType::kFloat32}};
+    std::vector<float> rois{0, 0, 1, std::numeric_limits<float>::infinity()};
+    const auto check_rois = [&] { check_outputs("test", trunk, {{"rois", {DType::kFloat32, {1, 4}, rois.data()}}}); };
+    CHECK(refusal(check_rois) == "engine-output");
+    rois[3] = 1;
+    CHECK(refusal(check_rois) == "");
 }

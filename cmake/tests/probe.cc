@@ -16,6 +16,7 @@
 #include "core/preprocess.h"
 #include "core/resize.h"
 #include "core/rle.h"
+#include "core/roi_align.h"
 #include "core/select.h"
 #include "pictures/read_image.h"
 #include "pictures/yuv.h"
@@ -149,6 +150,25 @@ Message opened(const Message& request) {
     return {{{"name", bundle.manifest.name}}, {}};
 }
 
+// The arrays are P2 to P5, float32[C, H / s, W / s], and the boxes.
+Message pooled(const Message& request) {
+    const Json& head = request.head;
+    const int channels = head["channels"], height = head["height"], width = head["width"],
+              resolution = head["resolution"];
+    std::array<std::vector<float>, kLevels> values;
+    FeatureMaps maps;
+    for (int i = 0; i < kLevels; ++i) {
+        values[i] = edge_seg::values<float>(request.arrays.at(i));
+        maps[i] = {values[i].data(), height >> (i + kFirstLevel), width >> (i + kFirstLevel)};
+    }
+    const auto boxes = edge_seg::values<float>(request.arrays.at(kLevels));
+    Pyramid pyramid(head["canonical_size"], head["threads"]);
+    pyramid.take(maps, channels);
+    std::vector<float> out(boxes.size() / 4 * channels * resolution * resolution);
+    pyramid.pool(boxes.data(), boxes.size() / 4, resolution, out.data());
+    return {Json::object(), {bytes_of(out)}};
+}
+
 Message answer(const Message& request) {
     static const std::map<std::string, std::function<Message(const Message&)>> functions = {
         {"read", read},
@@ -161,6 +181,7 @@ Message answer(const Message& request) {
         {"open", opened},
         {"yuv", converted},
         {"read_again", read_again},
+        {"pool", pooled},
     };
     try {
         return functions.at(request.head["do"])(request);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.null_bundle import make_null_bundle
-from edge_seg.bundle import open_bundle
+from edge_seg.bundle import GraphSpec, TensorSpec, open_bundle, write_manifest
 from edge_seg.files import sha256
 from edge_seg.runtime.segmenter import Segmenter
 
@@ -20,6 +21,28 @@ def make_bundle(folder: Path) -> None:
     """A small bundle for the null engine whose golden result is right."""
     make_null_bundle(folder, size=(64, 96), proposals=12, classes=("circle", "square"), keep=20)
     expect(folder, lambda instances: instances)
+
+
+def make_three_graphs(folder: Path) -> None:
+    """Turns a bundle of :func:`make_bundle` into one of three graphs; its golden result stays right."""
+    manifest = open_bundle(folder).manifest
+    detect, mask = manifest.graphs["detect"], manifest.graphs["mask"]
+    rows, channels = manifest.proposals, detect.outputs[2].shape[1]
+
+    def floats(name: str, *shape: int) -> TensorSpec:
+        return TensorSpec(name, shape, "float32")
+
+    def graph(name: str, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> GraphSpec:
+        (folder / f"{name}.nb").write_text(name)
+        return GraphSpec({f"{name}.nb": sha256(folder / f"{name}.nb")}, inputs, outputs)
+
+    rois, channel = floats("rois", rows, 4), TensorSpec("channel", (-1,), "int32")
+    graphs = {
+        "trunk": graph("trunk", detect.inputs, (rois, *detect.outputs[2:])),
+        "box_head": graph("box_head", (floats("pooled", rows, channels, 7, 7), rois), detect.outputs[:2]),
+        "mask_head": graph("mask_head", (floats("pooled", -1, channels, 14, 14), channel), mask.outputs),
+    }
+    write_manifest(folder, dataclasses.replace(manifest, graphs=graphs, canonical_size=32))
 
 
 def expect(folder: Path, change: Callable[[Lines], Any]) -> None:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.native.bundles import make_bundle
+from tests.native.bundles import make_bundle, make_three_graphs
 from tests.native.probe import Probe
 
 BUILDS = Path(__file__).parents[2] / "build" / "native"
@@ -49,6 +49,8 @@ def probe(request: pytest.FixtureRequest) -> Iterator[Probe]:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("native")
     make_bundle(folder / "bundle")
+    make_bundle(folder / "three")
+    make_three_graphs(folder / "three")
     rng = np.random.default_rng(2)
     image = cv2.GaussianBlur(rng.integers(0, 256, (120, 200, 3), dtype=np.uint8), (0, 0), 2)
     cv2.imwrite(str(folder / "a photo.jpg"), image)
@@ -60,7 +62,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of its own for each test, with a bundle and pictures, and the current one."""
+    """A folder of its own for each test, with pictures and a bundle of each form, and the current one."""
     shutil.copytree(made, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
     return tmp_path / "here"

@@ -1,4 +1,4 @@
-"""The native core against its Python twin, to the last bit: the same cases through both."""
+"""The native core against its Python twin, to the last bit (RoIAlign but for its sums): the same cases through both."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from edge_seg.bundle import PostprocessSpec, PreprocessSpec
 from edge_seg.runtime.masks import paste
 from edge_seg.runtime.postprocess import select, to_picture
 from edge_seg.runtime.preprocess import Geometry, preprocess
+from edge_seg.runtime.roi_align import Pyramid
 from tests.native.probe import Probe
 
 CASES = 200
@@ -291,3 +292,37 @@ def test_overlap_of_codes(probe: Probe, seed: int) -> None:
         answer, _ = probe("overlap", a=a, b=b, size=height * width)
         assert answer["either"] == int(coco_mask.area(coco_mask.merge(pair)))
         assert answer["both"] == int(coco_mask.area(coco_mask.merge(pair, intersect=True)))
+
+
+def boxes_of_all_sizes(rng: np.random.Generator, count: int, height: int, width: int) -> NDArray[np.float32]:
+    """float32[count, 4] in and around the input; some lie on whole pixels, some have no area."""
+    centre = rng.uniform(-20, [width + 20, height + 20], (count, 2))
+    size = np.exp(rng.uniform(-1, np.log(2 * max(height, width)), (count, 2)))
+    boxes = np.concatenate([centre - size / 2, centre + size / 2], axis=1)
+    boxes[::3] = np.round(boxes[::3])
+    boxes[1::5] = boxes[1::5].clip(0, [width, height, width, height])
+    return np.ascontiguousarray(boxes, np.float32)
+
+
+@pytest.mark.parametrize("resolution", [7, 14])
+def test_features_at_boxes(probe: Probe, resolution: int) -> None:
+    rng = np.random.default_rng([13, resolution])
+    for number in range(12):
+        height, width = (int(side) * 32 for side in rng.integers(1, 8, 2))
+        channels, canonical_size = (1, 6, 40)[number % 3], int(rng.choice([32, 112, 224]))
+        maps = [rng.normal(size=(1, channels, height >> n, width >> n)).astype(np.float32) for n in range(2, 6)]
+        boxes = boxes_of_all_sizes(rng, 40, height, width)
+        _, (found,) = probe(
+            "pool",
+            *maps,
+            boxes,
+            channels=channels,
+            height=height,
+            width=width,
+            canonical_size=canonical_size,
+            resolution=resolution,
+            threads=number % 4 + 1,
+        )
+        expected = Pyramid(maps, canonical_size).pool(boxes, resolution)
+        # The weights are the same; the products are summed up in another order, rounded once or twice.
+        np.testing.assert_allclose(np.frombuffer(found, np.float32).reshape(expected.shape), expected, atol=1e-5)

@@ -98,6 +98,23 @@ def value(*place: str, to: Any) -> Callable[[Path], Any]:
     return lambda bundle: edit(bundle, *place, value=to)
 
 
+def drop(bundle: Path, graph: str) -> None:
+    graphs = json.loads((bundle / "manifest.json").read_text())["graphs"]
+    del graphs[graph]
+    edit(bundle, "graphs", value=graphs)
+
+
+def pooled(head: str, *shape: int) -> Callable[[Path], Any]:
+    """The head's features have another shape."""
+
+    def damage(bundle: Path) -> None:
+        inputs = json.loads((bundle / "manifest.json").read_text())["graphs"][head]["inputs"]
+        inputs[0]["shape"] = shape
+        edit(bundle, "graphs", head, "inputs", value=inputs)
+
+    return damage
+
+
 FILES = ("manifest.json", "detect.nb", "mask.nb", "golden/image.png", "golden/expected.json")
 BUNDLES: dict[str, Callable[[Path], Any]] = {
     **{f"{name} is gone": removed(name) for name in FILES},
@@ -162,6 +179,29 @@ def test_damaged_bundles(local: list[str], folder: Path, name: str) -> None:
     engine = () if name in ("another engine", "another target") else ("--engine", "null")
     options = ("--bundle", "bundle", *engine, "--json", "--warmup", "0", "--repeat", "1", "--self-test", *PHOTO)
     check(*native(local, *options))
+
+
+THREE: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "no canonical size": (value("canonical_size", to=None), "canonical_size"),
+    "a canonical size of zero": (value("canonical_size", to=0), "canonical_size"),
+    "a canonical size in words": (value("canonical_size", to="224"), "canonical_size"),
+    "no box head": (lambda bundle: drop(bundle, "box_head"), "'box_head'"),
+    "no mask head": (lambda bundle: drop(bundle, "mask_head"), "'mask_head'"),
+    "no trunk": (lambda bundle: drop(bundle, "trunk"), "'detect'"),
+    "features that aren't square": (pooled("box_head", 12, 8, 7, 14), "pooled float32[12, 8, 7, 14]"),
+    "features without sides": (pooled("mask_head", -1, 8), "pooled float32[-1, 8]"),
+    "features of other channels": (pooled("mask_head", -1, 16, 14, 14), "pooled float32[-1, 8, 14, 14]"),
+    "more proposals than the graphs have": (value("proposals", to=13), "rois float32[13, 4]"),
+    "trunk.nb is gone": (removed("trunk.nb"), "trunk.nb"),
+}
+
+
+@pytest.mark.parametrize("name", THREE)
+def test_damaged_bundles_of_three_graphs(local: list[str], folder: Path, name: str) -> None:
+    damage, named = THREE[name]
+    damage(folder / "three")
+    error = check(*native(local, *RUN, "--bundle", "three", *PHOTO), exit_code=1)
+    assert named in error["message"]
 
 
 @pytest.mark.parametrize("name", DAMAGED)

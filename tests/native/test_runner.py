@@ -55,6 +55,7 @@ GOOD = {
     "no instances": (*RUN, *PHOTO, "--instances", "0"),
     "self-test only": (*RUN, "--self-test"),
     "self-test and picture": (*RUN, "--self-test", *PHOTO),
+    "three graphs": (*RUN, "--bundle", "three", "--self-test", *PHOTO, "--instances", "5"),
     "path of other forms": (*RUN, "--images", "./bundle//golden/image.png", "bundle/../pixel.png"),
     "the same picture twice": (*RUN, "--images", "grey.png", "grey.png"),
     "no warm-up": (*RUN, *PHOTO, "--warmup", "0", "--repeat", "1"),

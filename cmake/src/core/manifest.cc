@@ -175,6 +175,11 @@ Manifest parse_manifest(const std::vector<uint8_t>& content, const std::string& 
     manifest.postprocess = read_postprocess(fields.object("postprocess"));
     manifest.proposals = fields.small_whole("proposals");
     if (manifest.proposals < 1) refuse(fields.where("proposals"), "at least 1", manifest.proposals);
+    if (fields.has("canonical_size") && !fields.any("canonical_size").is_null()) {
+        const int size = fields.small_whole("canonical_size");
+        if (size < 1) refuse(fields.where("canonical_size"), "at least 1", size);
+        manifest.canonical_size = size;
+    }
     Fields graphs = fields.object("graphs");
     for (const std::string& name : graphs.names()) manifest.graphs[name] = read_graph(graphs.object(name));
     manifest.golden = read_golden(fields.object("golden"));

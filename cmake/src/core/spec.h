@@ -58,6 +58,8 @@ struct Manifest {
     PreprocessSpec preprocess;
     PostprocessSpec postprocess;
     int proposals = 0;
+    // Side of a box that is read from P4, pixels of the input; where RoIAlign is the runtime's.
+    std::optional<int> canonical_size;
     std::map<std::string, GraphSpec> graphs;
     Golden golden;
     bool random_weights = false;

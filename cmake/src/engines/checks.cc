@@ -12,6 +12,7 @@ namespace edge_seg {
 namespace {
 
 constexpr std::array<const char*, 4> kFeatures{"p2", "p3", "p4", "p5"};
+const std::set<std::string> kLookedThrough{"rois", "boxes", "scores", "masks"};
 const std::map<std::string, std::set<std::string>> kMachines = {
     {"arm", {"aarch64", "arm64", "armv7l", "armv8l"}},
     {"x86", {"x86_64", "i686"}},
@@ -39,7 +40,8 @@ int64_t count_not_finite(const Tensor& tensor) {
     return std::count_if(tensor.floats(), tensor.floats() + tensor.count(), [](float v) { return !std::isfinite(v); });
 }
 
-constexpr int64_t kAny = -2;  // in an expected shape: whatever the manifest says
+// In an expected shape: whatever the manifest says, and whatever it says above 0.
+constexpr int64_t kAny = -2, kKnown = -3;
 
 using Expected = std::map<std::string, std::pair<DType, Shape>>;
 
@@ -47,7 +49,9 @@ bool is_one_of(const TensorSpec& spec, const Expected& expected) {
     const auto found = expected.find(spec.name);
     if (found == expected.end() || found->second.first != spec.dtype) return false;
     const Shape& shape = found->second.second;
-    const auto same = [](int64_t wanted, int64_t side) { return wanted == kAny || wanted == side; };
+    const auto same = [](int64_t wanted, int64_t side) {
+        return wanted == kAny || wanted == side || (wanted == kKnown && side > 0);
+    };
     return shape.size() == spec.shape.size() && std::equal(shape.begin(), shape.end(), spec.shape.begin(), same);
 }
 
@@ -67,8 +71,76 @@ void require_tensors(const Manifest& manifest, const std::string& graph, const s
     }
     throw Error("manifest-invalid",
                 "the bundle '" + manifest.name + "': the " + side + " of the graph '" + graph + "' are " +
-                    (found.empty() ? "missing" : found) + "; expected " + wanted + " (-2: any)",
+                    (found.empty() ? "missing" : found) + "; expected " + wanted + " (-2: any, -3: any above 0)",
                 "the manifest is damaged or of another kind of model: copy the bundle again or convert anew");
+}
+
+std::pair<DType, Shape> floats(const Shape& shape) {
+    return {DType::kFloat32, shape};
+}
+
+std::pair<DType, Shape> ints(const Shape& shape) {
+    return {DType::kInt32, shape};
+}
+
+// The manifest's graph of that name; one without tensors where there is none.
+GraphSpec graph_of(const Manifest& manifest, const char* name) {
+    const auto found = manifest.graphs.find(name);
+    return found == manifest.graphs.end() ? GraphSpec() : found->second;
+}
+
+void check_two(const Manifest& manifest, const Expected& image) {
+    const GraphSpec detect = graph_of(manifest, "detect"), mask = graph_of(manifest, "mask");
+    const auto classes = static_cast<int64_t>(manifest.classes.size());
+    Expected found{{"boxes", floats({kAny, classes, 4})}, {"scores", floats({kAny, classes + 1})}};
+    Expected wanted{{"boxes", floats({-1, 4})}, {"num", ints({1})}, {"channel", ints({-1})}};
+    for (const char* feature : kFeatures) {
+        found[feature] = wanted[feature] = floats({1, kAny, kAny, kAny});
+    }
+    require_tensors(manifest, "detect", "inputs", detect.inputs, image);
+    require_tensors(manifest, "detect", "outputs", detect.outputs, found);
+    require_tensors(manifest, "mask", "inputs", mask.inputs, wanted);
+    require_tensors(manifest, "mask", "outputs", mask.outputs, {{"masks", floats({-1, kAny, kAny})}});
+}
+
+// The side `axis` of the tensor of that name, when it is known; kKnown otherwise.
+int64_t side_of(const std::vector<TensorSpec>& specs, const char* name, size_t axis) {
+    for (const TensorSpec& spec : specs) {
+        if (spec.name == name && axis < spec.shape.size() && spec.shape[axis] > 0) return spec.shape[axis];
+    }
+    return kKnown;
+}
+
+void check_three(const Manifest& manifest, const Expected& image) {
+    const GraphSpec trunk = graph_of(manifest, "trunk"), box_head = graph_of(manifest, "box_head"),
+                    mask_head = graph_of(manifest, "mask_head");
+    const auto classes = static_cast<int64_t>(manifest.classes.size());
+    const int64_t rows = manifest.proposals, channels = side_of(trunk.outputs, "p2", 1);
+    const auto pooled = [channels](int64_t count, const GraphSpec& head) {
+        const int64_t side = side_of(head.inputs, "pooled", 3);
+        return floats({count, channels, side, side});
+    };
+    Expected proposed{{"rois", floats({rows, 4})}};
+    int64_t stride = 4;
+    for (const char* feature : kFeatures) {
+        proposed[feature] =
+            floats({1, channels, manifest.preprocess.height / stride, manifest.preprocess.width / stride});
+        stride *= 2;
+    }
+    require_tensors(manifest, "trunk", "inputs", trunk.inputs, image);
+    require_tensors(manifest, "trunk", "outputs", trunk.outputs, proposed);
+    require_tensors(manifest, "box_head", "inputs", box_head.inputs,
+                    {{"pooled", pooled(rows, box_head)}, {"rois", floats({rows, 4})}});
+    require_tensors(manifest, "box_head", "outputs", box_head.outputs,
+                    {{"boxes", floats({rows, classes, 4})}, {"scores", floats({rows, classes + 1})}});
+    require_tensors(manifest, "mask_head", "inputs", mask_head.inputs,
+                    {{"pooled", pooled(-1, mask_head)}, {"channel", ints({-1})}});
+    require_tensors(manifest, "mask_head", "outputs", mask_head.outputs, {{"masks", floats({-1, kAny, kAny})}});
+    if (manifest.canonical_size) return;
+    throw Error("manifest-invalid",
+                "the bundle '" + manifest.name +
+                    "' holds the three graphs trunk, box_head and mask_head, but its manifest has no canonical_size",
+                "the manifest is damaged: copy the bundle again or convert anew");
 }
 
 class Checked : public Engine {
@@ -126,24 +198,9 @@ void check_version(const Manifest& manifest, const std::string& found) {
 }
 
 void check_graphs(const Manifest& manifest) {
-    const auto graph = [&manifest](const char* name) {
-        const auto found = manifest.graphs.find(name);
-        return found == manifest.graphs.end() ? GraphSpec() : found->second;
-    };
-    const GraphSpec detect = graph("detect"), mask = graph("mask");
-    const auto classes = static_cast<int64_t>(manifest.classes.size());
-    const auto floats = [](const Shape& shape) { return std::make_pair(DType::kFloat32, shape); };
-    const auto ints = [](const Shape& shape) { return std::make_pair(DType::kInt32, shape); };
-    const Expected image{{"image", floats({1, 3, manifest.preprocess.height, manifest.preprocess.width})}};
-    Expected found{{"boxes", floats({kAny, classes, 4})}, {"scores", floats({kAny, classes + 1})}};
-    Expected wanted{{"boxes", floats({-1, 4})}, {"num", ints({1})}, {"channel", ints({-1})}};
-    for (const char* feature : kFeatures) {
-        found[feature] = wanted[feature] = floats({1, kAny, kAny, kAny});
-    }
-    require_tensors(manifest, "detect", "inputs", detect.inputs, image);
-    require_tensors(manifest, "detect", "outputs", detect.outputs, found);
-    require_tensors(manifest, "mask", "inputs", mask.inputs, wanted);
-    require_tensors(manifest, "mask", "outputs", mask.outputs, {{"masks", floats({-1, kAny, kAny})}});
+    const PreprocessSpec& input = manifest.preprocess;
+    const Expected image{{"image", floats({1, 3, input.height, input.width})}};
+    manifest.graphs.count("trunk") > 0 ? check_three(manifest, image) : check_two(manifest, image);
 }
 
 void check_inputs(const std::string& graph, const GraphSpec& spec, const Tensors& inputs) {
@@ -176,7 +233,7 @@ void check_outputs(const std::string& where, const GraphSpec& spec, const Tensor
         const Tensor& value = outputs.at(tensor.name);
         check_tensor(where + ": output", tensor, value, "engine-output");
         // Feature maps aren't looked through (they are large): what is wrong in them shows in the masks.
-        if (tensor.name != "boxes" && tensor.name != "scores" && tensor.name != "masks") continue;
+        if (kLookedThrough.count(tensor.name) == 0) continue;
         if (const int64_t wrong = count_not_finite(value)) {
             throw Error("engine-output",
                         where + ": output " + tensor.name + " holds " + std::to_string(wrong) + " of " +

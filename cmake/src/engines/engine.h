@@ -34,8 +34,9 @@ class Engine {
     virtual Json describe() const = 0;
 };
 
-// Loads the bundle into an engine, with checks around every run. Throws Error when there is no such engine, or the
-// bundle isn't for this machine, engine or library version.
+// Loads the bundle into an engine, with checks around every run: one that runs `detect` and `mask`, whatever the form
+// of the bundle's graphs. Throws Error when there is no such engine, or the bundle isn't for this machine, engine or
+// library version.
 std::unique_ptr<Engine> open_engine(const Bundle& bundle, const EngineOptions& options);
 
 // Names and versions of the inference libraries that this program was built with.

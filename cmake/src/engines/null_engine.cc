@@ -33,15 +33,17 @@ Arrays blank(const std::vector<TensorSpec>& specs, int unknown) {
     return arrays;
 }
 
-// Boxes a fifth of the input, at places spread evenly over it by a low-discrepancy sequence.
+// Boxes a fifth of the input, at places spread evenly over it by a low-discrepancy sequence: float32[R, 4], or
+// [R, C, 4] with the same for all classes.
 void fill_grid(Array& boxes, const PreprocessSpec& input) {
     const double across = input.width * 0.2, down = input.height * 0.2;
     float* out = boxes.values.data();
+    const int64_t each = boxes.shape.size() == 3 ? boxes.side(1) : 1;
     double whole = 0;
     for (int64_t r = 0; r < boxes.side(0); ++r) {
         const double x = std::modf(static_cast<double>(r) * 0.7549, &whole) * across * 4;
         const double y = std::modf(static_cast<double>(r) * 0.5698, &whole) * down * 4;
-        for (int64_t c = 0; c < boxes.side(1); ++c) {
+        for (int64_t c = 0; c < each; ++c) {
             for (const double value : {x, y, x + across, y + down}) *out++ = static_cast<float>(value);
         }
     }
@@ -67,13 +69,14 @@ void fill_discs(Array& masks) {
 
 class NullEngine : public Engine {
   public:
-    NullEngine(Arrays detect, Arrays mask) : detect_(std::move(detect)), mask_(std::move(mask)) {}
+    explicit NullEngine(std::map<std::string, Arrays> graphs) : graphs_(std::move(graphs)) {}
 
     Tensors run(const std::string& graph, const Tensors& inputs) override {
         Tensors outputs;
-        for (const auto& [name, array] : graph == "mask" ? mask_ : detect_) {
+        const auto chosen = inputs.find("channel");
+        for (const auto& [name, array] : graphs_.at(graph)) {
             outputs[name] = {DType::kFloat32, array.shape, array.values.data()};
-            if (graph == "mask") outputs[name].shape[0] = inputs.at("boxes").shape[0];
+            if (chosen != inputs.end()) outputs[name].shape[0] = chosen->second.shape[0];
         }
         return outputs;
     }
@@ -81,19 +84,23 @@ class NullEngine : public Engine {
     Json describe() const override { return {{"name", "null"}, {"version", "1"}, {"threads", 0}}; }
 
   private:
-    Arrays detect_, mask_;
+    std::map<std::string, Arrays> graphs_;
 };
 
 }  // namespace
 
 std::unique_ptr<Engine> load_null_engine(const Bundle& bundle) {
     const Manifest& manifest = bundle.manifest;
-    Arrays detect = blank(manifest.graphs.at("detect").outputs, manifest.postprocess.keep);
-    Arrays mask = blank(manifest.graphs.at("mask").outputs, manifest.postprocess.keep);
-    fill_grid(detect.at("boxes"), manifest.preprocess);
-    fill_background(detect.at("scores"));
-    fill_discs(mask.at("masks"));
-    return std::make_unique<NullEngine>(std::move(detect), std::move(mask));
+    std::map<std::string, Arrays> graphs;
+    for (const auto& [graph, spec] : manifest.graphs) {
+        graphs[graph] = blank(spec.outputs, manifest.postprocess.keep);
+        for (auto& [name, array] : graphs[graph]) {
+            if (name == "rois" || name == "boxes") fill_grid(array, manifest.preprocess);
+            if (name == "scores") fill_background(array);
+            if (name == "masks") fill_discs(array);
+        }
+    }
+    return std::make_unique<NullEngine>(std::move(graphs));
 }
 
 }  // namespace edge_seg

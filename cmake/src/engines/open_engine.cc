@@ -1,9 +1,12 @@
 #include <sys/utsname.h>
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "engines/checks.h"
 #include "engines/engine.h"
 #include "engines/null_engine.h"
+#include "engines/three_graphs.h"
 #ifdef EDGE_SEG_PADDLE_LITE
 #include "engines/paddle_lite_engine.h"
 #endif
@@ -50,7 +53,8 @@ std::unique_ptr<Engine> open_engine(const Bundle& bundle, const EngineOptions& o
             asked ? 2 : 1);
     }
     check_graphs(manifest);
-    return checked(name == kNull ? load_null_engine(bundle) : load_paddle_lite(bundle, options), name, manifest);
+    auto engine = name == kNull ? load_null_engine(bundle) : load_paddle_lite(bundle, options);
+    return in_two_steps(checked(std::move(engine), name, manifest), manifest, std::max(1, options.threads));
 }
 
 Json engine_libraries() {
