@@ -124,8 +124,8 @@ def main(bundle: Path | None, images: tuple[str, ...], instances: int, board: st
     with tempfile.TemporaryDirectory() as scratch:
         if bundle is None:
             words = ["mask_rcnn_r18_fpn", "--random-weights", "--seed", "1", "--recipe", "arm-fp32", "--size", "320"]
-            _edge_seg("convert", *words, "--out", scratch + "/bundles")
-            bundle = Path(scratch, "bundles", "arm-fp32")
+            bundle = Path(scratch, "arm-fp32")
+            _edge_seg("convert", *words, "--out", str(bundle))
         if not images:
             _edge_seg("data", "synth", scratch + "/shapes", "--images", "4", "--size", "320", "--seed", "5")
             images = tuple(str(path) for path in sorted(Path(scratch, "shapes", "images").iterdir())[:2])

@@ -1,8 +1,9 @@
 """What a point costs without being run: multiply-accumulates, instructions on Arm, and time on a device with records.
 
 The parts of a model don't cost the same a multiply-accumulate (MAC): a trunk of Winograd convolutions takes a third of
-the instructions a MAC that a fully connected layer takes, and RoIAlign takes many with no MAC at all. So everything but
-the MAC count starts from instructions of the parts, which were counted once, and a device's records scale them.
+the instructions a MAC that a fully connected layer takes, and RoIAlign takes some with no MAC at all. So everything but
+the MAC count starts from instructions of the parts, which were counted once (docs/native-speed.md), and a device's
+records scale them.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from convert.fit_point import Point
 from convert.fit_records import Device, Observation, RecordsError
 
 COUNTED = "instructions of Paddle Lite 2.13-rc, fp32, on an emulated Cortex-A72, one thread; R18-FPN at 320x320"
-# Instructions a MAC: 1,576 M for 13,998 MMAC, 454 M for 1,430 MMAC (100 proposals), 935 M for 5,299 MMAC (10 objects).
-_TRUNK, _BOX, _MASK = 1576 / 13998, 454 / 1430, 935 / 5299
-# RoIAlign and what else has no MAC, a box and feature channel: 247 M for 100 proposals, 92 M for 10 objects.
-_BOX_ROI, _MASK_ROI = 247e6 / (100 * 256), 92e6 / (10 * 256)
+# Instructions a MAC: 1,598 M for 13,998 MMAC, 454 M for 1,430 MMAC (100 proposals), 812 M for 5,299 MMAC (10 objects).
+_TRUNK, _BOX, _MASK = 1598 / 13998, 454 / 1430, 812 / 5299
+# The native runner's RoIAlign, a box and feature channel: 21.4 M for 100 proposals, 3.0 M for 10 objects.
+_BOX_ROI, _MASK_ROI = 21.4e6 / (100 * 256), 3.0e6 / (10 * 256)
 _PULL = 0.1
 """How strongly a fit holds trunk and box head to one common scale, where records say little of each."""
 

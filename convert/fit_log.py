@@ -17,6 +17,7 @@ from convert.fit_point import Point
 from convert.fit_space import Setting
 from edge_seg.bundle import from_plain
 from edge_seg.errors import EdgeSegError, UsageError
+from edge_seg.files import named
 
 SCHEMA = 1
 
@@ -93,8 +94,9 @@ class Log:
             ) from None
 
     def _append(self, kind: str, plain: dict[str, Any]) -> None:
-        with self._file.open("ab", buffering=0) as file:
+        with named(self._file), self._file.open("ab") as file:
             file.write(json.dumps({"kind": kind, **plain}, allow_nan=False).encode() + b"\n")
+            file.flush()
             os.fsync(file.fileno())
 
     def add_point(self, point: Point) -> None:

@@ -145,7 +145,7 @@ def write(plan: Plan, found: Found, meter: Meter, result: dict[str, Any]) -> Non
     """Writes the result and the picture into the search's folder."""
     write_json(plan.out / RESULT, result)
     chosen = _chosen(plan, found)
-    others = [placed for placed in found.placed if placed not in found.front]
+    others = [p for p in found.placed if p not in found.front and p.point.setting not in found.dropped]
     unit = f"{meter.unit} a picture{', predicted' if meter.predicted else ''}"
     title = f"{Path(plan.run.path).name}: mask mAP against cost"
     marks = ([_mark(p, meter) for p in others], [_mark(p, meter) for p in found.front])

@@ -74,7 +74,7 @@ def remove(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _named(path: Path) -> Iterator[None]:
+def named(path: Path) -> Iterator[None]:
     """A failed write (disk full) doesn't say which file: adds the name."""
     try:
         yield
@@ -91,7 +91,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _beside(path)
     try:
-        with _named(path):
+        with named(path):
             yield partial
             with partial.open("rb+") as file:
                 os.fsync(file.fileno())
@@ -114,7 +114,7 @@ def atomic_dir(path: Path, *, mark: str | None = None) -> Iterator[Path]:
     old = _beside(path)
     partial.mkdir()
     try:
-        with _named(path):
+        with named(path):
             yield partial
         if path.exists():
             path.rename(old)
@@ -136,7 +136,7 @@ def scratch_dir(near: Path) -> Iterator[Path]:
     scratch = _beside(near)
     scratch.mkdir()
     try:
-        with _named(near):
+        with named(near):
             yield scratch
     finally:
         remove(scratch)

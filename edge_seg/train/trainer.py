@@ -22,6 +22,7 @@ import numpy as np
 from edge_seg.data.coco import CocoDataset
 from edge_seg.data.loader import LoaderSettings, batches, steps_per_epoch
 from edge_seg.errors import EdgeSegError
+from edge_seg.files import named
 from edge_seg.paddle_env import paddle
 from edge_seg.runtime.segmenter import Segmenter
 from edge_seg.train import checkpoint, folder
@@ -199,7 +200,8 @@ class Trainer:
 
     def _write_metrics(self, kind: str, values: dict[str, float | None]) -> None:
         line = json.dumps({"kind": kind, "step": self.state.step, "epoch": round(self._epoch, 6), **values})
-        with (self.path / METRICS).open("a", encoding="utf-8") as file:
+        path = self.path / METRICS
+        with named(path), path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
             file.flush()
             os.fsync(file.fileno())
