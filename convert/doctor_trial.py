@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.child import no_core_file
+from edge_seg import mkl
 
 Run = Callable[[list[NDArray[Any]]], list[NDArray[Any]]]
 
@@ -45,6 +46,7 @@ def _arrays(folder: Path, run: int) -> Iterator[NDArray[Any]]:
 
 
 def _lite(graph: Path) -> Run:
+    mkl.settle()
     import paddlelite.lite as lite  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     config = lite.MobileConfig()

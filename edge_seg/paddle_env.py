@@ -6,23 +6,16 @@ paddlepaddle 2.6.2 exports an ``inflate`` of its own: when zlib is first used af
 
 from __future__ import annotations
 
-import contextlib
 import os
 import warnings
 import zlib
-from pathlib import Path
 
+from edge_seg import mkl
 from edge_seg.errors import MissingDependencyError
 
 zlib.decompress(zlib.compress(b""))
 os.environ.setdefault("GLOG_minloglevel", "2")  # paddle's C++ side greets on stderr otherwise
-
-# MKL, as paddle brings it, takes its slowest kernels on a CPU that isn't Intel's unless this undocumented variable asks
-# for those with AVX2. It is read at the first computation: set here, every process of a machine computes alike.
-with contextlib.suppress(OSError):
-    _cpu = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    if "AuthenticAMD" in _cpu and " avx2 " in _cpu:
-        os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
+mkl.settle()
 
 try:
     import paddle

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_seg import mkl
 from edge_seg.bundle import Bundle, GraphSpec
 from edge_seg.errors import MissingDependencyError
 from edge_seg.guard import phase
@@ -35,6 +36,7 @@ def version() -> str:
 
 def load(bundle: Bundle, threads: int) -> PaddleLiteEngine:
     """One predictor a graph. ``threads`` has no effect: the wheel has no setting for it."""
+    mkl.settle()
     from paddlelite import lite
 
     predictors = {}
