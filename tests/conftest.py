@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 Finished = subprocess.CompletedProcess[str]
+
+# Started in the background by a script, tests inherit that Ctrl-C is ignored, and so would the commands they interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
