@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,40 +14,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from tests.native.bundles import Lines, native
 from tests.native.conftest import command_of
 from tests.native.probe import Probe
-
-RUN = ("--bundle", "bundle", "--engine", "null", "--json", "--warmup", "0")
-Pixels = NDArray[np.uint8]
-
-
-def noise(*shape: int) -> Pixels:
-    return np.random.default_rng(sum(shape)).integers(0, 256, shape, dtype=np.uint8)
-
-
-def y4m(planes: list[list[Pixels]], width: int, height: int, words: str) -> bytes:
-    """A video of frames that are given as planes."""
-    frames = b"".join(b"FRAME\n" + b"".join(plane.tobytes() for plane in frame) for frame in planes)
-    return f"YUV4MPEG2 W{width} H{height} F25:1 Ip A1:1 {words}\n".encode() + frames
-
-
-def clip(frames: int = 9, width: int = 54, height: int = 38) -> tuple[bytes, list[Pixels]]:
-    """A video in Y4M, and the pictures that OpenCV makes of its frames."""
-    planes = [[noise(height, width, i)[:, :, 0] for i in (n + 1,)] for n in range(frames)]
-    chroma = [[noise(height // 2, width // 2, n + 50 + c)[:, :, 0] for c in (0, 1)] for n in range(frames)]
-    pictures = []
-    for luma, colors in zip(planes, chroma, strict=True):
-        i420 = np.concatenate([plane.ravel() for plane in (*luma, *colors)]).reshape(height * 3 // 2, width)
-        pictures.append(np.asarray(cv2.cvtColor(i420, cv2.COLOR_YUV2BGR_I420), np.uint8))
-    together = [[*luma, *colors] for luma, colors in zip(planes, chroma, strict=True)]
-    return y4m(together, width, height, "C420jpeg"), pictures
-
-
-def of_kind(lines: Lines, kind: str) -> Lines:
-    return [line for line in lines if line["type"] == kind]
+from tests.native.running import RUN, Running, of_kind
+from tests.native.videos import Pixels, clip, noise, y4m
 
 
 def saved(folder: str) -> list[Pixels]:
@@ -285,30 +256,6 @@ def test_folder_of_pictures(command: list[str], folder: Path) -> None:
     assert [line["image"] for line in of_kind(lines, "result")] == ["pixel.png", "more/a.jpeg", "more/b.PNG"]
 
 
-class Running:
-    """A runner that goes on until it is stopped, its lines read as they come."""
-
-    def __init__(self, command: list[str], *options: str, **settings: Any) -> None:
-        self.process = subprocess.Popen([*command, *RUN, *options], stdout=subprocess.PIPE, **settings)
-
-    def until(self, kind: str) -> dict[str, Any]:
-        assert self.process.stdout
-        for text in self.process.stdout:
-            line: dict[str, Any] = json.loads(text)
-            if line["type"] == kind:
-                return line
-        raise AssertionError(f"no line {kind!r} came")
-
-    def stop(self) -> tuple[int, Lines]:
-        self.process.send_signal(signal.SIGINT)
-        return self.rest()
-
-    def rest(self) -> tuple[int, Lines]:
-        assert self.process.stdout
-        lines = [json.loads(line) for line in self.process.stdout]
-        return self.process.wait(20), lines
-
-
 @pytest.fixture
 def watching(command: list[str], folder: Path) -> Iterator[Running]:
     Path("incoming").mkdir()
@@ -359,66 +306,3 @@ def test_many_pictures_at_once_are_each_seen_once(watching: Running, folder: Pat
     assert [watching.until("result")["image"] for _ in names] == names
     time.sleep(0.1)
     assert watching.stop()[1][0]["frames"] == 151
-
-
-def test_ctrl_c_while_it_waits_for_a_video(command: list[str], folder: Path) -> None:
-    running = Running(command, "--video", "-", stdin=subprocess.PIPE)
-    running.until("hello")
-    code, lines = running.stop()
-    assert (code, lines[-1]["code"]) == (130, "interrupted")
-
-
-def test_ctrl_c_in_a_video_keeps_what_was_measured(command: list[str], folder: Path) -> None:
-    content, _ = clip(6)
-    running = Running(command, "--video", "-", stdin=subprocess.PIPE)
-    assert running.process.stdin
-    running.process.stdin.write(content)
-    running.process.stdin.flush()
-    for _ in range(6):
-        running.until("result")
-    code, lines = running.stop()
-    running.process.stdin.close()
-    assert code == 130
-    assert [line["type"] for line in lines] == ["stream", "memory", "error"]
-    assert lines[0]["frames"] == 6
-
-
-def test_ctrl_c_among_pictures_keeps_what_was_measured(command: list[str], folder: Path) -> None:
-    running = Running(command, "--image", "a photo.jpg", "--instances", "2", "--repeat", "100000000")
-    running.until("sample")
-    code, lines = running.stop()
-    assert code == 130
-    assert [line["type"] for line in lines if line["type"] != "sample"] == ["result", "memory", "error"]
-    assert len(lines[-3]["instances"]) == 2
-
-
-def test_reader_that_goes_away_ends_it(command: list[str], folder: Path) -> None:
-    content, _ = clip(4)
-    running = Running(command, "--video", "-", stdin=subprocess.PIPE)
-    assert running.process.stdin
-    assert running.process.stdout
-    running.until("hello")
-    running.process.stdout.close()
-    running.process.stdin.write(content)  # and the pipe stays open: it must not wait for more
-    running.process.stdin.flush()
-    assert running.process.wait(20) == 1
-    running.process.stdin.close()
-
-
-@pytest.mark.parametrize(
-    "way",
-    ["abort", "segfault", "null", "stack", "fpe", "illegal", "bus", "killed", "terminate", "exit", "chatter"],
-)
-def test_an_engine_that_dies_is_an_error_line(folder: Path, way: str) -> None:
-    command = command_of("host", "edge-seg-crash")
-    code, lines = native(command, "bundle", way, "--json")
-    assert [line["type"] for line in lines] == ["sample", "error"]
-    assert (code, lines[-1]["code"]) == (1, "crashed")
-    assert "while running the graph detect" in lines[-1]["message"]
-    assert lines[-1]["remedy"]
-
-
-@pytest.mark.parametrize(("way", "error"), [("throws", "bug"), ("throws-other", "bug"), ("memory", "memory")])
-def test_what_an_engine_throws_is_an_error_line(folder: Path, way: str, error: str) -> None:
-    code, lines = native(command_of("host", "edge-seg-crash"), "bundle", way, "--json")
-    assert (code, lines[-1]["type"], lines[-1]["code"]) == (1, "error", error)
