@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.child import no_core_file
-from edge_seg import mkl
+from edge_seg.runtime.engines.paddle_lite import open_predictor, run_predictor
 
 Run = Callable[[list[NDArray[Any]]], list[NDArray[Any]]]
 
@@ -46,21 +47,7 @@ def _arrays(folder: Path, run: int) -> Iterator[NDArray[Any]]:
 
 
 def _lite(graph: Path) -> Run:
-    mkl.settle()
-    import paddlelite.lite as lite  # type: ignore[import-not-found,import-untyped,unused-ignore]
-
-    config = lite.MobileConfig()
-    config.set_model_from_file(str(graph))
-    predictor = lite.create_paddle_predictor(config)
-
-    def run(inputs: list[NDArray[Any]]) -> list[NDArray[Any]]:
-        for index, array in enumerate(inputs):
-            predictor.get_input(index).from_numpy(np.ascontiguousarray(array))
-        predictor.run()
-        # numpy() is a view that the next run overwrites.
-        return [np.array(predictor.get_output(i).numpy()) for i in range(len(predictor.get_output_names()))]
-
-    return run
+    return partial(run_predictor, open_predictor(graph))
 
 
 def serve(load: Callable[[Path], Run]) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,19 +38,33 @@ def version() -> str:
 
 def load(bundle: Bundle, threads: int) -> PaddleLiteEngine:
     """One predictor a graph. ``threads`` has no effect: the wheel has no setting for it."""
-    mkl.settle()
-    from paddlelite import lite
-
     predictors = {}
     for name, graph in bundle.manifest.graphs.items():
         file = file_of(bundle, name, ".nb")
         phase(f"loading {file}")
-        config = lite.MobileConfig()
-        config.set_model_from_file(str(file))
-        predictor = lite.create_paddle_predictor(config)
+        predictor = open_predictor(file)
         check_names(name, graph, predictor.get_input_names(), len(predictor.get_output_names()))
         predictors[name] = (predictor, graph)
     return PaddleLiteEngine(predictors)
+
+
+def open_predictor(file: Path) -> Any:
+    """Paddle Lite's predictor of a ``.nb`` file, whatever model it holds."""
+    mkl.settle()
+    from paddlelite import lite
+
+    config = lite.MobileConfig()
+    config.set_model_from_file(str(file))
+    return lite.create_paddle_predictor(config)
+
+
+def run_predictor(predictor: Any, inputs: Iterable[NDArray[Any]]) -> list[NDArray[Any]]:
+    """The outputs of a predictor's graph for its ``inputs``, both in the graph's order."""
+    for index, array in enumerate(inputs):
+        predictor.get_input(index).from_numpy(np.ascontiguousarray(array))
+    predictor.run()
+    # numpy() is a view that the next run overwrites.
+    return [np.array(predictor.get_output(index).numpy()) for index in range(len(predictor.get_output_names()))]
 
 
 class PaddleLiteEngine:
@@ -61,11 +77,8 @@ class PaddleLiteEngine:
 
     def run(self, graph: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         predictor, spec = self._predictors[graph]
-        for index, tensor in enumerate(spec.inputs):
-            predictor.get_input(index).from_numpy(np.ascontiguousarray(inputs[tensor.name]))
-        predictor.run()
-        # numpy() is a view that the next run overwrites.
-        return {t.name: np.array(predictor.get_output(index).numpy()) for index, t in enumerate(spec.outputs)}
+        outputs = run_predictor(predictor, [inputs[tensor.name] for tensor in spec.inputs])
+        return {tensor.name: output for tensor, output in zip(spec.outputs, outputs, strict=True)}
 
     def describe(self) -> dict[str, Any]:
         return {"name": self.name, "version": version(), "threads": 1}
