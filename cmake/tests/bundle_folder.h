@@ -1,6 +1,8 @@
 // A small bundle on disk for tests, removed when done with.
 #pragma once
 
+#include <nlohmann/json.hpp>
+
 #include <string>
 
 #include "core/json_fields.h"

@@ -1,5 +1,7 @@
 // A runner whose engine dies in its second run, the way that is named, for tests/native: crash BUNDLE WAY [--json].
 // What a library may do to the process must end in an `error` line; no shipped program holds an engine that does it.
+#include <nlohmann/json.hpp>
+
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>

@@ -2,6 +2,8 @@
 //
 // A request is a JSON line on stdin, `{"do": NAME, "bytes": [N, …], …}`, and the N bytes of each array right after it.
 // The answer on stdout has the same form; `{"error": CODE, "message": …}` when the function threw.
+#include <nlohmann/json.hpp>
+
 #include <cstdio>
 #include <cstring>
 #include <ctime>

@@ -1,6 +1,7 @@
 #include "runner/segmenter.h"
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include "core/error.h"
 

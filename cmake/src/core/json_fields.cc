@@ -1,5 +1,7 @@
 #include "core/json_fields.h"
 
+#include <nlohmann/json.hpp>
+
 #include <cmath>
 #include <limits>
 
@@ -44,6 +46,10 @@ void refuse(const std::string& where, const std::string& expected, const Json& f
 
 Fields::Fields(const Json& value, std::string where) : object_(value), where_(std::move(where)) {
     if (!value.is_object()) refuse(where_, "an object", value);
+}
+
+bool Fields::has(const std::string& name) const {
+    return object_.contains(name);
 }
 
 std::vector<std::string> Fields::names() const {

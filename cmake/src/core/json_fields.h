@@ -1,7 +1,7 @@
 // Typed reading of JSON objects, naming the field that is missing, unknown or of another type.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include <functional>
 #include <map>
@@ -21,7 +21,7 @@ class Fields {
 
     const std::string& where() const { return where_; }
     std::string where(const std::string& name) const { return where_ + "." + name; }
-    bool has(const std::string& name) const { return object_.contains(name); }
+    bool has(const std::string& name) const;
     std::vector<std::string> names() const;
 
     const Json& any(const std::string& name);

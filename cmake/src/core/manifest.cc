@@ -1,5 +1,7 @@
 #include "core/manifest.h"
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 
 #include "core/error.h"

@@ -1,5 +1,7 @@
 #include "engines/checks.h"
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <array>
 #include <cmath>

@@ -1,5 +1,7 @@
 #include "engines/null_engine.h"
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <vector>

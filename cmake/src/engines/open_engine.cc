@@ -1,3 +1,5 @@
+#include <nlohmann/json.hpp>
+
 #include <sys/utsname.h>
 
 #include <algorithm>

@@ -1,5 +1,7 @@
 #include "engines/paddle_lite_engine.h"
 
+#include <nlohmann/json.hpp>
+
 #include <paddle_api.h>
 
 #include <cstring>

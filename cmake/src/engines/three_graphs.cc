@@ -1,5 +1,7 @@
 #include "engines/three_graphs.h"
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <array>
 #include <vector>

@@ -1,5 +1,7 @@
 #include "runner/lines.h"
 
+#include <nlohmann/json.hpp>
+
 #include <unistd.h>
 
 #include <cerrno>

@@ -1,7 +1,7 @@
 // What the runner says: one line each, as soon as it is known, JSON or for people.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include <string>
 

@@ -1,5 +1,7 @@
 #include "runner/machine.h"
 
+#include <nlohmann/json.hpp>
+
 #include <sched.h>
 #include <sys/utsname.h>
 #include <unistd.h>

@@ -1,5 +1,7 @@
 #include "runner/result_lines.h"
 
+#include <nlohmann/json.hpp>
+
 #include <array>
 
 namespace edge_seg {

@@ -1,5 +1,7 @@
 #include "runner/run.h"
 
+#include <nlohmann/json.hpp>
+
 #include <unistd.h>
 
 #include <algorithm>

@@ -1,6 +1,8 @@
 // A bundle's golden picture against the result that was expected when it was converted.
 #pragma once
 
+#include <nlohmann/json.hpp>
+
 #include <vector>
 
 #include "runner/lines.h"

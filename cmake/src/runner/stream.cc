@@ -1,5 +1,7 @@
 #include "runner/stream.h"
 
+#include <nlohmann/json.hpp>
+
 #include <cstdio>
 #include <filesystem>
 #include <thread>
