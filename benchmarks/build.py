@@ -1,6 +1,6 @@
 """Makes what is compared: bundles of one model with random weights, and the same model as one graph.
 
-``python -m benchmarks.build OUT MODEL SIZE OBJECTS`` writes ``OUT/<recipe>`` (two graphs, NMS on the host between them)
+``python -m benchmarks.build OUT MODEL SIZE OBJECTS`` writes ``OUT/<recipe>`` (a bundle as it is used, its graphs apart)
 and ``OUT/<recipe>-full`` (one graph, NMS and masks inside) for the recipes of this host.
 """
 

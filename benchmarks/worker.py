@@ -34,7 +34,7 @@ def picture() -> NDArray[np.uint8]:
     return np.ascontiguousarray(draw(PICTURE_SEED, WIDTH, 0)[0][:HEIGHT])
 
 
-def two_graphs(bundle: Bundle, threads: int) -> Callable[[], Answer]:
+def apart(bundle: Bundle, threads: int) -> Callable[[], Answer]:
     """The bundle as it is used, stage by stage."""
     segmenter, image = Segmenter(bundle, threads=threads), picture()
 
@@ -62,7 +62,7 @@ def one_graph(bundle: Bundle, threads: int) -> Callable[[], Answer]:
 def main() -> None:
     """Answers stdin until it closes."""
     bundle, threads = open_bundle(Path(sys.argv[1])), int(sys.argv[2])
-    answer = (one_graph if "full" in bundle.manifest.graphs else two_graphs)(bundle, threads)
+    answer = (one_graph if "full" in bundle.manifest.graphs else apart)(bundle, threads)
     print(json.dumps({"ready": True}), flush=True)
     for _ in sys.stdin:
         objects, ns = answer()

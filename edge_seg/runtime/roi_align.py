@@ -29,27 +29,29 @@ class Pyramid:
         """``maps`` are float32[1, C, H / s, W / s] with strides 4 to 32; ``canonical_size``: see :func:`levels`."""
         self.channels = maps[0].shape[1]
         self._canonical_size = canonical_size
-        self._sizes = [(x.shape[2], x.shape[3]) for x in maps]
-        # [H, W * C]: a window's rows are one stretch of memory, and what is done to a pixel is done to all channels.
+        # [H, W, C]: a window's rows are one stretch of memory, and what is done to a pixel is done to all channels.
         self._maps = [
-            cv2.transpose(x.reshape(self.channels, -1)).reshape(x.shape[2], x.shape[3] * self.channels) for x in maps
+            cv2.transpose(x.reshape(self.channels, -1)).reshape(x.shape[2], x.shape[3], self.channels) for x in maps
         ]
 
     def pool(self, boxes: Floats, resolution: int) -> Floats:
         """Features float32[N, C, resolution, resolution] of ``boxes`` float32[N, 4], in their order."""
-        pooled = np.zeros((len(boxes), self.channels, resolution, resolution), np.float32)
+        pooled = np.empty((len(boxes), self.channels, resolution, resolution), np.float32)
         flat = pooled.reshape(len(boxes), self.channels, resolution**2)
+        summed = np.empty((resolution, resolution, self.channels), np.float32)
         of_level = levels(boxes, self._canonical_size)
         for level in np.unique(of_level):
-            features, (height, width) = self._maps[level - FIRST_LEVEL], self._sizes[level - FIRST_LEVEL]
+            features = self._maps[level - FIRST_LEVEL]
+            height, width, _ = features.shape
             chosen = np.flatnonzero(of_level == level)
             scaled = boxes[chosen] / np.float32(2**level) - np.float32(0.5)
             left, right, across = _axis(scaled[:, 0], scaled[:, 2], width, resolution)
             top, bottom, down = _axis(scaled[:, 1], scaled[:, 3], height, resolution)
             for n, box in enumerate(chosen):
-                window = features[top[n] : bottom[n], left[n] * self.channels : right[n] * self.channels]
-                squeezed = down[n, :, : bottom[n] - top[n]] @ window
-                summed = across[n, :, : right[n] - left[n]] @ squeezed.reshape(resolution, -1, self.channels)
+                rows, columns = slice(top[n], bottom[n]), slice(left[n], right[n])
+                # Row by row, then column by column: OpenBLAS neither copies so small a matrix nor wakes its threads.
+                narrow = across[n, :, : right[n] - left[n]] @ features[rows, columns]
+                np.matmul(down[n, :, : len(narrow)], narrow.transpose(1, 0, 2), out=summed.transpose(1, 0, 2))
                 cv2.transpose(summed.reshape(-1, self.channels), flat[box])
         return pooled
 

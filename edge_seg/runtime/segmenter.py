@@ -1,4 +1,4 @@
-"""Picture in, instances out: preprocessing, the two graphs, NMS and mask pasting, whatever the engine."""
+"""Picture in, instances out: preprocessing, the graphs, NMS and mask pasting, whatever the engine."""
 
 from __future__ import annotations
 

@@ -162,10 +162,9 @@ def test_a_quantised_bundle_passes_its_self_test(bundles: Path, name: str) -> No
 def test_the_cpus_convolutions_compute_in_integers(bundles: Path, capfd: pytest.CaptureFixture[str]) -> None:
     open_engine(open_bundle(bundles / "cpu-int8"), threads=1).close()  # paddle keeps the number for all that follows
     said = capfd.readouterr()
-    # paddle says what each of its passes did, for each graph
+    # paddle says what each of its passes did, for each graph; the box head has no convolutions
     counts = [int(count) for count in re.findall(r"quantized (\d+) fused_conv2d ops \W", said.out + said.err)]
-    assert len(counts) == 2
-    assert all(counts)
+    assert [count > 0 for count in sorted(counts)] == [False, True, True]
 
 
 def test_the_same_pictures_give_the_same_bytes(trained: Job, bundles: Path, tmp_path: Path) -> None:
