@@ -2,11 +2,12 @@
 
 A machine's speed changes from one minute to the next. So a point is measured in *visits*: the reference bundle and the
 point's, one right after the other, and what counts is the ratio of the two. A point's milliseconds are the median of
-its ratios times the reference's own time, which is the least of all its visits in the search: the machine when it was
-quiet. On one thread the runner tells the CPU time of each sample too, and the part of a sample in which other programs
-had the core is left out. What they cost beside that (caches, a core's other thread) shows in most samples but not in
-all: the time at the lowest tenth of a picture's samples is taken. On a quiet machine that is 2 % below their median; on
-a busy one, ten runs of one bundle differed by 10 % where medians of plain time differed by 25 %.
+its ratios times the reference's own time, which is the lower quartile of all its visits in the search: the machine when
+it was quiet, but not one lucky visit, which would promise what another day doesn't keep. On one thread the runner tells
+the CPU time of each sample too, and the part of a sample in which other programs had the core is left out. What they
+cost beside that (caches, a core's other thread) shows in most samples but not in all: the time at the lowest tenth of a
+picture's samples is taken. On a quiet machine that is 2 % below their median; on a busy one, ten runs of one bundle
+differed by 10 % where medians of plain time differed by 25 %.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from edge_seg.errors import EngineError
 from edge_seg.targets.drive import drive
@@ -91,8 +94,8 @@ class Clock:
 
 
 def quiet_ms(visits: Sequence[Visit]) -> float:
-    """The reference's own time: the least of all its measurements."""
-    return min(visit.reference_ms for visit in visits)
+    """The reference's own time: the lower quartile of all its measurements."""
+    return float(np.percentile([visit.reference_ms for visit in visits], 25))
 
 
 def ratio(visits: Sequence[Visit]) -> float:

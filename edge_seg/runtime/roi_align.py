@@ -44,9 +44,13 @@ class Pyramid:
             features = self._maps[level - FIRST_LEVEL]
             height, width, _ = features.shape
             chosen = np.flatnonzero(of_level == level)
-            scaled = boxes[chosen] / np.float32(2**level) - np.float32(0.5)
-            left, right, across = _axis(scaled[:, 0], scaled[:, 2], width, resolution)
-            top, bottom, down = _axis(scaled[:, 1], scaled[:, 3], height, resolution)
+            scaled = (boxes[chosen] / np.float32(2**level) - np.float32(0.5)).reshape(-1, 2, 2)
+            # All boxes' columns, then their rows
+            low, high = scaled.transpose(1, 2, 0).reshape(2, -1)
+            sizes = np.repeat((width, height), len(chosen))
+            (left, top), (right, bottom), (across, down) = (
+                np.split(found, 2) for found in _axis(low, high, sizes, resolution)
+            )
             for n, box in enumerate(chosen):
                 rows, columns = slice(top[n], bottom[n]), slice(left[n], right[n])
                 # Row by row, then column by column: OpenBLAS neither copies so small a matrix nor wakes its threads.
@@ -67,25 +71,29 @@ def levels(boxes: Floats, canonical_size: int) -> NDArray[np.int64]:
     return np.clip(level, FIRST_LEVEL, LAST_LEVEL).astype(np.int64)
 
 
-def _axis(low: Floats, high: Floats, size: int, resolution: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
-    """Along one axis, for each of N boxes: where its window begins and ends, and the weights of the window's pixels.
+def _axis(
+    low: Floats, high: Floats, sizes: NDArray[np.int64], resolution: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+    """Along an axis, for each of N boxes: where its window begins and ends, and the weights of the window's pixels.
 
-    ``low`` and ``high`` float32[N] are the boxes' sides on the map, which has ``size`` pixels. The weights are
-    float32[N, resolution, widest window], zero past a window's end. A box without extent has no samples: all zeros.
+    ``low`` and ``high`` float32[N] are the boxes' sides on a map that has ``sizes`` int64[N] pixels there. The weights
+    are float32[N, resolution, widest window], zero past a window's end. A box without extent has no samples: all zeros.
     """
     bins = (high - low) / np.float32(resolution)
     samples = np.maximum(np.ceil(bins), 0).astype(np.int64)
-    share = (1 / np.maximum(samples, 1)).astype(np.float32)
+    begin = np.clip(np.floor(low), 0, sizes - 1).astype(np.int64)
+    end = np.maximum(np.clip(np.ceil(high), 0, sizes - 1).astype(np.int64) + 1, begin + 1)
+    box, sample = np.nonzero(np.arange(samples.max(initial=0)) < samples[:, None])
+    step = (sample + np.float32(0.5)) * bins[box] / samples[box].astype(np.float32)
     starts = low[:, None] + np.arange(resolution, dtype=np.float32) * bins[:, None]
-    begin = np.clip(np.floor(low), 0, size - 1).astype(np.int64)
-    end = np.maximum(np.clip(np.ceil(high), 0, size - 1).astype(np.int64) + 1, begin + 1)
-    pixels = begin[:, None] + np.arange((end - begin).max(), dtype=np.int64)
-    weights = np.zeros((len(low), resolution, pixels.shape[1]), np.float32)
-    for sample in range(samples.max(initial=0)):
-        chosen = np.flatnonzero(samples > sample)
-        step = np.float32(sample + 0.5) * bins[chosen] / samples[chosen].astype(np.float32)
-        places = starts[chosen] + step[:, None]
-        counts = np.where((places >= -1) & (places <= size), share[chosen, None], np.float32(0))
-        apart = np.abs(np.clip(places, 0, size - 1)[:, :, None] - pixels[chosen, None].astype(np.float32))
-        weights[chosen] += np.maximum(1 - apart, 0) * counts[:, :, None]
-    return begin, end, weights
+    places = starts[box] + step.astype(np.float32)[:, None]
+    share = ((places >= -1) & (places <= sizes[box, None])) / samples[box, None]
+    inside = np.clip(places, 0, sizes[box, None] - 1)
+    pixel = inside.astype(np.int64)
+    # One pixel more than the widest window: what lies on a window's last has no share in the next.
+    widest = (end - begin).max(initial=0) + 1
+    first = (box[:, None] * resolution + np.arange(resolution)) * widest + pixel - begin[box, None]
+    second = (inside - pixel) * share
+    both = np.concatenate([first, first + 1]).ravel(), np.concatenate([share - second, second]).ravel()
+    weights = np.bincount(*both, minlength=len(low) * resolution * widest)
+    return begin, end, weights.astype(np.float32).reshape(len(low), resolution, widest)

@@ -41,7 +41,11 @@ def test_a_bundle_that_cannot_run_is_an_error_with_the_runners_words(tiny_bundle
 def test_what_counts_is_the_ratio() -> None:
     series = visits(0.5, 0.52, 0.9)  # one visit in which the machine was slow in between
     assert ratio(series) == pytest.approx(0.52)
-    assert quiet_ms(series) == 10.0
+
+
+def test_one_lucky_visit_is_not_the_quiet_machine() -> None:
+    times = (10.0, 12.0, 12.1, 12.2, 14.0)
+    assert quiet_ms([Visit(ms, ms, 0.0) for ms in times]) == pytest.approx(12.0)
 
 
 def test_a_point_holds_when_both_series_agree_with_the_whole() -> None:
