@@ -1,13 +1,15 @@
 """Model time on this machine, measured so that it holds: through the runner, against a reference in the same minutes.
 
 A machine's speed changes from one minute to the next. So a point is measured in *visits*: the reference bundle and the
-point's, one right after the other, and what counts is the ratio of the two. A point's milliseconds are the median of
-its ratios times the reference's own time, which is the lower quartile of all its visits in the search: the machine when
-it was quiet, but not one lucky visit, which would promise what another day doesn't keep. On one thread the runner tells
-the CPU time of each sample too, and the part of a sample in which other programs had the core is left out. What they
-cost beside that (caches, a core's other thread) shows in most samples but not in all: the time at the lowest tenth of a
-picture's samples is taken. On a quiet machine that is 2 % below their median; on a busy one, ten runs of one bundle
-differed by 10 % where medians of plain time differed by 25 %.
+point's, one right after the other, and what counts is the ratio of the two. On one thread the runner tells the CPU time
+of each sample too, and the part of a sample in which other programs had the core is left out. What they cost beside
+that (caches, a core's other thread) shows in most samples but not in all: for the ratio, the time at the lowest tenth
+of a picture's samples is taken. On a busy machine ten runs of one bundle differed by 10 % in it, by 25 % in medians of
+plain time.
+
+A point's milliseconds are to be those of any later measurement, `bench run`'s median: the median of the point's ratios
+times the reference's own median, at the lower quartile of all its visits in the search. That is the machine when it was
+quiet, but not one lucky visit, which would promise what another hour doesn't keep.
 """
 
 from __future__ import annotations
@@ -32,13 +34,15 @@ _MODEL = ("detect", "nms", "mask")
 
 @dataclass(frozen=True)
 class Visit:
-    """Model time of the reference and of a point, measured one after the other, ms a picture.
+    """Model time of the reference and of a point, measured one after the other, ms a picture, at the lowest tenth.
 
+    ``reference_median_ms`` is the reference's again, at the median.
     ``disturbed`` is the larger share of the two measurements in which other programs had the core; None where it can't
     be known (several threads).
     """
 
     reference_ms: float
+    reference_median_ms: float
     ms: float
     disturbed: float | None
     confirming: bool = False
@@ -50,9 +54,10 @@ class Visit:
 
 @dataclass(frozen=True)
 class Reading:
-    """One run of a runner: model time, ms a picture, and the share that others took."""
+    """One run of a runner: model time, ms a picture, at the lowest tenth and the median, and the share others took."""
 
     ms: float
+    median_ms: float
     disturbed: float | None
 
 
@@ -68,10 +73,10 @@ class Clock:
         """The reference, then the bundle. Raises :class:`EngineError` when one can't be run."""
         before, here = self.read(reference), self.read(bundle)
         shares = [reading.disturbed for reading in (before, here) if reading.disturbed is not None]
-        return Visit(before.ms, here.ms, max(shares) if shares else None, confirming)
+        return Visit(before.ms, before.median_ms, here.ms, max(shares) if shares else None, confirming)
 
     def read(self, bundle: Path) -> Reading:
-        """One run of the runner: the mean over pictures of each picture's time at the lowest tenth of its samples."""
+        """One run of the runner: the mean over pictures of each picture's times."""
         last = self._last.get(bundle)
         repeats = round(1000 * SECONDS / (last * len(self._pictures))) if last else LEAST
         options = ["--bundle", str(bundle), "--warmup", str(WARMUP), "--repeat", str(min(MOST, max(LEAST, repeats)))]
@@ -88,14 +93,14 @@ class Clock:
             taken, whole = taken + ns["total"] * (1 - mine), whole + ns["total"]
         if not all(by_picture.values()):
             raise EngineError(f"the runner measured nothing on {bundle.name}", code="runner-protocol")
-        ms = statistics.fmean(sorted(times)[len(times) // 10] for times in by_picture.values())
-        self._last[bundle] = ms
-        return Reading(ms, taken / whole if told else None)
+        tenths, medians = np.mean([np.percentile(times, (10, 50)) for times in by_picture.values()], axis=0)
+        self._last[bundle] = medians
+        return Reading(float(tenths), float(medians), taken / whole if told else None)
 
 
 def quiet_ms(visits: Sequence[Visit]) -> float:
-    """The reference's own time: the lower quartile of all its measurements."""
-    return float(np.percentile([visit.reference_ms for visit in visits], 25))
+    """The reference's own time: the lower quartile of its visits' medians."""
+    return float(np.percentile([visit.reference_median_ms for visit in visits], 25))
 
 
 def ratio(visits: Sequence[Visit]) -> float:

@@ -19,7 +19,7 @@ from edge_seg.bundle import from_plain
 from edge_seg.errors import EdgeSegError, UsageError
 from edge_seg.files import named
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclasses.dataclass(frozen=True)
