@@ -7,6 +7,10 @@ that: memory comes to rest once all numbers have been seen.
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -58,10 +62,29 @@ def load(bundle: Bundle, threads: int) -> PaddleInferenceEngine:
         config.switch_ir_optim(True)
         config.enable_memory_optim()
         config.disable_glog_info()
-        predictor = paddle.inference.create_predictor(config)
+        with unheard() if bundle.manifest.precision == "int8" else nullcontext():
+            predictor = paddle.inference.create_predictor(config)
         check_names(name, graph, predictor.get_input_names(), len(predictor.get_output_names()))
         predictors[name] = (predictor, graph)
     return PaddleInferenceEngine(predictors, {"threads": threads, "device": "gpu" if gpu else "cpu, oneDNN"})
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Keeps back what native code says on stderr, unless it fails: paddle's int8 passes say thirty lines a graph."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            said.seek(0)
+            os.write(kept, said.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 class PaddleInferenceEngine:
