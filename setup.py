@@ -44,6 +44,6 @@ setup(
         "dev": DEV,
         "all": [*TRAIN, *LITE, *ONNX, *SIGN, *REPORT, *DEV],
     },
-    entry_points={"console_scripts": ["edge-seg = edge_seg.cli:main"]},
+    entry_points={"console_scripts": ["edge-seg = edge_seg.__main__:main"]},
     zip_safe=False,
 )

@@ -8,27 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge_seg.options import COMMAND, echo_json, json_option
+from edge_seg.options import COMMAND, MAX_THREADS, Finite, echo_json, json_option
 
 if TYPE_CHECKING:
     from bench.record import Record
 
 
 class Numbers(click.ParamType):
-    """``1,2,4`` to ``(1, 2, 4)``: whole numbers from ``least`` on, each once."""
+    """``1,2,4`` to ``(1, 2, 4)``: whole numbers from ``least`` to ``most``, each once."""
 
     name = "N,N…"
 
-    def __init__(self, least: int) -> None:
-        self.least = least
+    def __init__(self, least: int, most: int = 10**6) -> None:
+        self.least, self.most = least, most
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         """The numbers, in the order given."""
         if isinstance(value, tuple):
             return value
         words = [word.strip() for word in str(value).split(",")]
-        if not all(word.isdecimal() and word.isascii() and self.least <= int(word) <= 10**6 for word in words):
-            self.fail(f"{value!r}: expected whole numbers from {self.least} on, such as 1,10,20.", param, ctx)
+        if not all(word.isdecimal() and word.isascii() and self.least <= int(word) <= self.most for word in words):
+            self.fail(
+                f"{value!r}: expected whole numbers from {self.least} to {self.most}, such as 1,10,20.", param, ctx
+            )
         return tuple(dict.fromkeys(int(word) for word in words))
 
 
@@ -54,7 +56,9 @@ def bench() -> None:
 )
 @click.option("--warmup", type=click.IntRange(0, 10**6), default=5, show_default=True, help="Untimed runs a picture.")
 @click.option("--repeat", type=click.IntRange(1, 10**6), default=30, show_default=True, help="Timed runs a picture.")
-@click.option("--threads", type=Numbers(1), default=(), help="Numbers of threads to try. Default: one a core.")
+@click.option(
+    "--threads", type=Numbers(1, MAX_THREADS), default=(), help="Numbers of threads to try. Default: one a core."
+)
 @click.option(
     "--target",
     default="local",
@@ -69,7 +73,7 @@ def bench() -> None:
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(1),
+    type=Finite(1),
     default=600.0,
     show_default=True,
     metavar="SECONDS",
@@ -163,8 +167,10 @@ def table(records: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
     """
     from bench.record import read
     from bench.table import as_json_value, make_table, markdown
-    from edge_seg.files import write_text
+    from edge_seg.files import refuse_overwriting, write_text
 
+    if out is not None:
+        refuse_overwriting(out, records)
     found: list[Record] = []
     bad = []
     for path in records:

@@ -20,13 +20,15 @@ from bench.machine import Machine
 from bench.statistics import Summary, summarise
 from bench.verdict import Verdict
 from edge_seg.bundle import Bundle, from_plain
-from edge_seg.errors import EdgeSegError
+from edge_seg.errors import EdgeSegError, UsageError
 
 SCHEMA = 1
 MODEL_STAGES = ("detect", "nms", "mask")
 """Model time as speed tables publish it: without pre- and post-processing, with NMS."""
 STAGES = ("pre", *MODEL_STAGES, "post")
 TOTAL = "total"
+_BEGINNING = b'{"after":['
+"""How each line that :meth:`Record.line` makes begins."""
 
 
 class RecordError(EdgeSegError):
@@ -198,9 +200,18 @@ def _mean(summaries: list[Summary]) -> Summary:
 
 
 def check_writable(path: Path) -> None:
-    """Raises :class:`RecordError` when records can't be appended to ``path``: before measuring, not after it."""
+    """Raises :class:`RecordError` when records can't be appended to ``path``: before measuring, not after it.
+
+    Raises UsageError when ``path`` is a file of something else.
+    """
     existed = path.exists()
     try:
+        if path.is_file() and not _holds_records(path.read_bytes()):
+            raise UsageError(
+                f"{path}: holds something else than records, and they would spoil it",
+                remedy="name with --out a new file, or one that `edge-seg bench run` made",
+                code="not-records",
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab"):
             pass
@@ -212,6 +223,21 @@ def check_writable(path: Path) -> None:
             remedy="name another file with --out",
             code="record-unwritable",
         ) from None
+
+
+def _holds_records(content: bytes) -> bool:
+    """Whether it is empty or one of its lines is a record, be it of another schema, altered or cut short by a crash."""
+    return _BEGINNING.startswith(content.strip()) or any(map(_is_record, content.split(b"\n")))
+
+
+def _is_record(line: bytes) -> bool:
+    if line.startswith(_BEGINNING):
+        return True
+    try:
+        parse(line)  # written anew by another program: the same in other words
+    except RecordError:
+        return False
+    return True
 
 
 def append(path: Path, record: Record) -> None:

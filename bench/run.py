@@ -17,8 +17,9 @@ from bench.machine import Machine, describe
 from bench.record import STAGES, TOTAL, Picture, Record, Sample, Scenario, Subject
 from bench.verdict import Evidence, judge
 from edge_seg.bundle import Bundle, from_plain, open_bundle
-from edge_seg.errors import EdgeSegError, EngineError, UsageError
+from edge_seg.errors import EdgeSegError, EngineError
 from edge_seg.files import sha256
+from edge_seg.runtime.predict import find_files
 from edge_seg.targets import Target
 from edge_seg.targets.drive import Message, Outcome, drive
 
@@ -58,7 +59,7 @@ def measure_all(
 
     Raises :class:`EdgeSegError` before any measurement for pictures that can't be used.
     """
-    images = find_images(settings.images)
+    images = [file.resolve() for file in find_files(settings.images)]
     described = [_describe_picture(image) for image in images]
     machine = describe(target)
     for path in bundles:
@@ -189,24 +190,6 @@ def _protocol(message: str) -> EngineError:
     return EngineError(
         f"the runner: {message}", remedy="use a runner of the same version as this edge-seg", code="runner-protocol"
     )
-
-
-def find_images(paths: Sequence[Path]) -> list[Path]:
-    """The pictures of files and folders (a folder's own pictures, by name), each once."""
-    from edge_seg.runtime.image import SUFFIXES
-
-    found: list[Path] = []
-    for path in paths:
-        if not path.exists():
-            raise UsageError(f"{path}: no such picture or folder", remedy="check --images", code="image-missing")
-        if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
-            if not inside:
-                raise UsageError(f"{path}: no pictures in this folder", remedy="check --images", code="image-missing")
-            found += inside
-        else:
-            found.append(path)
-    return list(dict.fromkeys(path.resolve() for path in found))
 
 
 def _describe_picture(path: Path) -> Picture:

@@ -16,7 +16,8 @@ from convert.compile import compile_graphs
 from convert.recipe import Recipe
 from convert.stages import Stage
 from convert.verify import verify
-from edge_seg.bundle import MANIFEST
+from edge_seg.bundle import MANIFEST, own_files
+from edge_seg.errors import UsageError
 from edge_seg.files import atomic_dir, check_replaceable, scratch_dir
 
 Note = Callable[[str, float], None]
@@ -44,16 +45,25 @@ RECIPE_STAGES = (
 
 
 def destinations(out: Path, recipes: Sequence[Recipe]) -> dict[Recipe, Path]:
-    """Where each bundle goes: ``out`` itself for one recipe, ``out/<recipe>`` for several."""
+    """Where each bundle goes: ``out`` itself for one recipe, ``out/<recipe>`` for several.
+
+    Raises UsageError when several would be written into a bundle.
+    """
     if len(recipes) == 1:
         return {recipes[0]: out}
+    if own_files(out):
+        raise UsageError(
+            f"{out}: a bundle; {len(recipes)} recipes make a folder of bundles",
+            remedy=f"name the folder that is to hold them, or remove {out / MANIFEST} and what lies beside it",
+            code="exists",
+        )
     return {recipe: out / recipe.name for recipe in recipes}
 
 
 def check_destinations(out: Path, recipes: Sequence[Recipe]) -> None:
     """Raises UsageError when a destination holds something other than a bundle; :func:`make_bundles` does so later."""
     for path in destinations(out, recipes).values():
-        check_replaceable(path.resolve(), MANIFEST)
+        check_replaceable(path.resolve(), None, own_files)
 
 
 def make_bundles(
@@ -76,7 +86,7 @@ def make_bundles(
     shared = shared or partial(shared_stages, form=recipes[0].graphs)
     try:
         with ExitStack() as stack:
-            folders = {r: stack.enter_context(atomic_dir(path, mark=MANIFEST)) for r, path in places.items()}
+            folders = {r: stack.enter_context(atomic_dir(path, ours=own_files)) for r, path in places.items()}
             scratch = stack.enter_context(scratch_dir(out))
             exported = stages.run(shared(scratch), job, note)
             verified = _all_recipes(exported, folders, scratch, note)

@@ -99,7 +99,9 @@ def convert(
     from convert.bundles import check_destinations, make_bundles
 
     check_destinations(out, recipes)  # before the work, not after it
-    job, more = _job(source, random_weights, recipes, **quantisation_of(options))
+    job, more = _job(
+        source, random_weights, recipes, **quantisation_of(options, used=any(r.precision == "int8" for r in recipes))
+    )
     seconds: dict[str, float] = {}
 
     def note(stage: str, elapsed: float) -> None:
@@ -186,9 +188,6 @@ def _described(recipe: str, folder: Path, report: dict[str, Any]) -> dict[str, A
 
 
 def _line(bundle: dict[str, Any]) -> str:
-    report = bundle["verification"]
-    return (
-        f"{bundle['path']}  {bundle['model_bytes'] / 1e6:.1f} MB, checked by {report['witness']}: "
-        f"{report['matched']} of {report['instances']} instances, worst box {report['box_px']:g} px, "
-        f"score {report['score']:g}, mask IoU {report['mask_iou']:g}"
-    )
+    from convert.verify import said
+
+    return f"{bundle['path']}  {bundle['model_bytes'] / 1e6:.1f} MB, {said(bundle['verification'])}"

@@ -54,18 +54,14 @@ def _static(exported: Exported, target: str) -> tuple[list[Finding], dict[str, A
 
 
 def _proof(exported: Exported, recipe: Recipe, scratch: Path, runner: Sequence[str]) -> Iterator[Finding]:
+    from convert.verify import said
+
     try:
         verified = _bundle(exported, recipe, scratch)
     except ConversionError as problem:
         yield failure("conversion", problem)
         return
-    report = verified.report
-    yield Finding(
-        "ok",
-        "conversion",
-        f"by {report['witness']}: {report['matched']} of {report['instances']} instances are paddle's, boxes within"
-        f" {report['box_px']:g} px, masks within {report['mask_pixels']} pixels; the same twice",
-    )
+    yield Finding("ok", "conversion", f"{said(verified.report)}; the same twice")
     if runner:
         yield self_test(verified.folder, runner)
 

@@ -14,7 +14,7 @@ import click
 
 from edge_seg.errors import UsageError
 from edge_seg.guard import guarded, phase
-from edge_seg.options import SIZE, echo_json, json_option
+from edge_seg.options import ABOVE_0, MAX_THREADS, SIZE, echo_json, json_option
 
 if TYPE_CHECKING:
     from convert.fit_log import Log
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from convert.fit_run import Plan
 
 _PATH = click.Path(path_type=Path)
-_ABOVE_0 = click.FloatRange(min=0, min_open=True)
 _MAC = re.compile(r"(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*([kKmMgGtT]?)")
 _FACTOR = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 
@@ -76,11 +75,11 @@ class Sizes(click.ParamType):
 @click.argument("run", type=_PATH)
 @click.option("--data", type=_PATH, required=True, help="Folder with train.json, val.json and images/ (COCO).")
 @click.option("--out", type=_PATH, help="Folder of the search.  [default: RUN-fit, beside RUN]")
-@click.option("--target-ms", type=_ABOVE_0, help="Budget: model time a picture, ms.")
+@click.option("--target-ms", type=ABOVE_0, help="Budget: model time a picture, ms.")
 @click.option("--record", type=_PATH, multiple=True, help="Predict time for the device of these records.")
-@click.option("--target-gmac", type=_ABOVE_0, help="Budget: billions of multiply-accumulates a picture.")
+@click.option("--target-gmac", type=ABOVE_0, help="Budget: billions of multiply-accumulates a picture.")
 @click.option("--flops", type=Mac(), help="The same as --target-gmac, as 5e9 or 5G.")
-@click.option("--instructions", type=_ABOVE_0, help="Budget: millions of Arm instructions a picture, predicted.")
+@click.option("--instructions", type=ABOVE_0, help="Budget: millions of Arm instructions a picture, predicted.")
 @click.option("--recipe", metavar="A[,B]", help="Recipes to search.  [default: cpu-fp32; the records'; arm-fp32]")
 @click.option("--sizes", type=Sizes(), default=(), help="Input sizes.  [default: the run's, 5/6, 2/3 and 1/2 of it]")
 @click.option("--proposals", type=Several(), default=(), help="Boxes looked at closely.  [default: all, 1/2, 1/4]")
@@ -89,7 +88,7 @@ class Sizes(click.ParamType):
 @click.option("--box-widths", type=Several(), default=(), help="Box head's width.  [default: all, 1/2, 1/4]")
 @click.option("--points", type=click.IntRange(1, 10_000), default=24, show_default=True, help="Most points to try.")
 @click.option("--images", type=click.IntRange(1), default=100, show_default=True, help="Most validation pictures.")
-@click.option("--threads", type=click.IntRange(1, 1024), help="Threads that time counts for.  [default: 1]")
+@click.option("--threads", type=click.IntRange(1, MAX_THREADS), help="Threads that time counts for.  [default: 1]")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Chooses the pictures.")
 @json_option
 @guarded
@@ -158,6 +157,7 @@ def _plan(run: Path, data: Path, out: Path | None, counting: _Counting, options:
     from edge_seg.data.coco import load_split
     from edge_seg.errors import DataError
     from edge_seg.models.build import box_width
+    from edge_seg.train.evaluate import category_ids
     from edge_seg.train.run import load_run
 
     opened = load_run(run)
@@ -165,6 +165,7 @@ def _plan(run: Path, data: Path, out: Path | None, counting: _Counting, options:
     if not dataset.images:
         raise DataError(f"{dataset.coco_json}: no pictures to measure accuracy on")
     config = opened.config
+    category_ids(config.classes, dataset)  # before anything is written
     width = config.box_width or box_width(config.model)
     knobs = {name: options[name] for name in ("sizes", "proposals", "before_nms", "keep", "box_widths")}
     if not counting.measured and not knobs["before_nms"]:

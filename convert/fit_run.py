@@ -16,7 +16,7 @@ from convert.fit_search import Value, front, next_choice
 from convert.fit_space import Choice, Setting, Space
 from edge_seg.data.coco import CocoDataset, ImageRecord
 from edge_seg.errors import EdgeSegError
-from edge_seg.files import remove, scratch_dir, sha256
+from edge_seg.files import check_replaceable, remove, scratch_dir, sha256
 from edge_seg.train.run import Run
 
 POINTS = "points.jsonl"
@@ -79,7 +79,8 @@ def choose_clocked(records: tuple[ImageRecord, ...]) -> tuple[ImageRecord, ...]:
 
 
 def open_log(plan: Plan) -> Log:
-    """The search's log in ``plan.out``."""
+    """The search's log in ``plan.out``. Raises UsageError when that is a folder of other things."""
+    check_replaceable(plan.out, POINTS)
     subject = Subject(
         weights_sha256=sha256(plan.run.weights),
         data_sha256=sha256(plan.dataset.coco_json),

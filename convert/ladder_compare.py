@@ -59,18 +59,22 @@ def compare(
 ) -> list[Reading]:
     """All readings of one picture; ``scale`` is picture pixels to a pixel of the input, at least 1.
 
-    Unless ``exact`` (a precision that changes every value), features and proposals are told, not judged. Unless
-    ``steady``, which instances there are hangs on rounding: those are judged that both sides have.
+    Unless ``exact`` (a precision that changes every value), features and proposals are told, not judged; where no
+    instance is sure enough to be judged, the features are, as in a conversion. Unless ``steady``, which instances there
+    are hangs on rounding: those are judged that both sides have.
     """
     inner = limit if exact else None
     sure = confident(expected.instances, found.instances, limit.least_score)
     expected, found = (_only(trace, keep) for trace, keep in zip((expected, found), sure, strict=True))
     pairs = _pairs(expected.instances, found.instances, limit, scale, steady)
     *kept, masks = _instances(expected.instances, found.instances, pairs, limit, scale, steady)
+    unsure = limit.least_score > 0 and not max(len(expected.instances), len(found.instances))
+    if unsure:
+        kept[0] = kept[0].noted(f"none scores {limit.least_score:g} or more")
     if not expected.detect:  # one graph: what is inside isn't seen
         return [*kept, masks, second_run(found.repeats)]
     return [
-        *_features(expected, found, inner),
+        *_features(expected, found, limit if unsure else inner),
         *_proposals(expected, found, inner),
         *kept,
         _mask_values(expected, found, pairs, inner),
@@ -162,6 +166,8 @@ def compare_instances(
     expected: Instances, found: Instances, limit: Tolerance, scale: float, *, steady: bool = True
 ) -> list[Reading]:
     """The readings of what is reported of a picture: instances, kept boxes, kept scores, masks."""
+    sure = confident(expected, found, limit.least_score)
+    expected, found = (only(side, keep) for side, keep in zip((expected, found), sure, strict=True))
     pairs = _pairs(expected, found, limit, scale, steady)
     return _instances(expected, found, pairs, limit, scale, steady)
 

@@ -8,10 +8,20 @@ from typing import Any, TypeVar
 
 import click
 
+from edge_seg.errors import UsageError
+from edge_seg.options import Finite
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 # As convert.quantise_range has them; a test holds it.
 ALGORITHMS = ("mse", "kl", "hist", "abs_max")
+_NAMES = {
+    "calibration": "folder",
+    "calibration_pictures": "pictures",
+    "calibration_seed": "seed",
+    "algorithm": "algorithm",
+    "keep_accuracy": "keep_accuracy",
+}
 _OPTIONS = (
     click.option(
         "--calibration",
@@ -28,7 +38,7 @@ _OPTIONS = (
     click.option(
         "--keep-accuracy",
         metavar="POINTS",
-        type=click.FloatRange(0, 100),
+        type=Finite(0, 100),
         help="For int8: most mask mAP to be lost, in points of 100; layers that hurt stay in float.",
     ),
 )
@@ -41,17 +51,17 @@ def quantisation_options(command: F) -> F:
     return command
 
 
-def quantisation_of(options: dict[str, Any]) -> dict[str, Any]:
-    """``options`` of the command line, with those above as one :class:`~convert.calibration.CalibrationOptions`."""
+def quantisation_of(options: dict[str, Any], *, used: bool) -> dict[str, Any]:
+    """``options`` of the command line, with those above as one :class:`~convert.calibration.CalibrationOptions`.
+
+    Raises UsageError when one is given that isn't ``used``, no recipe being int8.
+    """
     from convert.calibration import CalibrationOptions
 
     rest = dict(options)
-    given = {
-        "folder": rest.pop("calibration"),
-        "pictures": rest.pop("calibration_pictures"),
-        "seed": rest.pop("calibration_seed"),
-        "algorithm": rest.pop("algorithm"),
-        "keep_accuracy": rest.pop("keep_accuracy"),
-    }
+    given = {field: rest.pop(name) for name, field in _NAMES.items()}
+    unused = [f"--{name.replace('_', '-')}" for name in _NAMES if options[name] is not None and not used]
+    if unused:
+        raise UsageError(f"{unused[0]}: for int8 recipes, of which none is named", remedy="leave it out")
     chosen = CalibrationOptions(**{name: value for name, value in given.items() if value is not None})
     return {**rest, "calibration": chosen}

@@ -23,8 +23,8 @@ from convert.recipe import find
 from edge_seg.bundle import FEATURES, MANIFEST, Manifest, from_plain, write_manifest
 from edge_seg.errors import BundleError, ConversionError
 from edge_seg.files import read_json, scratch_dir
-from edge_seg.runtime.parity import Parity, compare, confident, only
-from edge_seg.runtime.result import Instances
+from edge_seg.runtime.parity import Parity, compare
+from edge_seg.runtime.selftest import judged
 
 LIMIT_S = 600.0
 
@@ -54,14 +54,22 @@ FP32 = Tolerance()
 INT8 = Tolerance(matched=0.75, box_px=8.0, score=0.3, mask_iou=0.7, mask_pixels=8, feature=0.2, least_score=0.5)
 
 
-# What a device's self-test is held to where it computes otherwise than the reference: half precision has 11 bits.
+# What a device's self-test is held to where it computes otherwise than the reference: half precision has 11 bits. It
+# judges the instances that the conversion's check did, to wider limits: another number of threads rounds otherwise.
 SELF_TEST = {
-    "int8": {"matched": 0.7, "box_px": 16.0, "score": 0.5, "mask_iou": 0.3, "mask_pixels": 16},
+    "int8": {
+        "matched": 0.7,
+        "box_px": 16.0,
+        "score": 0.5,
+        "mask_iou": 0.3,
+        "mask_pixels": 16,
+        "least_score": INT8.least_score,
+    },
     "fp16": {"matched": 0.9, "box_px": 2.0, "score": 0.05, "mask_iou": 0.9, "mask_pixels": 8},
 }
 
-# What an untrained model finds hangs on the last digits, which int8 doesn't keep: the self-test shows that it runs.
-SELF_TEST_UNTRAINED = {"matched": 0.0, "box_px": 1e6, "score": 1.0, "mask_iou": 0.0, "mask_pixels": 10**9}
+# Where the check judged features alone, which a runner doesn't see, the self-test shows that the bundle runs.
+SELF_TEST_RUNS = {"matched": 0.0, "box_px": 1e6, "score": 1.0, "mask_iou": 0.0, "mask_pixels": 10**9}
 
 
 def tolerance_for(precision: str) -> Tolerance:
@@ -74,12 +82,12 @@ def verify(assembled: Assembled) -> Verified:
     draft = assembled.draft
     report = draft.witness.report if draft.witness else examine(draft.folder, draft.exported.referenced)
     manifest = from_plain(Manifest, read_json(draft.folder / MANIFEST, BundleError), MANIFEST)
-    report = {**report, **_precision_notes(draft)}
+    report = {**report, **_precision_notes(draft, report)}
     write_manifest(draft.folder, dataclasses.replace(manifest, verification=report))
     return Verified(draft.recipe, draft.folder, report)
 
 
-def _precision_notes(draft: Draft) -> dict[str, Any]:
+def _precision_notes(draft: Draft, report: dict[str, Any]) -> dict[str, Any]:
     """What a program or a reader has to know of a bundle beyond its witness's word."""
     recipe = draft.recipe
     notes: dict[str, Any] = {}
@@ -88,8 +96,7 @@ def _precision_notes(draft: Draft) -> dict[str, Any]:
 
         notes["half"] = half.check(draft.exported)
     if recipe.precision in SELF_TEST:
-        untrained = recipe.precision == "int8" and draft.exported.referenced.job.random_weights
-        notes["self_test"] = SELF_TEST_UNTRAINED if untrained else SELF_TEST[recipe.precision]
+        notes["self_test"] = SELF_TEST[recipe.precision] if report["judged"] == "instances" else SELF_TEST_RUNS
     if recipe.precision != find(recipe.witness).precision:
         notes["unchecked"] = (
             f"{recipe.precision} can't be computed on the host that converted: its graphs were checked in "
@@ -99,7 +106,11 @@ def _precision_notes(draft: Draft) -> dict[str, Any]:
 
 
 def examine(bundle: Path, referenced: Referenced) -> dict[str, Any]:
-    """Runs ``bundle`` in a child process and returns the report, or raises :class:`ConversionError`."""
+    """Runs ``bundle`` in a child process and returns the report, or raises :class:`ConversionError`.
+
+    The report's numbers are those of the instances that were judged, and ``unsure`` says how many weren't. Where
+    ``judged`` is "features", the numbers of all instances are told, and none was judged.
+    """
     with scratch_dir(bundle) as scratch:
         outcome = run_module("convert.witness", bundle, scratch, limit_s=LIMIT_S)
         if not outcome.ok:
@@ -109,9 +120,13 @@ def examine(bundle: Path, referenced: Referenced) -> dict[str, Any]:
     maps = [name for name in FEATURES if name in referenced.detect]  # a model from elsewhere shows none
     features = {name: _relative(referenced.detect[name], detect[name]) for name in maps}
     limit = tolerance_for(manifest.precision)
-    parity = compare(referenced.instances, found)
-    judged = _judged(referenced, found, limit)
-    faults = _faults(judged, features, repeats, limit, _pixel_scale(referenced))
+    parity = judged(referenced.instances, found, limit.least_score)
+    by_features = _by_features(referenced, parity, limit)
+    unsure = len(referenced.instances) - (0 if by_features else parity.expected)
+    if by_features:
+        parity = compare(referenced.instances, found)
+    held = _anything(referenced, parity.found) if by_features else parity
+    faults = _faults(held, features, repeats, limit, _pixel_scale(referenced))
     if faults:
         raise ConversionError(
             f"{manifest.name}: on the golden picture, {manifest.engine} differs from paddle: {'; '.join(faults)}",
@@ -124,6 +139,8 @@ def examine(bundle: Path, referenced: Referenced) -> dict[str, Any]:
         "engine_version": manifest.engine_version,
         "features": {name: _rounded(value) for name, value in features.items()},
         "proposals": _proposals(referenced.detect, detect) if maps else {},
+        "judged": "features" if by_features else "instances",
+        "unsure": unsure,
         "instances": parity.expected,
         "found": parity.found,
         "matched": parity.matched,
@@ -136,17 +153,38 @@ def examine(bundle: Path, referenced: Referenced) -> dict[str, Any]:
     }
 
 
-def _judged(referenced: Referenced, found: Instances, limit: Tolerance) -> Parity:
-    """The comparison of the instances that the bundle is judged by.
+def said(report: dict[str, Any]) -> str:
+    """What a report says of the check, for people."""
+    least = report["tolerance"]["least_score"]
+    if report["judged"] == "features":
+        worst = max(report["features"].values(), default=0.0)
+        return (
+            f"checked by {report['witness']} by its features alone, which differ by at most {worst:g} of their range: "
+            f"in the golden picture no instance is sure enough to be judged"
+        )
+    unsure = f"; {report['unsure']} that score less than {least:g} aren't judged" if report["unsure"] else ""
+    return (
+        f"checked by {report['witness']}: {report['matched']} of {report['instances']} instances, "
+        f"worst box {report['box_px']:g} px, score {report['score']:g}, mask IoU {report['mask_iou']:g}{unsure}"
+    )
 
-    What a model that has learned nothing finds hangs on the last digits, which int8 doesn't keep; there the features
-    are judged alone, and that anything is found at all.
+
+def _by_features(referenced: Referenced, sure: Parity, limit: Tolerance) -> bool:
+    """Whether no instance can be judged.
+
+    What a model that has learned nothing, or little, finds hangs on the last digits, which int8 doesn't keep.
     """
-    if limit.least_score and referenced.job.random_weights:
-        some = min(1, len(found))
-        return Parity(1, some, some, 0.0, 0.0, 1.0, 0)
-    sure = confident(referenced.instances, found, limit.least_score)
-    return compare(only(referenced.instances, sure[0]), only(found, sure[1]))
+    return limit.least_score > 0 and (referenced.job.random_weights or not max(sure.expected, sure.found))
+
+
+def _anything(referenced: Referenced, found: int) -> Parity:
+    """What to hold a bundle to whose instances can't be judged: that it finds anything where it must.
+
+    It must where the best boxes are taken whatever their scores; scores near the threshold may fall below it.
+    """
+    must = int(referenced.job.random_weights or referenced.best is not None)
+    some = min(must, found)
+    return Parity(must, some, some, 0.0, 0.0, 1.0, 0)
 
 
 def _faults(parity: Parity, features: dict[str, float], repeats: bool, limit: Tolerance, pixel: float) -> list[str]:

@@ -59,11 +59,13 @@ def verify(
     """
     phase("verifying")
     from convert import ladder, ladder_html, ladder_report
-    from edge_seg.bundles.sign import SIGNATURE
-    from edge_seg.files import write_text
-    from edge_seg.runtime.predict import check_folder
+    from edge_seg.bundle import SIGNATURE
+    from edge_seg.files import refuse_overwriting, write_text
+    from edge_seg.runtime.predict import check_folder, find_files
 
+    pictures = find_files(images)
     if html is not None:
+        refuse_overwriting(html, [bundle, *pictures, *filter(Path.is_file, map(Path, options["runner"] or ()))])
         check_folder(html.parent)
     if write and (bundle / SIGNATURE).exists():
         raise UsageError(
@@ -73,7 +75,7 @@ def verify(
         )
     report = ladder.verify_bundle(
         bundle,
-        ladder.Options(images=tuple(_expanded(images)), **options),
+        ladder.Options(images=tuple(pictures), **options),
         lambda rung: click.echo(ladder_report.rung_line(rung).strip(), err=True),
     )
     if write and not any(rung.name == "files" and rung.fault for rung in report.rungs):
@@ -87,18 +89,3 @@ def verify(
     else:
         click.echo(ladder_report.as_text(report, shown))
     return report.exit_code
-
-
-def _expanded(images: tuple[Path, ...]) -> list[Path]:
-    """The pictures named and those in the folders named (not below), each once."""
-    from edge_seg.runtime.image import SUFFIXES
-
-    found: dict[Path, Path] = {}
-    for path in images:
-        inside = [path]
-        if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
-            if not inside:
-                raise UsageError(f"--images {path}: no pictures in this folder", remedy="give pictures or their folder")
-        found.update((file.resolve(), file) for file in inside)
-    return list(found.values())

@@ -23,6 +23,7 @@ from edge_seg.files import read_json, sha256, write_json
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+SIGNATURE = "signature.json"
 LETTERBOX, STRETCH = "letterbox-linear", "stretch-linear"
 TWO_GRAPHS = ("detect", "mask")
 THREE_GRAPHS = ("trunk", "box_head", "mask_head")
@@ -245,6 +246,16 @@ def examine_bundle(path: Path) -> tuple[Bundle, dict[str, BundleError]]:
     """
     bundle = _read(path)
     return bundle, dict(_faults(bundle))
+
+
+def own_files(folder: Path) -> set[str]:
+    """Names of the files in ``folder`` that belong to a bundle there, however damaged; empty when there is none."""
+    try:
+        plain = read_json(folder / MANIFEST, BundleError)
+        listed = [*(graph["files"] for graph in plain["graphs"].values()), plain["golden"]["files"]]
+        return {MANIFEST, SIGNATURE, *(name for files in listed for name in files)}
+    except (BundleError, KeyError, TypeError, AttributeError):
+        return set()
 
 
 def _read(path: Path) -> Bundle:

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -96,15 +96,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     # Only a real command line can be run again as it is by a guarded command.
     again = [sys.executable, *sys.orig_argv[1:]] if arguments is None else None
+    if arguments is None:
+        guard.open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a class name must not fail on a Latin-1 terminal
-    if arguments is None:
-        _handle_signals()
+    stops: list[BaseException] = []
     try:
+        if arguments is None:
+            _handle_signals(stops)
         code = _run(words, again)
     except BaseException as problem:
-        code = _report(problem, as_json="--json" in words)
+        # An import that is interrupted may fail with an error of its own (paddle's does).
+        code = _report(stops[0] if stops else problem, as_json="--json" in words)
     if guard.is_child():
         # Inference libraries crash in their destructors at interpreter exit; the answer is out already.
         sys.stdout.flush()
@@ -124,8 +128,11 @@ def _run(words: list[str], again: list[str] | None) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _handle_signals() -> None:
-    """SIGTERM unwinds like Ctrl-C, so that partial files go; a repeated signal doesn't disturb the tidying up."""
+def _handle_signals(stops: list[BaseException]) -> None:
+    """SIGTERM and SIGHUP unwind like Ctrl-C, so that partial files go; one that is repeated doesn't disturb that.
+
+    What is raised for it is added to ``stops``.
+    """
     last = -10.0
 
     def stop(number: int, _frame: Any) -> None:
@@ -133,12 +140,10 @@ def _handle_signals() -> None:
         if time.monotonic() - last < 2.0:
             return
         last = time.monotonic()
-        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(TERMINATED)
+        stops.append(KeyboardInterrupt() if number == signal.SIGINT else SystemExit(TERMINATED))
+        raise stops[-1]
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Ignored signals (nohup, a shell's background job) stay ignored.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, stop)
+    guard.on_stop(stop)
 
 
 def _report(problem: BaseException, as_json: bool) -> int:
@@ -148,7 +153,7 @@ def _report(problem: BaseException, as_json: bool) -> int:
 
         traceback.print_exception(problem)
     if isinstance(problem, BrokenPipeError):
-        _silence_stdout()  # the reader has gone (`| head`): nobody to tell
+        _silence(sys.stdout)  # the reader has gone (`| head`): nobody to tell
         return 1
     if isinstance(problem, click.exceptions.NoArgsIsHelpError):
         click.echo(problem.format_message(), err=True)
@@ -156,10 +161,18 @@ def _report(problem: BaseException, as_json: bool) -> int:
     code, error = explain(problem)
     if isinstance(problem, OSError):
         _silence_if_broken()
-    click.echo(f"{'' if code in (INTERRUPTED, TERMINATED) else 'Error: '}{error}", err=True)
+    _tell(f"{'' if code in (INTERRUPTED, TERMINATED) else 'Error: '}{error}", sys.stderr)
     if as_json:
-        click.echo(json.dumps({"error": error.as_json()}, ensure_ascii=False))
+        _tell(json.dumps({"error": error.as_json()}, ensure_ascii=False), sys.stdout)
     return code
+
+
+def _tell(text: str, stream: TextIO) -> None:
+    """Prints a line, as far as the stream can be written: of more than the problem itself nobody needs to know."""
+    try:
+        click.echo(text, stream)
+    except OSError:
+        _silence(stream)
 
 
 def _silence_if_broken() -> None:
@@ -167,12 +180,12 @@ def _silence_if_broken() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        _silence_stdout()
+        _silence(sys.stdout)
 
 
-def _silence_stdout() -> None:
+def _silence(stream: TextIO) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
+    os.dup2(null, stream.fileno())
     os.close(null)
 
 

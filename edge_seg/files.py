@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,6 +26,9 @@ _PARTIAL = re.compile(re.escape(TEMPORARY_MARK) + r"([^/]+)-([0-9a-f]{6})-(\d+)-
 announce: Callable[[Path], None] | None = None
 
 _swept: set[Path] = set()
+
+Ours = Callable[[Path], Set[str]]
+"""Names, relative to a folder, of the files in it that edge-seg wrote."""
 
 
 def final_name(path: str) -> str:
@@ -101,14 +104,14 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def atomic_dir(path: Path, *, mark: str | None = None) -> Iterator[Path]:
+def atomic_dir(path: Path, *, mark: str | None = None, ours: Ours | None = None) -> Iterator[Path]:
     """Yields a new folder beside ``path``; on success it takes ``path``'s place, on any failure it is removed.
 
-    An existing folder is replaced only if it is empty or holds ``mark``, a file by which it is known as one of ours
-    (``--out ~`` must not cost anyone a home folder). Raises :class:`UsageError` otherwise.
+    An existing folder is replaced only as :func:`check_replaceable` allows (``--out ~`` must not cost anyone a home
+    folder). Raises :class:`UsageError` otherwise.
     """
     path = path.resolve()
-    check_replaceable(path, mark)
+    check_replaceable(path, mark, ours)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _beside(path)
     old = _beside(path)
@@ -142,19 +145,40 @@ def scratch_dir(near: Path) -> Iterator[Path]:
         remove(scratch)
 
 
-def check_replaceable(path: Path, mark: str | None) -> None:
-    """Raises :class:`UsageError` when ``path`` is neither free, an empty folder, nor a folder that holds ``mark``."""
+def check_replaceable(path: Path, mark: str | None, ours: Ours | None = None) -> None:
+    """Raises :class:`UsageError` when ``path`` may not be replaced.
+
+    It may be free, an empty folder, one that holds ``mark``, a file by which it is known as one of ours, or one that
+    holds nothing but what ``ours`` names.
+    """
     if not path.exists():
         return
     if not path.is_dir():
         raise UsageError(f"{path}: a file; a folder is to be written here", remedy="use another name", code="exists")
-    if any(path.iterdir()) and not (mark and (path / mark).is_file()):
-        expected = f", and no {mark} that would show it is one of edge-seg's" if mark else ""
-        raise UsageError(
-            f"{path}: the folder holds other files{expected}; it won't be replaced",
-            remedy="use a new folder, or empty this one",
-            code="exists",
-        )
+    if not any(path.iterdir()) or (mark and (path / mark).is_file()):
+        return
+    known = ours(path) if ours else set()
+    others = sorted(str(e.relative_to(path)) for e in path.rglob("*") if e.is_symlink() or not e.is_dir())
+    foreign = [name for name in others if name not in known]
+    if known and not foreign:
+        return
+    named = f" ({', '.join(foreign[:3])}{', …' if len(foreign) > 3 else ''})" if known else ""
+    expected = f", and no {mark} that would show it is one of edge-seg's" if mark else ""
+    raise UsageError(
+        f"{path}: the folder holds other files{named}{expected}; it won't be replaced",
+        remedy="move them away, or use a new folder" if known else "use a new folder, or empty this one",
+        code="exists",
+    )
+
+
+def refuse_overwriting(out: Path, inputs: Iterable[Path]) -> None:
+    """Raises :class:`UsageError` when ``out`` is one of ``inputs``, or lies in one that is a folder; links count."""
+    place = out.resolve()
+    for path in inputs:
+        there = path.resolve()
+        if place.is_relative_to(there):
+            what = "would be overwritten, and it is an input" if place == there else f"lies in {path}, an input"
+            raise UsageError(f"{out}: {what} of this command", remedy="write to another file", code="overwrites-input")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -26,6 +26,8 @@ from edge_seg.errors import EngineError
 
 PIPE_VARIABLE = "EDGE_SEG_GUARD_PIPE"
 _PHASE, _PARTIAL = b"phase ", b"partial "
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What asks a command to stop: Ctrl-C, a supervisor, a terminal or an ssh session that closes."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -55,12 +57,57 @@ def _tell(line: bytes) -> None:
 
 def phase(text: str) -> None:
     """Notes what is being done ("loading detect.nb"), for the message in case the process dies of it."""
-    _tell(_PHASE + text.encode())
+    global _phase
+    _phase = text
+    _tell(_PHASE + text.encode(errors="replace"))
+
+
+@contextlib.contextmanager
+def during(text: str) -> Iterator[None]:
+    """Notes what is being done in a block, and after it what was being done before.
+
+    In the main thread only: what others do at the same time has no before and after.
+    """
+    if not is_child() or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = _phase
+    phase(text)
+    try:
+        yield
+    finally:
+        phase(before)
 
 
 def is_child() -> bool:
     """Whether this process is the child of a guarded command."""
     return _pipe is not None
+
+
+def on_stop(handler: Callable[[int, Any], None]) -> None:
+    """Lets ``handler`` take the signals that ask to stop, and in a guarded child those that came while it started."""
+    for number in SIGNALS:
+        # Ignored signals (nohup, a shell's background job) stay ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
+    if is_child():
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+def open_closed_streams() -> None:
+    """A stream that the process was started without (``>&-``) is /dev/null.
+
+    Otherwise the next file opened would get its number, and a library's words on stdout.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null == number:
+                os.set_inheritable(null, True)
+            else:
+                os.dup2(null, number)
+                os.close(null)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", errors="replace"))
 
 
 def guarded(function: F) -> F:
@@ -82,30 +129,47 @@ def guarded(function: F) -> F:
 
 
 def run_guarded(command: list[str]) -> int:
-    """Runs ``command`` as a guarded child and returns its exit code; SIGINT and SIGTERM are handed on to it.
+    """Runs ``command`` as a guarded child and returns its exit code; :data:`SIGNALS` are handed on to it.
 
-    Raises :class:`EngineError` when a signal ended it.
+    Raises :class:`EngineError` when another signal ended it.
     """
     read_end, write_end = os.pipe()
+    # Held back until both processes can take them: the child inherits this, until :func:`on_stop`.
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         environment = {**os.environ, PIPE_VARIABLE: str(write_end)}
         process = subprocess.Popen(command, env=environment, pass_fds=[write_end])
+        handlers = _hand_on_to(process)
     except BaseException:
         os.close(read_end)
         raise
     finally:
         os.close(write_end)
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
     notes = _Notes(os.fdopen(read_end, "rb"))
-    with _signals_to(process):
+    try:
         code = process.wait()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     notes.finish()
     if code >= 0:
         return code
     for path in notes.partial:
         files.remove(path)
-    if -code in (signal.SIGINT, signal.SIGTERM):
+    if -code in SIGNALS:
         return 128 - code
     raise _crash(-code, notes.phase)
+
+
+def _hand_on_to(process: subprocess.Popen[bytes]) -> dict[signal.Signals, Any]:
+    """Hands signals on to the child; returns the handlers of before."""
+
+    def hand_on(number: int, _frame: Any) -> None:
+        process.send_signal(number)
+
+    taken = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    return {number: signal.signal(number, hand_on) for number in taken}
 
 
 class _Notes(threading.Thread):
@@ -130,19 +194,6 @@ class _Notes(threading.Thread):
         self.join(timeout=2)
 
 
-@contextlib.contextmanager
-def _signals_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    def hand_on(number: int, _frame: Any) -> None:
-        process.send_signal(number)
-
-    before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _crash(number: int, phase: str) -> EngineError:
     try:
         name = signal.Signals(number).name
@@ -156,5 +207,6 @@ def _crash(number: int, phase: str) -> EngineError:
     return EngineError(f"the process died of {name}{during}", remedy=remedy, code="crashed")
 
 
+_phase = ""
 _pipe: int | None = None
 _pipe = _adopt()

@@ -60,8 +60,19 @@ class SizeType(click.ParamType):
         return height, width
 
 
+class Finite(click.FloatRange):
+    """A range of numbers without ``nan`` and ``inf``, which click's own lets through."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number as a float."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a number that can be computed with.", param, ctx)
+        return number
+
+
 class ScoreType(click.ParamType):
-    """A score between 0 and 1 (``click.FloatRange`` lets ``nan`` through)."""
+    """A score between 0 and 1."""
 
     name = "0..1"
 
@@ -76,9 +87,14 @@ class ScoreType(click.ParamType):
         return score
 
 
+ABOVE_0 = Finite(min=0, min_open=True)
 SIZE = SizeType()
 SCORE = ScoreType()
 COMMAND = CommandType()
+MAX_THREADS = 1024
+"""Above what any device has; far more of them end the libraries' own thread pools, and the process with them."""
+THREADS = click.IntRange(0, MAX_THREADS)
+"""A number of threads; 0 leaves it to the engine."""
 
 
 def echo_json(value: Any) -> None:

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -22,6 +23,13 @@ from edge_seg.errors import BundleError, UsageError
 
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def start(words: list[str], folder: Path, **options: Any) -> subprocess.Popen[str]:
+    """Python with ``words``, in ``folder``, whose modules come before all others."""
+    environment = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return subprocess.Popen([sys.executable, *words], cwd=folder, env=environment, text=True, **pipes)
 
 
 def raising(problem: BaseException) -> Callable[[], None]:
@@ -195,6 +203,34 @@ def test_output_that_cannot_be_written_is_a_failure() -> None:
     assert len(done.stderr.splitlines()) == 2
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(["zoo", "--json"], "disk full"), (["predict", "nosuch", "x", "--out", "y", "--json"], "nosuch: no such bundle")],
+)
+def test_json_that_cannot_be_written_is_a_failure(words: list[str], told: str, tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = start(["-m", "edge_seg", *words], tmp_path, stdout=full)
+        err = done.communicate(timeout=60)[1]
+    assert done.returncode == 1
+    assert err.startswith(f"Error: {told}")
+    assert len(err.splitlines()) == 2
+
+
+@pytest.mark.parametrize("numbers", [[1], [2], [0, 1, 2]])
+def test_closed_streams_are_as_dev_null(numbers: list[int], tmp_path: Path) -> None:
+    def close() -> None:
+        for number in numbers:
+            os.close(number)
+
+    for words, code in ((["zoo"], 0), (["predict", "nosuch", "x", "--out", "y", "--json"], 1)):
+        done = start(["-m", "edge_seg", *words], tmp_path, stdin=subprocess.DEVNULL, preexec_fn=close)
+        out, err = done.communicate(timeout=60)
+        assert done.returncode == code
+        assert (out == "") == (1 in numbers)
+        assert len(err.splitlines()) == (0 if 2 in numbers or code == 0 else 2)
+
+
 def test_a_reader_that_goes_away_is_no_error() -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
@@ -223,7 +259,7 @@ sys.exit(cli.main())
 """
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
 def test_signals_let_the_command_tidy_up(number: signal.Signals, code: int) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", SLOW], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -237,6 +273,53 @@ def test_signals_let_the_command_tidy_up(number: signal.Signals, code: int) -> N
     assert process.returncode == code
     assert out == "tidied\n"
     assert len(err.split()) == 1  # one word after the ^C of the terminal
+
+
+def test_nohup_stays_in_force() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW.replace("60", "1")],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "here\n"
+    process.send_signal(signal.SIGHUP)
+    assert process.communicate(timeout=60)[0] == "tidied\n"
+    assert process.returncode == 0
+
+
+CALLED_AS = {
+    "module": ["-m", "edge_seg"],
+    "script": ["-c", "import sys; from {0} import {1}; sys.exit({1}())"],
+}
+
+
+@pytest.mark.parametrize("words", [["zoo"], ["zoo", "--json"]], ids=" ".join)
+@pytest.mark.parametrize("how", CALLED_AS)
+def test_stopped_during_the_imports(how: str, words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("import time\nprint('here', flush=True)\ntime.sleep(60)\n")
+    entry = re.search(r'"edge-seg = ([\w.]+):(\w+)"', (ROOT / "setup.py").read_text())
+    assert entry
+    called = [word.format(*entry.groups()) for word in CALLED_AS[how]]
+    process = start([*called, *words], tmp_path)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "here\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "stopped\n")
+    assert (json.loads(out)["error"]["code"] == "interrupted") if "--json" in words else out == ""
+
+
+def test_an_import_that_makes_an_error_of_ctrl_c(tmp_path: Path) -> None:
+    code = SLOW.replace("finally:", "except KeyboardInterrupt: raise ImportError('failed') from None\n    finally:")
+    process = start(["-c", code], tmp_path)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "here\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60) == ("tidied\n", "stopped\n")
+    assert process.returncode == 130
 
 
 def test_the_segmenter_is_found_when_asked_for() -> None:

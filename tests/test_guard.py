@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -50,6 +51,15 @@ def act(how, as_json):
             (folder / "a").touch()
             print(os.getpid(), flush=True)
             time.sleep(60)
+    elif how == "nohup":
+        print(os.getpid(), flush=True)
+        time.sleep(1)
+        print("done")
+    elif how == "nested":
+        guard.phase("looking on")
+        with guard.during("reading a.png"):
+            pass
+        os.kill(os.getpid(), 6)
     else:
         guard.phase("reading the manifest")
         with atomic_dir(Path("out")) as folder, atomic_file(folder / "a"):
@@ -57,7 +67,10 @@ def act(how, as_json):
             os.kill(os.getpid(), int(how))
 """
 SCRIPT = """
-import sys
+import os, signal, sys, time
+if "EDGE_SEG_GUARD_PIPE" in os.environ and sys.argv[-1] == "early":
+    print(os.getppid(), flush=True)
+    time.sleep(1)  # as the start of a child takes on a busy machine
 from edge_seg import cli
 cli.COMMANDS["act"] = cli.Entry("guarded_act:act", "Does what it is told.")
 sys.exit(cli.main())
@@ -73,7 +86,7 @@ def command(tmp_path: Path) -> list[str]:
     return [sys.executable, str(tmp_path / "tool.py"), "act"]
 
 
-def start(command: list[str], *words: str) -> subprocess.Popen[str]:
+def start(command: list[str], *words: str, **options: Any) -> subprocess.Popen[str]:
     folder = Path(command[1]).parent
     return subprocess.Popen(
         [*command, *words],
@@ -83,6 +96,7 @@ def start(command: list[str], *words: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        **options,
     )
 
 
@@ -149,7 +163,7 @@ def test_a_crash_after_the_answer_does_not_count(command: list[str]) -> None:
     assert json.loads(out) == {"done": True}
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
 def test_a_signal_reaches_the_child(command: list[str], tmp_path: Path, number: signal.Signals, code: int) -> None:
     process = start(command, "wait")
     assert process.stdout is not None
@@ -160,6 +174,30 @@ def test_a_signal_reaches_the_child(command: list[str], tmp_path: Path, number: 
     assert len(err.split()) == 1  # one word after the ^C of the terminal
     assert not is_running(child)
     assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_a_signal_while_the_child_starts(command: list[str]) -> None:
+    process = start(command, "early", start_new_session=True)
+    assert process.stdout is not None
+    assert int(process.stdout.readline()) == process.pid
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "stopped\n")
+
+
+def test_nohup_reaches_the_child(command: list[str]) -> None:
+    process = start(
+        command, "nohup", start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    os.killpg(process.pid, signal.SIGHUP)
+    assert process.communicate(timeout=60) == ("done\n", "")
+    assert process.returncode == 0
+
+
+def test_what_was_done_in_a_block_is_not_blamed_after_it(command: list[str]) -> None:
+    assert "died of SIGABRT while looking on\n" in run(command, "nested")[2]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a child can't ask to die with its parent")

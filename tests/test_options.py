@@ -9,7 +9,14 @@ import click
 import numpy as np
 import pytest
 
-from edge_seg.options import SCORE, SIZE, echo_json
+from edge_seg.options import ABOVE_0, SCORE, SIZE, Finite, echo_json
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-1", "0", "x"])
+def test_numbers_that_cannot_be_computed_with(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        ABOVE_0.convert(text, None, None)
+    assert Finite(0, 10).convert("1e1", None, None) == 10.0
 
 
 @pytest.mark.parametrize(("text", "size"), [("320", (320, 320)), ("320x480", (320, 480)), ("64X32", (64, 32))])

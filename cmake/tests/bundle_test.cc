@@ -65,10 +65,12 @@ TEST_CASE("the size that levels go by is told or not") {
 TEST_CASE("the limits of the self-test are the manifest's, where it has any") {
     BundleFolder folder;
     CHECK(open_bundle(folder.path()).manifest.self_test.box_px == 0.1);
-    folder.set("/verification", {{"engine", "x"}, {"self_test", {{"box_px", 2.5}, {"mask_pixels", 90}}}});
+    folder.set("/verification",
+               {{"engine", "x"}, {"self_test", {{"box_px", 2.5}, {"mask_pixels", 90}, {"least_score", 0.5}}}});
     const edge_seg::Tolerance limit = open_bundle(folder.path()).manifest.self_test;
     CHECK(limit.box_px == 2.5);
     CHECK(limit.mask_pixels == 90);
+    CHECK(limit.least_score == 0.5);
     CHECK(limit.score == 1e-3);
     folder.set("/verification/self_test/box_px", "far");
     CHECK(refusal(folder.path(), "verification.self_test.box_px: expected a number") == "manifest-invalid");

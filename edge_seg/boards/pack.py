@@ -13,7 +13,7 @@ from edge_seg.bundle import Bundle
 from edge_seg.bundles.pack import folder_name, members
 from edge_seg.bundles.text import megabytes
 from edge_seg.errors import BundleError, EdgeSegError, UsageError
-from edge_seg.files import sha256
+from edge_seg.files import refuse_overwriting, sha256
 
 RUN, RUNNER, LIBRARIES, BUNDLE = "run", "edge-seg-run", "lib", "bundle"
 LIGHT_LIBRARY = "libpaddle_light_api_shared.so"
@@ -66,11 +66,11 @@ class Packed:
 def pack(bundle: Bundle, target: str, runner: Path, library: Path | None, out: Path) -> Packed:
     """Writes the archive; the same files give the same bytes.
 
-    Raises UsageError or EdgeSegError when runner, library, bundle and ``target`` don't fit each other.
+    Raises UsageError when ``out`` would overwrite one of them or lies in the bundle, UsageError or EdgeSegError when
+    runner, library, bundle and ``target`` don't fit each other.
     """
+    refuse_overwriting(out, [bundle.path, runner, *([library] if library else [])])
     notes = _check(bundle, target, runner, library)
-    if out.resolve().is_relative_to(bundle.path.resolve()):
-        raise UsageError(f"{out}: lies in the bundle that is to be packed", remedy="write it beside the bundle")
     script = SCRIPT.format(version=__version__, target=target, libraries=LIBRARIES, runner=RUNNER, bundle=BUNDLE)
     files: list[tuple[str, Path | bytes, int]] = [(RUN, script.encode(), 0o755), (RUNNER, runner, 0o755)]
     if library is not None:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.bundle import MANIFEST, Bundle, examine_bundle
-from edge_seg.bundles.sign import SIGNATURE, read_signature, verify
+from edge_seg.bundle import MANIFEST, SIGNATURE, Bundle, examine_bundle
+from edge_seg.bundles.sign import read_signature, verify
 from edge_seg.bundles.text import megabytes, printable, table
 from edge_seg.data.rle import decompress
 from edge_seg.errors import BundleError, EdgeSegError, ImageError

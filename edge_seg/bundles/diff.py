@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_seg.bundle import MANIFEST, Bundle
-from edge_seg.bundles.sign import SIGNATURE, read_signature
+from edge_seg.bundle import MANIFEST, SIGNATURE, Bundle
+from edge_seg.bundles.sign import read_signature
 from edge_seg.bundles.text import megabytes, phrase, table, tensor
 from edge_seg.files import sha256
 

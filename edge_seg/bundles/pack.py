@@ -12,11 +12,11 @@ from typing import Any
 
 from edge_seg.archive import pack as write_archive
 from edge_seg.archive import unpack as unpack_archive
-from edge_seg.bundle import MANIFEST, Bundle, open_bundle
-from edge_seg.bundles.sign import SIGNATURE, read_signature, verify
+from edge_seg.bundle import MANIFEST, SIGNATURE, Bundle, open_bundle, own_files
+from edge_seg.bundles.sign import read_signature, verify
 from edge_seg.bundles.text import megabytes
-from edge_seg.errors import BundleError, UsageError
-from edge_seg.files import atomic_dir, scratch_dir, sha256
+from edge_seg.errors import BundleError
+from edge_seg.files import atomic_dir, refuse_overwriting, scratch_dir, sha256
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,7 @@ def pack(bundle: Bundle, out: Path) -> Packed:
 
     Raises UsageError when ``out`` lies in the bundle, BundleError when the signature isn't one.
     """
-    if out.resolve().is_relative_to(bundle.path.resolve()):
-        raise UsageError(f"{out}: lies in the bundle that is to be packed", remedy="write it beside the bundle")
+    refuse_overwriting(out, [bundle.path])
     write_archive(out, [(f"{folder_name(bundle)}/{name}", bundle.path / name, 0o644) for name in members(bundle)])
     return Packed(out, bundle.id, out.stat().st_size, sha256(out))
 
@@ -52,7 +51,7 @@ def unpack(archive: Path, out: Path, public_key: Path | None = None) -> Bundle:
     What doesn't belong to the bundle is left out. With ``public_key`` it must be signed with that key. Raises
     BundleError when it is damaged, altered or not a bundle.
     """
-    with atomic_dir(out, mark=MANIFEST) as whole, scratch_dir(out) as scratch:
+    with atomic_dir(out, ours=own_files) as whole, scratch_dir(out) as scratch:
         folder = _root(unpack_archive(archive, scratch / "content", BundleError))
         try:
             found = open_bundle(folder)

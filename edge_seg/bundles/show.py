@@ -58,7 +58,7 @@ class Description:
             ("classes", _classes(manifest.classes)),
             *((printable(name, 20), _graph(graph)) for name, graph in graphs),
             ("from", phrase(manifest.source)),
-            ("made by", phrase(manifest.optimizer)),
+            ("made by", phrase(manifest.optimizer) if manifest.optimizer else "paddle's export, as it is"),
             ("verified", phrase(manifest.verification)),
             ("signature", f"{self.signature.algorithm}, key {self.signature.public_key}" if self.signature else "none"),
         ]

@@ -13,14 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_seg.bundle import MANIFEST, Bundle, from_plain
+from edge_seg.bundle import MANIFEST, SIGNATURE, Bundle, from_plain
 from edge_seg.errors import BundleError, UsageError
 from edge_seg.files import atomic_file, read_json, write_json
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-SIGNATURE = "signature.json"
 ALGORITHM = "ed25519"
 
 

@@ -9,7 +9,7 @@ import click
 
 from edge_seg.errors import UsageError
 from edge_seg.guard import guarded, phase
-from edge_seg.options import COMMAND, SCORE, echo_json, json_option
+from edge_seg.options import COMMAND, SCORE, THREADS, echo_json, json_option
 
 if TYPE_CHECKING:
     from edge_seg.runtime.predict import Report
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="IMAGE|FOLDER...")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the pictures and the results.")
 @click.option("--score", type=SCORE, help="Lowest score of what is kept, 0 to 1.  [default: the bundle's]")
-@click.option("--threads", type=click.IntRange(min=0), default=0, help="Threads; 0: the engine's choice.")
+@click.option("--threads", type=THREADS, default=0, help="Threads; 0: the engine's choice.")
 @click.option("--engine", help="Engine to use.  [default: the bundle's]")
 @click.option("--on", metavar="TARGET", help="Do it there: ssh://[user@]host[:port], adb:SERIAL, emulated:cortex-a72.")
 @click.option("--runner", type=COMMAND, default=(), help="With --on: starts the runner.  [default: the deployed one]")

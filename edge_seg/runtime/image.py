@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_seg import guard
 from edge_seg.errors import ImageError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".jp2"})
@@ -21,11 +23,25 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """The picture as uint8[H, W, 3], BGR, turned as its EXIF data says.
 
     Grey becomes three equal channels, alpha is dropped, of 16 bits the upper 8 are kept. Raises :class:`ImageError`,
-    naming the file, when there is none, it is empty, cut short or of a format that OpenCV doesn't decode.
+    naming the file, when there is none, it is no regular file, empty, cut short or of a format that OpenCV doesn't
+    decode.
     """
-    if path.is_dir():
-        raise ImageError(f"{path}: a folder, not a picture", remedy="give a picture file", code="image-unreadable")
+    with guard.during(f"reading {path}"):
+        return _read(path)
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
     try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise ImageError(f"{path}: a folder, not a picture", remedy="give a picture file", code="image-unreadable")
+        # A pipe may never say anything, a device (/dev/zero) never stop.
+        if not stat.S_ISREG(mode):
+            raise ImageError(
+                f"{path}: a pipe or a device, not a picture file",
+                remedy="write the picture to a file, and give that",
+                code="image-unreadable",
+            )
         content = path.read_bytes()
     except FileNotFoundError:
         raise ImageError(f"{path}: no such picture", remedy="check the path", code="image-missing") from None

@@ -97,7 +97,7 @@ def find_pictures(paths: Sequence[Path], out: Path) -> list[Picture]:
     Raises :class:`ImageError` for a path that isn't there or a folder without pictures, :class:`UsageError` when an
     overlay would overwrite a picture.
     """
-    files = sorted({file.resolve(): file for path in paths for file in _expand(path)}.values())
+    files = sorted(find_files(paths))
     names = Counter(file.name for file in files)
     taken: set[str] = {PREDICTIONS}
     inputs = {file.resolve() for file in files}
@@ -113,12 +113,20 @@ def find_pictures(paths: Sequence[Path], out: Path) -> list[Picture]:
     return pictures
 
 
+def find_files(paths: Sequence[Path]) -> list[Path]:
+    """The pictures named and those in the folders named (not below), in that order, each once.
+
+    Raises :class:`ImageError` for a path that isn't there or a folder without pictures.
+    """
+    return list({file.resolve(): file for path in paths for file in _expand(path)}.values())
+
+
 def _expand(path: Path) -> list[Path]:
     if not path.exists():
         raise ImageError(f"{path}: no such picture or folder", remedy="check the path", code="image-missing")
     if not path.is_dir():
         return [path]
-    found = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file()]
+    found = [file for file in sorted(path.iterdir()) if file.suffix.lower() in SUFFIXES and file.is_file()]
     if not found:
         raise ImageError(
             f"{path}: no pictures in this folder",

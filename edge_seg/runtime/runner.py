@@ -42,6 +42,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from edge_seg import __version__, guard
 from edge_seg.errors import EngineError, UsageError
 from edge_seg.explain import explain
+from edge_seg.options import MAX_THREADS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,6 +93,8 @@ def _check(options: argparse.Namespace) -> None:
     for name, least in (("warmup", 0), ("repeat", 1), ("threads", 0)):
         if getattr(options, name) < least:
             raise UsageError(f"--{name}: {getattr(options, name)} is less than {least}")
+    if options.threads > MAX_THREADS:
+        raise UsageError(f"--threads: {options.threads} is more than {MAX_THREADS}")
     if options.power_mode != "no-bind":
         raise UsageError(
             f"--power-mode: {options.power_mode!r} isn't possible in Python",
@@ -224,6 +227,8 @@ def _as_text(kind: str, values: dict[str, Any]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command line and returns the exit code. Every failure becomes an ``error`` line."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        guard.open_closed_streams()
     form = _as_json if "--json" in words else _as_text
     lines = sys.stdout
     if guard.is_child():
@@ -234,10 +239,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def say(kind: str, **values: Any) -> None:
         print(form(kind, values), file=lines, flush=True)
 
-    if arguments is None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _stop)
     try:
+        if arguments is None:
+            guard.on_stop(_stop)
         options = _parser().parse_args(words)
         if arguments is None and not guard.is_child():
             return guard.run_guarded([sys.executable, *sys.orig_argv[1:]])
@@ -254,7 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _stop(number: int, _frame: Any) -> NoReturn:
     # A terminal's Ctrl-C reaches parent and child, and the parent hands it on: once is enough.
-    for again in (signal.SIGINT, signal.SIGTERM):
+    for again in guard.SIGNALS:
         signal.signal(again, signal.SIG_IGN)
     raise KeyboardInterrupt
 

@@ -15,7 +15,7 @@ from edge_seg.bundle import MANIFEST, PostprocessSpec, PreprocessSpec
 from edge_seg.errors import RunError, UsageError
 from edge_seg.files import sha256
 from edge_seg.guard import guarded, phase
-from edge_seg.options import SIZE, echo_json, json_option
+from edge_seg.options import ABOVE_0, SIZE, THREADS, Finite, echo_json, json_option
 from edge_seg.train.run import CONFIG, RunConfig, TrainSettings, load_run
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _FOLDER = click.Path(path_type=Path)
 _COUNT = click.IntRange(min=1)
 _COUNT_OR_OFF = click.IntRange(min=0)
-_ABOVE_0 = click.FloatRange(min=0, min_open=True)
+_ZOOM = Finite(min=0, max=10, min_open=True)
 _DEVICE = click.option(
     "--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True, help="Where to compute."
 )
@@ -41,9 +41,9 @@ LR_PER_PICTURE = 0.00125  # of the published recipe: 0.01 at batch 8
 @click.option("--out", type=_FOLDER, required=True, help="The run folder to write.")
 @click.option("--epochs", type=_COUNT, default=12, show_default=True, help="Passes over the training pictures.")
 @click.option("--batch", type=_COUNT, default=2, show_default=True, help="Pictures a step.")
-@click.option("--lr", type=_ABOVE_0, help="Learning rate.  [default: 0.00125 x batch]")
+@click.option("--lr", type=ABOVE_0, help="Learning rate.  [default: 0.00125 x batch]")
 @click.option("--size", type=SIZE, help="Network input; in training too, without --short-side.  [default: 320]")
-@click.option("--scale", nargs=2, type=_ABOVE_0, default=(0.8, 1.25), show_default=True, help="Random zoom.")
+@click.option("--scale", nargs=2, type=_ZOOM, default=(0.8, 1.25), show_default=True, help="Random zoom.")
 @click.option("--short-side", type=_COUNT, multiple=True, help="Resize by the short side; several: one at random.")
 @click.option("--long-side", type=_COUNT, help="Longest side with --short-side.  [default: 1333]")
 @click.option("--warmup-steps", type=_COUNT_OR_OFF, help="Steps to the full rate.  [default: an epoch, up to 500]")
@@ -51,7 +51,7 @@ LR_PER_PICTURE = 0.00125  # of the published recipe: 0.01 at batch 8
 @click.option("--weights", type=_FOLDER, help="Weights to begin with (.pdparams with PaddleDetection's names).")
 @click.option("--frozen-norm", is_flag=True, help="Leave batch normalisation as in --weights: for small batches.")
 @click.option("--qat", is_flag=True, help="Compute with int8's values and learn to bear them: fine-tunes --weights.")
-@click.option("--clip-norm", type=click.FloatRange(min=0), default=0.0, help="Limit of the gradient's norm; 0 is off.")
+@click.option("--clip-norm", type=Finite(min=0), default=0.0, help="Limit of the gradient's norm; 0 is off.")
 @click.option("--seed", type=_COUNT_OR_OFF, default=0, show_default=True, help="Equal seeds give equal trainings.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint; begin if there is no run yet.")
 @click.option("--eval-every", type=_COUNT_OR_OFF, default=1, show_default=True, help="Epochs an evaluation; 0: none.")
@@ -94,7 +94,8 @@ def train(model: str, data: Path, out: Path, resume: bool, device: str, as_json:
     try:
         config = trainer.run()
     except (KeyboardInterrupt, SystemExit):
-        display.say(f"stopped at step {trainer.state.step}; the same command with --resume goes on")
+        step = trainer.state.step
+        display.say(f"stopped at step {step}; the same command with --resume goes on from the last checkpoint")
         raise
     if as_json:
         echo_json({"run": out, "steps": trainer.state.step, "seconds": trainer.state.seconds, **config.metrics})
@@ -120,9 +121,6 @@ def _config(
     """The run's configuration, with every default put in."""
     if long_side and not short_side:
         raise UsageError("--long-side is used only with --short-side", remedy="give --short-side too")
-    for name, value in (("--lr", lr), ("--clip-norm", options["clip_norm"]), ("--scale", sum(scale))):
-        if value is not None and not math.isfinite(value):  # click's ranges let nan and inf through
-            raise UsageError(f"{name}: {value} is not a number that can be computed with")
     if scale[0] > scale[1]:
         raise UsageError(f"--scale {scale[0]:g} {scale[1]:g}: expected the smaller factor first")
     long_side = (long_side or DEFAULT_LONG_SIDE) if short_side else 0
@@ -173,7 +171,7 @@ def _up_to_32(side: int) -> int:
 @click.option("--data", type=_FOLDER, required=True, help="Folder with train.json, val.json and images/ (COCO).")
 @click.option("--split", type=click.Choice(["train", "val"]), default="val", show_default=True, help="Which pictures.")
 @click.option("--limit", type=_COUNT, help="Only the first so many pictures.")
-@click.option("--threads", type=_COUNT_OR_OFF, default=0, help="0: as many as the engine likes.")
+@click.option("--threads", type=THREADS, default=0, help="0: as many as the engine likes.")
 @click.option("--engine", help="Of a bundle, instead of the one in its manifest.")
 @_DEVICE
 @json_option

@@ -23,7 +23,7 @@ def use(device: str, threads: int = 0) -> None:
         if not paddle.device.is_compiled_with_cuda():
             raise UsageError(
                 f"this PaddlePaddle ({paddle.__version__}) is built without GPU support",
-                remedy="install paddlepaddle-gpu instead of paddlepaddle, or train with --device cpu",
+                remedy="install paddlepaddle-gpu instead of paddlepaddle, or use --device cpu",
                 code="no-gpu",
             )
         if paddle.device.cuda.device_count() == 0:

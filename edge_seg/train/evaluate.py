@@ -45,7 +45,7 @@ def evaluate(
 
     Raises :class:`DataError` when the dataset's classes aren't the model's.
     """
-    ids = _category_ids(segmenter.classes, dataset)
+    ids = category_ids(segmenter.classes, dataset)
     records = dataset.images if limit is None else dataset.images[:limit]
     results: list[dict[str, Any]] = []
     for done, record in enumerate(records):
@@ -66,8 +66,8 @@ def evaluate(
     )
 
 
-def _category_ids(classes: tuple[str, ...], dataset: CocoDataset) -> tuple[int, ...]:
-    """The dataset's category id of each of the model's classes, matched by name."""
+def category_ids(classes: tuple[str, ...], dataset: CocoDataset) -> tuple[int, ...]:
+    """The dataset's category id of each of the model's classes, matched by name; DataError when others are there."""
     if classes == dataset.classes:
         return dataset.category_ids
     ids = dict(zip(dataset.classes, dataset.category_ids, strict=True))

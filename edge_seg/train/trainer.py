@@ -153,10 +153,11 @@ class Trainer:
     def _not_finite(self, values: dict[str, float], step: int) -> EdgeSegError:
         names = ", ".join(f"{name} {value}" for name, value in values.items() if not math.isfinite(value))
         settings = self._settings
+        clip = f"a smaller --clip-norm (now {settings.clip_norm:g})" if settings.clip_norm else "--clip-norm 10"
         return EdgeSegError(
-            f"the loss is no longer a number at step {step} of {self.total_steps}: {names}",
+            f"the loss is no longer a number at step {step + 1} of {self.total_steps}: {names}",
             remedy=f"begin another run with a lower --lr (now {settings.lr:g}), more --warmup-steps (now "
-            f"{settings.warmup_steps}) or a smaller --clip-norm (now {settings.clip_norm:g}; 0 is off)",
+            f"{settings.warmup_steps}) or {clip}",
             code="loss-not-finite",
         )
 

@@ -17,8 +17,10 @@ import bench.board
 from bench.cli import bench as command
 from bench.machine import describe
 from bench.record import STAGES, TOTAL, Record, read
-from bench.run import Failure, Settings, find_images, measure_all
+from bench.run import Failure, Settings, measure_all
+from edge_seg.cli import main
 from edge_seg.errors import ImageError, UsageError
+from edge_seg.runtime.predict import find_files
 from edge_seg.targets.local import Local
 
 
@@ -133,10 +135,26 @@ def test_a_broken_picture_stops_before_any_measurement(fake_target: Any, bundle_
 
 
 def test_missing_pictures_are_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no\.png: no such picture"):
-        find_images([tmp_path / "no.png"])
-    with pytest.raises(UsageError, match="no pictures in this folder"):
-        find_images([tmp_path])
+    with pytest.raises(ImageError, match=r"no\.png: no such picture"):
+        find_files([tmp_path / "no.png"])
+    with pytest.raises(ImageError, match=r"no pictures in this folder\n.*pictures end with"):
+        find_files([tmp_path])
+
+
+def test_a_folder_that_is_named_as_a_picture_is_none(
+    bundle_path: Path, tmp_path: Path, runner: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = tmp_path / "photos"
+    (photos / "dir.jpg").mkdir(parents=True)
+    words = ["bench", "run", str(bundle_path), "--repeat", "10", "--json", "--out", str(tmp_path / "r"), *runner]
+    words += ["--images", str(photos)]
+    assert main(words) == 1
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "image-missing"
+    assert "folders below aren't searched" in error["remedy"]
+    cv2.imwrite(str(photos / "a.png"), np.zeros((20, 30, 3), np.uint8))
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out)["records"][0]["pictures"] == ["a.png"]
 
 
 @pytest.fixture
@@ -199,3 +217,62 @@ def test_bad_numbers_are_refused_by_name(bundle_path: Path) -> None:
         done = CliRunner().invoke(command, ["run", str(bundle_path), option, value])
         assert done.exit_code == 2
         assert value in done.stderr
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "0.5"])
+def test_a_timeout_that_is_no_time_is_refused(bundle_path: Path, tmp_path: Path, value: str) -> None:
+    out = tmp_path / "r"
+    assert main(["bench", "run", str(bundle_path), "--timeout", value, "--out", str(out)]) == 2
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"images": [], "annotations": []}',
+        '{\n  "images": []\n}\n',
+        '{"kind": "point", "point": {}}\n{"kind": "visit"}\n',
+        "# Notes\n",
+        "\x89PNG\r\n\x1a\n\0",
+    ],
+)
+def test_a_file_of_something_else_is_not_appended_to(
+    bundle_path: Path, tmp_path: Path, runner: list[str], content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "train.json"
+    out.write_bytes(content.encode("latin-1"))
+    words = ["bench", "run", str(bundle_path), "--repeat", "10", "--json", "--out", str(out), *runner]
+    assert main(words) == 2
+    said = json.loads(capsys.readouterr().out)["error"]
+    assert said["code"] == "not-records"
+    assert str(out) in said["message"]
+    assert said["remedy"]
+    assert out.read_bytes() == content.encode("latin-1")
+
+
+@pytest.mark.parametrize("kept", [0, 1, 5, 100, None])
+def test_records_are_appended_after_others_and_after_one_cut_short(
+    bundle_path: Path, tmp_path: Path, runner: list[str], make_record: Any, kept: int | None
+) -> None:
+    out = tmp_path / "records.jsonl"
+    out.write_text(make_record().line()[:kept])
+    words = ["bench", "run", str(bundle_path), "--repeat", "10", "--out", str(out), *runner]
+    for _ in range(2):
+        assert main(words) == 0
+    records, bad = read(out)
+    assert len(records) == (3 if kept is None else 2)
+    assert len(bad) == (1 if kept else 0)
+
+
+def test_the_table_does_not_replace_its_records(
+    tmp_path: Path, make_record: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second, link = (tmp_path / name for name in ("a.jsonl", "b.jsonl", "link.md"))
+    for file in (first, second):
+        file.write_text(make_record().line())
+    link.symlink_to(second)
+    for out in (second, link):
+        assert main(["bench", "table", str(first), str(second), "--out", str(out)]) == 2
+        assert f"{out}: would be overwritten" in capsys.readouterr().err
+    assert read(second) == ([make_record()], [])
+    assert main(["bench", "table", str(first), "--out", str(second)]) == 0

@@ -166,3 +166,21 @@ def test_real_runners_are_known(build: str, machine: str) -> None:
     assert version
     assert "null" in engines
     assert file.stat().st_size < 6_000_000, "with Paddle Lite's library (6 MB at most) an archive stays below 12 MB"
+
+
+def test_no_input_is_overwritten(run: Run, x86: Path, arm: Path, runner: Path, tmp_path: Path) -> None:
+    native, library = program(tmp_path / "edge-seg-run", engines=LITE), program(tmp_path / LIBRARY, interpreter="")
+    link = tmp_path / "link"
+    link.symlink_to(runner)
+    for_x86 = ["pack", x86, "--target", "x86", "--runner", runner]
+    for_arm = ["pack", arm, "--target", "armv8", "--runner", native, "--library", library]
+    new = x86 / "board.tar.gz"
+    inputs = [runner, native, library, x86 / "manifest.json"]
+    before = [sha256(file) for file in inputs]
+    for words, out in [(for_x86, runner), (for_x86, link), (for_x86, new), (for_x86, inputs[-1]), (for_arm, library)]:
+        code, said, _ = run(*words, "--out", out)
+        assert (code, said["error"]["code"]) == (2, "overwrites-input")
+        assert str(out) in said["error"]["message"]
+        assert said["error"]["remedy"]
+    assert [sha256(file) for file in inputs] == before
+    assert not new.exists()

@@ -101,12 +101,26 @@ def test_an_older_bundle_is_replaced_another_folder_is_not(bundle: Bundle, sound
     older = make_bundle(tmp_path / "older", recipe="x")
     assert bundle("unpack", tmp_path / "packed", "--out", older)[0] == 0
     assert contents(older) == contents(sound)
-    (tmp_path / "home").mkdir()
-    (tmp_path / "home/letter").touch()
-    code, _, err = bundle("unpack", tmp_path / "packed", "--out", tmp_path / "home")
+    for stranger in ({"letter": ""}, {"manifest.json": '{"name": "app"}', "index.html": ""}):
+        home = tmp_path / f"home{len(stranger)}"
+        home.mkdir()
+        for name, text in stranger.items():
+            (home / name).write_text(text)
+        code, _, err = bundle("unpack", tmp_path / "packed", "--out", home)
+        assert code == 2
+        assert "won't be replaced" in err
+        assert {file.name: file.read_text() for file in home.iterdir()} == stranger
+
+
+def test_ones_own_files_in_a_bundle_are_not_lost(bundle: Bundle, sound: Path, tmp_path: Path) -> None:
+    bundle("pack", sound, "--out", tmp_path / "packed")
+    older = make_bundle(tmp_path / "older", recipe="x")
+    (older / "mine").mkdir()
+    (older / "mine/notes.txt").touch()
+    code, _, err = bundle("unpack", tmp_path / "packed", "--out", older)
     assert code == 2
-    assert "won't be replaced" in err
-    assert [file.name for file in (tmp_path / "home").iterdir()] == ["letter"]
+    assert "mine/notes.txt" in err
+    assert (older / "mine/notes.txt").exists()
 
 
 def tar(file: Path, folder: Path, *, top: str, extra: tuple[tarfile.TarInfo, ...] = ()) -> Path:

@@ -75,3 +75,11 @@ def test_nothing_else_is_replaced(job: Job, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="won't be replaced"):
         make_bundles(job, [find("cpu-fp32")], tmp_path)
     assert (tmp_path / "precious.txt").read_text() == "mine"
+
+
+def test_a_bundle_does_not_become_a_folder_of_bundles(job: Job, tiny_bundles: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(tiny_bundles / "cpu-fp32", out)
+    with pytest.raises(UsageError, match="2 recipes make a folder of bundles"):
+        make_bundles(job, parse("cpu-fp32,onnx-fp32"), out)
+    assert same_tree(tiny_bundles / "cpu-fp32", out)

@@ -86,6 +86,8 @@ def test_options_take_the_place_of_the_runs(edge_seg: Callable[..., Any], run: P
         (["run", "--seed", "1", "--recipe", "arm-fp32"], 2, "--random-weights"),
         (["run", "--golden", "missing.png", "--recipe", "arm-fp32"], 1, "missing.png"),
         (["empty", "--recipe", "arm-fp32"], 1, "config.json"),
+        (["run", "--keep-accuracy", "1", "--recipe", "cpu-fp32,arm-w8"], 2, "--keep-accuracy: for int8 recipes"),
+        (["run", "--keep-accuracy", "nan", "--recipe", "arm-int8"], 2, "--keep-accuracy"),
     ],
 )
 def test_what_cannot_be_converted_is_refused_by_name(

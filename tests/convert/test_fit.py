@@ -133,6 +133,8 @@ def test_time_on_this_machine(edge_seg: Callable[..., Any], made: Path) -> None:
         (["--target-ms", "5", "--flops", "5G"], 2, "two budgets"),
         (["--target-ms", "5", "--recipe", "arm-fp32"], 2, "--record"),
         (["--target-ms", "0"], 2, "target-ms"),
+        (["--target-gmac", "nan"], 2, "target-gmac"),
+        (["--target-gmac", "inf"], 2, "target-gmac"),
         (["--flops", "many"], 2, "5e9 or 5G"),
         (["--target-gmac", "1", "--record", "x"], 2, "--record is for --target-ms"),
         (["--target-ms", "5", "--record", "nowhere.jsonl"], 1, "nowhere.jsonl"),
@@ -152,3 +154,21 @@ def test_what_cannot_be_searched_is_refused(
     assert message in done.stderr
     assert set(json.loads(done.stdout)) == {"error"}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_other_things_and_other_classes_are_refused_before_anything_is_written(
+    edge_seg: Callable[..., Any], made: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").touch()
+    words = ["fit", made / "run", "--target-gmac", "1"]
+    done = edge_seg(*words, "--data", made / "data", "--out", "mine")
+    assert (done.returncode, [f.name for f in (tmp_path / "mine").iterdir()]) == (2, ["notes.txt"]), done.stderr
+    shutil.copytree(made / "data", tmp_path / "others")
+    for split in ("train", "val"):
+        file = tmp_path / "others" / f"{split}.json"
+        file.write_text(file.read_text().replace('"circle"', '"dog"'))
+    done = edge_seg(*words, "--data", "others", "--out", "out")
+    assert done.returncode == 1
+    assert "aren't the model's" in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -24,8 +24,7 @@ from convert.ladder import Report, verify_bundle
 from convert.ladder_climb import Rung
 from convert.ladder_html import as_html
 from convert.recipe import find
-from edge_seg.bundle import MANIFEST, PostprocessSpec, PreprocessSpec, open_bundle
-from edge_seg.bundles.sign import SIGNATURE
+from edge_seg.bundle import MANIFEST, SIGNATURE, PostprocessSpec, PreprocessSpec, open_bundle
 from edge_seg.cli import main
 from edge_seg.data import synth
 from edge_seg.errors import RunError, UsageError
@@ -318,6 +317,30 @@ def test_the_summary_of_a_bundle_that_is_not_whole_or_signed_is_not_written(
     (path / "mask.nb").unlink()
     assert main(["verify", str(path), "--write"]) == 1
     assert (path / MANIFEST).read_bytes() == manifest
+
+
+def test_the_report_replaces_nothing_that_is_verified(
+    plant: Plant, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, picture = plant(), tmp_path / "photo.png"
+    cv2.imwrite(str(picture), synth.draw(5, 150, 2)[0])
+    inputs = [path / MANIFEST, picture]
+    before = [sha256(file) for file in inputs]
+    for html in (*inputs, path / "report.html", path / "golden" / "report.html"):
+        assert main(["verify", str(path), "--images", str(picture), "--html", str(html)]) == 2
+        assert str(html) in capsys.readouterr().err
+    assert [sha256(file) for file in inputs] == before
+    assert not list(path.rglob("report.html"))
+
+
+def test_folders_of_pictures_are_read_as_predict_does(
+    plant: Plant, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, photos = plant(), tmp_path / "photos"
+    (photos / "dir.jpg").mkdir(parents=True)
+    words = ["verify", str(path), "--fail-fast", "--json", "--images", str(photos)]
+    assert main(words) == 1
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "image-missing"
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,7 @@ from convert.quantise_range import Observed
 from convert.quantise_search import fewest, within
 from convert.recipe import find, parse
 from convert.simulate import GraphProgram, Simulator, stepwise
-from convert.verify import examine
+from convert.verify import examine, said
 from edge_seg.bundle import FEATURES, THREE_GRAPHS, open_bundle
 from edge_seg.data.coco import load_split
 from edge_seg.data.synth import make
@@ -158,6 +159,38 @@ def test_a_quantised_bundle_passes_its_self_test(bundles: Path, name: str) -> No
     bundle = open_bundle(bundles / name)
     with Segmenter(bundle) as segmenter:
         assert self_test(segmenter, bundle).faults == ()
+
+
+def unsure_golden(trained: Job, picture: np.ndarray[Any, Any]) -> Job:
+    """The job with another golden picture, in which it also takes what it is least sure of."""
+    rule = dataclasses.replace(trained.postprocess, score_threshold=0.0005)
+    return dataclasses.replace(trained, picture=picture, postprocess=rule)
+
+
+def test_what_int8_is_unsure_of_is_not_judged_by_the_self_test_either(trained: Job, tmp_path: Path) -> None:
+    (made,) = make_bundles(unsure_golden(trained, trained.picture), [find("cpu-int8")], tmp_path / "out")
+    assert made.report["judged"] == "instances"
+    assert made.report["instances"] > 0 < made.report["unsure"]
+    assert made.report["box_px"] <= made.report["tolerance"]["box_px"]
+    bundle = open_bundle(made.folder)
+    with Segmenter(bundle) as segmenter:
+        assert self_test(segmenter, bundle).faults == ()
+        golden_file = made.folder / bundle.manifest.golden.expected
+        told = json.loads(golden_file.read_text())
+        told["instances"] = [item for item in told["instances"] if item["score"] < 0.5]
+        golden_file.write_text(json.dumps(told))
+        assert "instances matched" in self_test(segmenter, bundle).faults[0]
+
+
+def test_a_golden_picture_without_a_sure_instance_is_judged_by_its_features(
+    trained: Job, tmp_path: Path, edge_seg: Callable[..., Any]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, trained.picture.shape, dtype=np.uint8)
+    (made,) = make_bundles(unsure_golden(trained, noise), [find("cpu-int8")], tmp_path / "out")
+    assert made.report["judged"] == "features"
+    assert "features alone" in said(made.report)
+    examined = edge_seg("doctor", made.folder)
+    assert examined.returncode == 0, examined.stdout
 
 
 def test_the_cpus_convolutions_compute_in_integers(

@@ -157,6 +157,20 @@ def test_self_test_finds_what_differs(
     assert said[-1]["code"] == "self-test-failed"
 
 
+@pytest.mark.parametrize(("score", "code"), [(0.4, 0), (0.9, 1)])
+def test_self_test_judges_what_is_sure(
+    command: list[str], folder: Path, capsys: pytest.CaptureFixture[str], score: float, code: int
+) -> None:
+    limits = {"score": 0.5, "least_score": 0.5}
+    edit(folder / "bundle", "verification", value={"engine": "x", "self_test": limits})
+    # The null engine's scores are all 0; the box lies elsewhere and has no partner.
+    expect(folder / "bundle", lambda items: [{**items[0], "box": [0, 0, 1, 1], "score": score}, *items[1:]])
+    got, said = compare(command, capsys, (*RUN, "--self-test"))
+    assert got == code
+    tested = next(line for line in said if line["type"] == "self_test")
+    assert (tested["expected"], tested["found"], tested["matched"]) == (code, 0, 0)
+
+
 def test_self_test_of_a_damaged_result(command: list[str], folder: Path) -> None:
     changes: list[Callable[[Lines], Any]] = [
         lambda items: [{}],

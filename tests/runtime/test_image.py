@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,17 @@ def test_no_picture(tmp_path: Path, content: bytes, words: str) -> None:
     with pytest.raises(ImageError, match=words) as caught:
         read_image(write(tmp_path, "file.png", content))
     assert "file.png" in caught.value.message
+
+
+def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")  # opening it would wait for a writer
+    (tmp_path / "link.png").symlink_to("/dev/zero")
+    for path in (tmp_path / "pipe.png", tmp_path / "link.png", Path("/dev/zero")):
+        with pytest.raises(ImageError, match="a pipe or a device") as caught:
+            read_image(path)
+        assert str(path) in caught.value.message
+    with pytest.raises(ImageError, match="a folder"):
+        read_image(tmp_path)
 
 
 def test_floating_point_is_refused_by_name(tmp_path: Path, photo: np.ndarray) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from edge_seg.runtime.overlay import draw
 from edge_seg.runtime.predict import check_folder, find_pictures, predict
 from edge_seg.runtime.result import Instances
 from edge_seg.runtime.segmenter import Segmenter
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -122,6 +125,34 @@ def test_command_with_a_bad_picture(
     assert done.returncode == 1
     assert "a.jpg: empty file" in done.stderr
     assert (tmp_path / "out/predictions.json").is_file()
+
+
+def test_command_with_what_is_no_file(edge_seg: Any, make_bundle: Callable[..., Path], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    done = edge_seg("predict", make_bundle(), "/dev/zero", "pipe", "--engine", "null", "--out", "out", timeout=60)
+    assert done.returncode == 1
+    assert "2 pictures could not be used" in done.stdout
+    assert done.stderr.count("a pipe or a device") == 2
+
+
+def test_a_death_while_reading_is_blamed_on_the_picture(
+    edge_seg: Any, make_bundle: Callable[..., Path], pictures: Path, tmp_path: Path
+) -> None:
+    spoil = "import os, cv2\ncv2.imdecode = lambda *_: os.kill(os.getpid(), 9)\n"
+    (tmp_path / "sitecustomize.py").write_text(spoil)
+    environment = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    words = ("predict", make_bundle(), pictures, "--engine", "null", "--out", "out")
+    done = edge_seg(*words, env=environment)
+    assert done.returncode == 1
+    assert f"died of SIGKILL while reading {pictures / 'a.jpg'}\n" in done.stderr
+
+
+@pytest.mark.parametrize("threads", ["-1", "1025", "100000"])
+def test_threads_that_no_device_has(edge_seg: Any, make_bundle: Callable[..., Path], threads: str) -> None:
+    done = edge_seg("predict", make_bundle(), "x.png", "--out", "out", "--threads", threads)
+    assert done.returncode == 2
+    assert "'--threads'" in done.stderr
+    assert "range 0<=x<=1024" in done.stderr
 
 
 def test_full_disk(edge_seg: Any, make_bundle: Callable[..., Path], pictures: Path, tmp_path: Path) -> None:

@@ -114,6 +114,8 @@ def test_failed_self_test(runner: Runner, make_bundle: Callable[..., Path]) -> N
     ("words", "code", "exit_code"),
     [
         (["--images", "missing.png"], "image-missing", 1),
+        (["--images", "/dev/zero"], "image-unreadable", 1),
+        (["--images", "photo.png", "--threads", "1025"], "usage", 2),
         (["--images", "photo.png", "--engine", "abacus"], "engine-unknown", 2),
         (["--images", "photo.png", "--repeat", "0"], "usage", 2),
         (["--images", "photo.png", "--repeat", "x"], "usage", 2),
@@ -139,7 +141,7 @@ def test_bundle_that_is_not_there(runner: Runner, picture: Path) -> None:
     assert (code, lines[-1]["code"]) == (1, "bundle-missing")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_stopped_in_the_middle(
     make_bundle: Callable[..., Path], picture: Path, tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -137,3 +137,8 @@ def test_null_engine_runs_any_bundle(make_bundle: Callable[..., Path]) -> None:
 def test_missing_bundle() -> None:
     with pytest.raises(BundleError, match="no such bundle"):
         Segmenter("nowhere")
+
+
+def test_threads_that_no_device_has(make_bundle: Callable[..., Path]) -> None:
+    with pytest.raises(UsageError, match="threads: 100000"):
+        Segmenter(make_bundle(), engine="null", threads=100_000)

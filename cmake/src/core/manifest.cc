@@ -117,6 +117,7 @@ Tolerance read_tolerance(Fields fields) {
     if (fields.has("score")) limit.score = fields.number("score");
     if (fields.has("mask_iou")) limit.mask_iou = fields.number("mask_iou");
     if (fields.has("mask_pixels")) limit.mask_pixels = fields.small_whole("mask_pixels");
+    if (fields.has("least_score")) limit.least_score = fields.number("least_score");
     fields.refuse_others();
     return limit;
 }

@@ -49,6 +49,7 @@ struct Golden {
 struct Tolerance {
     double matched = 0.98, box_px = 0.1, score = 1e-3, mask_iou = 0.99;
     int mask_pixels = 4;
+    double least_score = 0;
 };
 
 struct Manifest {

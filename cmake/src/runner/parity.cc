@@ -49,16 +49,17 @@ double Parity::share() const {
     return larger > 0 ? static_cast<double>(matched) / larger : 1;
 }
 
-Parity compare(const Found& expected, const Found& found) {
+Parity compare(const Found& expected, const Found& found, double least_score) {
     const int64_t size = static_cast<int64_t>(found.width) * found.height;
     Parity parity;
-    parity.expected = static_cast<int>(expected.size());
-    parity.found = static_cast<int>(found.size());
     std::vector<bool> taken(found.size());
     for (size_t row = 0; row < expected.size(); ++row) {
         const int partner = partner_of(expected, row, found, taken);
+        const bool sure = expected.scores[row] >= least_score || (partner >= 0 && found.scores[partner] >= least_score);
+        parity.expected += sure;
         if (partner < 0) continue;
         taken[partner] = true;
+        if (!sure) continue;
         ++parity.matched;
         const float box = difference_of(expected.boxes[row], found.boxes[partner]);
         parity.box_px = std::max(parity.box_px, static_cast<double>(box));
@@ -70,6 +71,8 @@ Parity compare(const Found& expected, const Found& found) {
         parity.mask_iou = std::min(parity.mask_iou, iou);
         parity.mask_pixels = std::max(parity.mask_pixels, masks.either - masks.both);
     }
+    parity.found = parity.matched;
+    for (size_t i = 0; i < found.size(); ++i) parity.found += !taken[i] && found.scores[i] >= least_score;
     return parity;
 }
 

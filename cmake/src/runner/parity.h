@@ -15,7 +15,8 @@ struct Parity {
     double share() const;
 };
 
-// Both are of the same picture. Throws std::invalid_argument when a code isn't one of a mask of it.
-Parity compare(const Found& expected, const Found& found);
+// Both are of the same picture. Only instances count that score `least_score` or have a partner that does. Throws
+// std::invalid_argument when a code isn't one of a mask of it.
+Parity compare(const Found& expected, const Found& found, double least_score = 0);
 
 }  // namespace edge_seg

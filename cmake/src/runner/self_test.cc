@@ -65,7 +65,7 @@ SelfTest self_test(Engine& engine, const Bundle& bundle) {
         Segmenter(engine, manifest, {std::nullopt, manifest.golden.instances, std::nullopt}).run(image, times);
     Parity parity;
     try {
-        parity = compare(expected, found);
+        parity = compare(expected, found, manifest.self_test.least_score);
     } catch (const std::invalid_argument& problem) {
         throw Error("golden-invalid", file + ": " + problem.what(), kRemedy);
     }
@@ -74,11 +74,9 @@ SelfTest self_test(Engine& engine, const Bundle& bundle) {
     const double scale = std::max(
         {1.0, static_cast<double>(image.height) / input.height, static_cast<double>(image.width) / input.width});
     const std::vector<std::string> faults = find_faults(parity, limit, scale);
-    const Values tolerance = {{"matched", limit.matched},
-                              {"box_px", limit.box_px},
-                              {"score", limit.score},
-                              {"mask_iou", limit.mask_iou},
-                              {"mask_pixels", limit.mask_pixels}};
+    const Values tolerance = {
+        {"matched", limit.matched},   {"box_px", limit.box_px},           {"score", limit.score},
+        {"mask_iou", limit.mask_iou}, {"mask_pixels", limit.mask_pixels}, {"least_score", limit.least_score}};
     return {{{"passed", faults.empty()},
              {"expected", parity.expected},
              {"found", parity.found},
