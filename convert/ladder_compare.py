@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from convert.ladder_trace import Trace
 from convert.verify import Tolerance
 from edge_seg.bundle import FEATURES
-from edge_seg.runtime.parity import confident, mask_difference, match, only
+from edge_seg.runtime.parity import confident, confident_of, mask_difference, match, only
 from edge_seg.runtime.result import Instances
 
 # Proposals that may be others: where two scores differ in their last bits, the order of proposals, and which is the
@@ -166,8 +166,7 @@ def compare_instances(
     expected: Instances, found: Instances, limit: Tolerance, scale: float, *, steady: bool = True
 ) -> list[Reading]:
     """The readings of what is reported of a picture: instances, kept boxes, kept scores, masks."""
-    sure = confident(expected, found, limit.least_score)
-    expected, found = (only(side, keep) for side, keep in zip((expected, found), sure, strict=True))
+    expected, found = confident_of(expected, found, limit.least_score)
     pairs = _pairs(expected, found, limit, scale, steady)
     return _instances(expected, found, pairs, limit, scale, steady)
 

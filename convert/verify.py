@@ -24,7 +24,6 @@ from edge_seg.bundle import FEATURES, MANIFEST, Manifest, from_plain, write_mani
 from edge_seg.errors import BundleError, ConversionError
 from edge_seg.files import read_json, scratch_dir
 from edge_seg.runtime.parity import Parity, compare
-from edge_seg.runtime.selftest import judged
 
 LIMIT_S = 600.0
 
@@ -120,12 +119,11 @@ def examine(bundle: Path, referenced: Referenced) -> dict[str, Any]:
     maps = [name for name in FEATURES if name in referenced.detect]  # a model from elsewhere shows none
     features = {name: _relative(referenced.detect[name], detect[name]) for name in maps}
     limit = tolerance_for(manifest.precision)
-    parity = judged(referenced.instances, found, limit.least_score)
+    parity = held = compare(referenced.instances, found, least_score=limit.least_score)
     by_features = _by_features(referenced, parity, limit)
     unsure = len(referenced.instances) - (0 if by_features else parity.expected)
     if by_features:
-        parity = compare(referenced.instances, found)
-    held = _anything(referenced, parity.found) if by_features else parity
+        parity, held = compare(referenced.instances, found), _anything(referenced, len(found))
     faults = _faults(held, features, repeats, limit, _pixel_scale(referenced))
     if faults:
         raise ConversionError(

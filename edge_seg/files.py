@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -157,18 +158,24 @@ def check_replaceable(path: Path, mark: str | None, ours: Ours | None = None) ->
         raise UsageError(f"{path}: a file; a folder is to be written here", remedy="use another name", code="exists")
     if not any(path.iterdir()) or (mark and (path / mark).is_file()):
         return
-    known = ours(path) if ours else set()
-    others = sorted(str(e.relative_to(path)) for e in path.rglob("*") if e.is_symlink() or not e.is_dir())
-    foreign = [name for name in others if name not in known]
-    if known and not foreign:
-        return
-    named = f" ({', '.join(foreign[:3])}{', …' if len(foreign) > 3 else ''})" if known else ""
+    examples, remedy = "", "use a new folder, or empty this one"
+    if known := ours(path) if ours else None:
+        foreign = list(itertools.islice(_others(path, known), 4))
+        if not foreign:
+            return
+        examples = f" ({', '.join(foreign[:3])}{', …' if len(foreign) > 3 else ''})"
+        remedy = "move them away, or use a new folder"
     expected = f", and no {mark} that would show it is one of edge-seg's" if mark else ""
-    raise UsageError(
-        f"{path}: the folder holds other files{named}{expected}; it won't be replaced",
-        remedy="move them away, or use a new folder" if known else "use a new folder, or empty this one",
-        code="exists",
-    )
+    message = f"{path}: the folder holds other files{examples}{expected}; it won't be replaced"
+    raise UsageError(message, remedy=remedy, code="exists")
+
+
+def _others(folder: Path, known: Set[str]) -> Iterator[str]:
+    """Names, relative to ``folder``, of the files anywhere in it that aren't ``known``."""
+    for entry in folder.rglob("*"):
+        name = str(entry.relative_to(folder))
+        if name not in known and (entry.is_symlink() or not entry.is_dir()):
+            yield name
 
 
 def refuse_overwriting(out: Path, inputs: Iterable[Path]) -> None:

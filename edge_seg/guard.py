@@ -84,14 +84,17 @@ def is_child() -> bool:
     return _pipe is not None
 
 
-def on_stop(handler: Callable[[int, Any], None]) -> None:
-    """Lets ``handler`` take the signals that ask to stop, and in a guarded child those that came while it started."""
-    for number in SIGNALS:
-        # Ignored signals (nohup, a shell's background job) stay ignored.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, handler)
+def on_stop(handler: Callable[[int, Any], None]) -> dict[signal.Signals, Any]:
+    """Lets ``handler`` take the signals that ask to stop, and in a guarded child those that came while it started.
+
+    Returns the handlers of before.
+    """
+    # Ignored signals (nohup, a shell's background job) stay ignored.
+    taken = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in taken}
     if is_child():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    return before
 
 
 def open_closed_streams() -> None:
@@ -139,7 +142,7 @@ def run_guarded(command: list[str]) -> int:
     try:
         environment = {**os.environ, PIPE_VARIABLE: str(write_end)}
         process = subprocess.Popen(command, env=environment, pass_fds=[write_end])
-        handlers = _hand_on_to(process)
+        before = on_stop(lambda number, _frame: process.send_signal(number))
     except BaseException:
         os.close(read_end)
         raise
@@ -150,7 +153,7 @@ def run_guarded(command: list[str]) -> int:
     try:
         code = process.wait()
     finally:
-        for number, handler in handlers.items():
+        for number, handler in before.items():
             signal.signal(number, handler)
     notes.finish()
     if code >= 0:
@@ -160,16 +163,6 @@ def run_guarded(command: list[str]) -> int:
     if -code in SIGNALS:
         return 128 - code
     raise _crash(-code, notes.phase)
-
-
-def _hand_on_to(process: subprocess.Popen[bytes]) -> dict[signal.Signals, Any]:
-    """Hands signals on to the child; returns the handlers of before."""
-
-    def hand_on(number: int, _frame: Any) -> None:
-        process.send_signal(number)
-
-    taken = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    return {number: signal.signal(number, hand_on) for number in taken}
 
 
 class _Notes(threading.Thread):

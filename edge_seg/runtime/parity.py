@@ -36,8 +36,10 @@ class Parity:
         return self.matched / max(self.expected, self.found) if max(self.expected, self.found) else 1.0
 
 
-def compare(expected: Instances, found: Instances) -> Parity:
-    """The worst differences of the pairs that :func:`match` finds."""
+def compare(expected: Instances, found: Instances, *, least_score: float = 0.0) -> Parity:
+    """The worst differences of the pairs that :func:`match` finds, of the :func:`confident` instances alone."""
+    if least_score > 0:
+        expected, found = confident_of(expected, found, least_score)
     pairs = match(expected, found)
     masks = [mask_difference(expected.rles[row], found.rles[column]) for row, column in pairs]
     return Parity(
@@ -60,6 +62,12 @@ def confident(expected: Instances, found: Instances, least: float) -> list[NDArr
     for row, column in match(expected, found):
         keep[0][row] = keep[1][column] = keep[0][row] or keep[1][column]
     return keep
+
+
+def confident_of(expected: Instances, found: Instances, least: float) -> tuple[Instances, Instances]:
+    """The instances that :func:`confident` keeps."""
+    keep = confident(expected, found, least)
+    return only(expected, keep[0]), only(found, keep[1])
 
 
 def only(instances: Instances, keep: NDArray[np.bool_]) -> Instances:

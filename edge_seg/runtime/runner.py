@@ -42,7 +42,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from edge_seg import __version__, guard
 from edge_seg.errors import EngineError, UsageError
 from edge_seg.explain import explain
-from edge_seg.options import MAX_THREADS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,8 +92,6 @@ def _check(options: argparse.Namespace) -> None:
     for name, least in (("warmup", 0), ("repeat", 1), ("threads", 0)):
         if getattr(options, name) < least:
             raise UsageError(f"--{name}: {getattr(options, name)} is less than {least}")
-    if options.threads > MAX_THREADS:
-        raise UsageError(f"--threads: {options.threads} is more than {MAX_THREADS}")
     if options.power_mode != "no-bind":
         raise UsageError(
             f"--power-mode: {options.power_mode!r} isn't possible in Python",

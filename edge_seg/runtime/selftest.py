@@ -13,7 +13,7 @@ from edge_seg.bundle import MANIFEST, Bundle, from_plain
 from edge_seg.errors import BundleError
 from edge_seg.files import read_json
 from edge_seg.runtime.image import read_image
-from edge_seg.runtime.parity import Parity, compare, confident, only
+from edge_seg.runtime.parity import Parity, compare
 from edge_seg.runtime.result import Instances
 from edge_seg.runtime.segmenter import Segmenter
 
@@ -25,7 +25,7 @@ class Tolerance:
     Wider than what a conversion is held to: another processor rounds otherwise, and what is looked for here is a wrong
     library, a wrong file or a wrong channel order, which miss by far more. ``box_px`` is in pixels of the network's
     input; a mask may miss ``mask_iou`` by up to ``mask_pixels`` pixels. Only instances are judged that score
-    ``least_score`` on one side, see :func:`judged`.
+    ``least_score`` on one side; a conversion's check goes by the same ones.
     """
 
     matched: float = 0.98
@@ -75,12 +75,6 @@ def tolerance_of(bundle: Bundle) -> Tolerance:
     return from_plain(Tolerance, stated, f"{bundle.path / MANIFEST}: manifest.verification.self_test")
 
 
-def judged(expected: Instances, found: Instances, least_score: float) -> Parity:
-    """The comparison of the instances that a result is judged by; a conversion's check goes by the same ones."""
-    sure = confident(expected, found, least_score)
-    return compare(only(expected, sure[0]), only(found, sure[1]))
-
-
 def self_test(segmenter: Segmenter, bundle: Bundle, tolerance: Tolerance | None = None) -> SelfTest:
     """Runs the golden picture through the segmenter's engine and compares. Raises BundleError for a bad golden file.
 
@@ -97,7 +91,7 @@ def self_test(segmenter: Segmenter, bundle: Bundle, tolerance: Tolerance | None 
         instances=golden.instances,
         full=segmenter.full,
     )
-    parity = judged(expected, tester(image), tolerance.least_score)
+    parity = compare(expected, tester(image), least_score=tolerance.least_score)
     height, width = image.shape[:2]
     # Where the picture is the larger one, an input pixel is several of its pixels.
     scale = max(1.0, height / segmenter.preprocess.size[0], width / segmenter.preprocess.size[1])
