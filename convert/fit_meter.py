@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +18,7 @@ from convert.fit_space import Setting
 
 WITHIN = 0.1
 """Measured again, a point of the front must give its cost to 10 %."""
-SEARCH_VISITS, CONFIRM_VISITS = 2, 3
+SEARCH_VISITS, CONFIRM_VISITS, AGAIN_VISITS = 2, 3, 5
 
 Bundle = Callable[[Setting], Path]
 """Where a setting's bundle lies; made anew if it is gone."""
@@ -30,6 +31,9 @@ class Meter(Protocol):
     unit: str
     label: str
     predicted: bool
+
+    def knows(self, point: Point) -> bool:
+        """Whether a point of the log has been measured, at least in part."""
 
     def measure(self, point: Point) -> None:
         """Does what :meth:`cost` needs, once a point."""
@@ -47,6 +51,10 @@ class Computed:
     def __init__(self, unit: str, label: str, predicted: bool, cost: Callable[[Point], float]) -> None:
         self.unit, self.label, self.predicted = unit, label, predicted
         self._cost = cost
+
+    def knows(self, point: Point) -> bool:
+        """Nothing need be measured."""
+        return True
 
     def measure(self, point: Point) -> None:
         """Nothing to do."""
@@ -104,6 +112,21 @@ def _macs(model: str, classes: int, width: int | None, size: tuple[int, int]) ->
     return cost.trunk_mac, cost.box_mac, cost.mask_mac, built.settings.pyramid_width
 
 
+@dataclass(frozen=True)
+class Again:
+    """What points cost when they were measured once more, the reference's time in the search being the measure.
+
+    ``reference_ms`` is what the reference itself took this time: how fast the machine was.
+    """
+
+    costs: dict[Setting, float]
+    reference_ms: float
+
+    def holds(self, setting: Setting, cost: float) -> bool:
+        """Whether the point costs what the search says, to 10 %."""
+        return abs(self.costs[setting] / cost - 1) <= WITHIN
+
+
 class Measured:
     """Model time on this machine, by :mod:`convert.fit_clock`; every visit is in the log."""
 
@@ -114,6 +137,10 @@ class Measured:
         self.label = f"model time on this machine, {threads} thread{'s' * (threads != 1)}"
         self._clock, self._log, self._bundle, self._say = clock, log, bundle, say
         self._reference, self.threads = reference, threads
+
+    def knows(self, point: Point) -> bool:
+        """Whether the log holds a visit."""
+        return bool(self._visits(point))
 
     def measure(self, point: Point) -> None:
         """So many visits as the search wants; what is in the log isn't measured again."""
@@ -152,6 +179,16 @@ class Measured:
             pending = [p for p in pending if not fit_clock.holds(self._visits(p), WITHIN)]
         return {p.setting: self._unsteady(p) for p in points if not fit_clock.holds(self._visits(p), WITHIN)}
 
+    def again(self, points: Sequence[Point]) -> Again:
+        """Measures points once more, in turns; nothing goes to the log, so the search's figures stay as they are."""
+        visits: dict[Setting, list[fit_clock.Visit]] = {point.setting: [] for point in points}
+        for number in range(1, AGAIN_VISITS + 1):
+            for place, point in enumerate(points, 1):
+                self._say(f"measuring once more: {place} of {len(points)}, {number} of {AGAIN_VISITS}")
+                visits[point.setting].append(self._clocked(point, confirming=True))
+        costs = {setting: fit_clock.ratio(found) * self.reference_ms for setting, found in visits.items()}
+        return Again(costs, fit_clock.quiet_ms([visit for found in visits.values() for visit in found]))
+
     def _unsteady(self, point: Point) -> str:
         visits = self._visits(point)
         first, second = ([v for v in visits if v.confirming == which] for which in (False, True))
@@ -164,5 +201,8 @@ class Measured:
         return self._log.visits(self._reference, point.setting, self.threads)
 
     def _visit(self, point: Point, *, confirming: bool) -> None:
-        visit = self._clock.visit(self._bundle(self._reference), self._bundle(point.setting), confirming=confirming)
+        visit = self._clocked(point, confirming=confirming)
         self._log.add_visit(self._reference, point.setting, self.threads, visit)
+
+    def _clocked(self, point: Point, *, confirming: bool) -> fit_clock.Visit:
+        return self._clock.visit(self._bundle(self._reference), self._bundle(point.setting), confirming=confirming)

@@ -25,6 +25,12 @@ class BudgetError(EdgeSegError):
     code = "budget-missed"
 
 
+class MovedError(EdgeSegError):
+    """A point of the front no longer costs what the search found."""
+
+    code = "fit-moved"
+
+
 def command(plan: Plan, placed: Placed) -> str:
     """The command that makes the point's bundle."""
     setting = placed.point.setting
@@ -95,9 +101,38 @@ def text(plan: Plan, found: Found, meter: Meter) -> str:
     elif plan.target is None:
         lines += ["make one of them with:", *(f"  {command(plan, placed)}" for placed in found.front)]
     if found.front and (again := measure_again(plan, meter, _bundle(chosen or found.front[-1]))):
-        lines += ["measured again with:", f"  {again}"]
+        lines += ["measured again, alone or with its front against the reference, with:", f"  {again}"]
+        lines += [] if found.again else [f"  {plan.command} --again"]
+    lines += _again(found, meter)
     lines.append(f"picture: {plan.out / PICTURE}   all figures: {plan.out / RESULT}")
     return "\n".join(lines)
+
+
+def _again(found: Found, meter: Meter) -> list[str]:
+    """How the front measured once more compares, in lines."""
+    if not found.again or not isinstance(meter, Measured):
+        return []
+    now, then = found.again.reference_ms, meter.reference_ms
+    lines = [f"measured once more, each against the reference, which took {now:.4g} ms (in the search {then:.4g} ms):"]
+    for placed in found.front:
+        cost = found.again.costs[placed.point.setting]
+        word = "holds" if found.again.holds(placed.point.setting, placed.cost) else "MOVED"
+        lines.append(
+            f"  {word}  {placed.cost:.4g} -> {cost:.4g} ms ({cost / placed.cost - 1:+.1%})  {placed.point.setting.key}"
+        )
+    return lines
+
+
+def moved(found: Found) -> MovedError | None:
+    """The error when a point of the front was measured once more and isn't where it was."""
+    again = found.again
+    places = [p.point.setting.key for p in found.front if again and not again.holds(p.point.setting, p.cost)]
+    if not places:
+        return None
+    return MovedError(
+        f"{len(places)} of {len(found.front)} points took another time than in the search: {', '.join(places)}",
+        remedy="end other programs and try again; if it stays so, search anew with another --out",
+    )
 
 
 def as_json(plan: Plan, found: Found, meter: Meter, warnings: list[str]) -> dict[str, Any]:
@@ -114,11 +149,12 @@ def as_json(plan: Plan, found: Found, meter: Meter, warnings: list[str]) -> dict
             "predicted": meter.predicted,
             "reference_ms": getattr(meter, "reference_ms", None),
             "disturbed": getattr(meter, "disturbed", None),
+            "reference_again_ms": found.again.reference_ms if found.again else None,
         },
         "target": plan.target,
-        "front": [_placed(plan, placed, meter) for placed in found.front],
-        "chosen": _placed(plan, chosen, meter) if chosen else None,
-        "points": [_placed(plan, placed, meter) for placed in found.placed],
+        "front": [_placed(plan, found, placed, meter) for placed in found.front],
+        "chosen": _placed(plan, found, chosen, meter) if chosen else None,
+        "points": [_placed(plan, found, placed, meter) for placed in found.placed],
         "dropped": {setting.key: why for setting, why in found.dropped.items()},
         "failed": {setting.key: why for setting, why in found.failures.items()},
         "warnings": warnings,
@@ -172,11 +208,12 @@ def _chosen(plan: Plan, found: Found) -> Placed | None:
     return None if plan.target is None else found.best_within(plan.target)
 
 
-def _placed(plan: Plan, placed: Placed, meter: Meter) -> dict[str, Any]:
+def _placed(plan: Plan, found: Found, placed: Placed, meter: Meter) -> dict[str, Any]:
     return {
         **dataclasses.asdict(placed.point),
         "gmac": placed.point.gmac,
         "cost": placed.cost,
+        "cost_again": found.again.costs.get(placed.point.setting) if found.again else None,
         "command": command(plan, placed),
         "measure_again": measure_again(plan, meter, _bundle(placed)),
     }

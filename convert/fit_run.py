@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from convert.fit_log import Log, Subject
-from convert.fit_meter import Bundle, Meter, Say
+from convert.fit_meter import Again, Bundle, Measured, Meter, Say
 from convert.fit_point import Order, Point, make_point
 from convert.fit_search import Value, front, next_choice
 from convert.fit_space import Choice, Setting, Space
@@ -53,12 +53,16 @@ class Placed:
 
 @dataclass(frozen=True)
 class Found:
-    """What the search came to. ``front`` is confirmed, cheapest first; ``dropped`` says why a point isn't on it."""
+    """What the search came to. ``front`` is confirmed, cheapest first; ``dropped`` says why a point isn't on it.
+
+    ``again`` is the front measured once more, where that was asked for.
+    """
 
     placed: tuple[Placed, ...]
     front: tuple[Placed, ...]
     failures: dict[Setting, str]
     dropped: dict[Setting, str]
+    again: Again | None = None
 
     def best_within(self, target: float) -> Placed | None:
         """The most accurate point of the front that costs at most ``target``."""
@@ -145,9 +149,12 @@ class Workshop:
 
 
 def search(
-    plan: Plan, log: Log, meter_over: Callable[[Bundle, Say], Meter], say: Say, status: Say
+    plan: Plan, log: Log, meter_over: Callable[[Bundle, Say], Meter], again: bool, say: Say, status: Say
 ) -> tuple[Found, Meter]:
     """All of it; ``say`` is told each result, ``status`` what is being done.
+
+    What the log holds is part of it. With ``again`` nothing is searched beyond that, and the front is measured once
+    more.
 
     Raises :class:`EdgeSegError` when the first point, to which all others are compared, or every point fails.
     """
@@ -158,7 +165,9 @@ def search(
         status(f"{label}: {text}" if label else text)
 
     meter = meter_over(workshop.bundle, detail)
-    chosen: dict[Choice, Point] = {}
+    choices = {plan.space.setting(choice): choice for choice in plan.space}
+    chosen = {choices[s]: point for s, point in log.points.items() if s in choices and meter.knows(point)}
+    searching = not (again and chosen)
     failed: dict[Choice, str] = {}
     reference = plan.space.setting(plan.space.corners()[0])
 
@@ -166,7 +175,11 @@ def search(
         return {choice: Value(point.accuracy, meter.cost(point)) for choice, point in chosen.items()}
 
     with contextlib.closing(workshop):
-        while len(chosen) + len(failed) < plan.most:
+        if chosen:
+            say(f"{len(chosen)} points are known from before")
+        for point in chosen.values():
+            meter.measure(point)
+        while searching and len(chosen) + len(failed) < plan.most:
             known = values()
             choice = next_choice(plan.space, known, failed, plan.target)
             if choice is None:
@@ -187,10 +200,11 @@ def search(
             workshop.keep_only({reference, *(p.point.setting for p in ahead)})
         label = ""
         dropped = _confirm(list(chosen.values()), meter)
-    placed = tuple(Placed(point, meter.cost(point)) for point in chosen.values())
-    steady = _front_of([p for p in placed if p.point.setting not in dropped])
+        placed = tuple(Placed(point, meter.cost(point)) for point in chosen.values())
+        steady = _front_of([p for p in placed if p.point.setting not in dropped])
+        once_more = meter.again([p.point for p in steady]) if again and isinstance(meter, Measured) else None
     failures = {plan.space.setting(choice): why for choice, why in failed.items()}
-    return Found(placed, tuple(steady), failures, dropped), meter
+    return Found(placed, tuple(steady), failures, dropped, once_more), meter
 
 
 def _point(setting: Setting, log: Log, workshop: Workshop, meter: Meter, status: Say) -> Point:

@@ -70,11 +70,13 @@ class Options:
 
 @dataclass(frozen=True)
 class Compared:
-    """What one picture holds by the lowest and by the highest rung that computed; drawn, uint8[h, w, 3] BGR."""
+    """What one picture holds by the lowest and by the highest rung that computed, or by the only one.
+
+    Drawn, uint8[h, w, 3] BGR.
+    """
 
     name: str
-    low: Shown
-    high: Shown
+    shown: tuple[Shown, ...]
 
 
 @dataclass(frozen=True)
@@ -170,11 +172,10 @@ def _add_data(climb: Climb, folder: Path, split: str, limit: int) -> None:
 def _compared(climb: Climb) -> Iterable[Compared]:
     if not climb.traces:
         return
-    low, high = next(iter(climb.traces)), next(reversed(climb.traces))
-    pairs = zip(climb.pictures, climb.results(low), climb.results(high), strict=True)
-    for picture, *both in list(pairs)[:_MOST_SHOWN]:
+    ends = dict.fromkeys((next(iter(climb.traces)), next(reversed(climb.traces))))
+    for picture, *results in list(zip(climb.pictures, *map(climb.results, ends), strict=True))[:_MOST_SHOWN]:
         drawn = (
             Shown(f"{TITLES[name]}: {len(found)} instances", draw(picture.pixels, found, climb.manifest.classes))
-            for name, found in zip((low, high), both, strict=True)
+            for name, found in zip(ends, results, strict=True)
         )
-        yield Compared(picture.name, *drawn)
+        yield Compared(picture.name, tuple(drawn))

@@ -178,8 +178,8 @@ def _bar(item: Reading) -> str:
 def _compared(report: Report) -> str:
     if not report.compared:
         return ""
-    pairs = "".join(f"<div class='pairs'>{_figure(c.low)}{_figure(c.high)}</div>" for c in report.compared)
-    return f"<section class='below'><h2>The same pictures, at the foot and at the top</h2>{pairs}</section>"
+    rows = "".join(f"<div class='pairs'>{''.join(map(_figure, c.shown))}</div>" for c in report.compared)
+    return f"<section class='below'><h2>The pictures, from the foot to the top</h2>{rows}</section>"
 
 
 def _figure(shown: Shown) -> str:

@@ -163,7 +163,7 @@ def _report(problem: BaseException, as_json: bool) -> int:
         _silence_if_broken()
     _tell(f"{'' if code in (INTERRUPTED, TERMINATED) else 'Error: '}{error}", sys.stderr)
     if as_json:
-        _tell(json.dumps({"error": error.as_json()}, ensure_ascii=False), sys.stdout)
+        _tell(json.dumps({"error": error.as_json()}), sys.stdout)
     return code
 
 

@@ -166,7 +166,7 @@ def check_replaceable(path: Path, mark: str | None, ours: Ours | None = None) ->
         examples = f" ({', '.join(foreign[:3])}{', …' if len(foreign) > 3 else ''})"
         remedy = "move them away, or use a new folder"
     expected = f", and no {mark} that would show it is one of edge-seg's" if mark else ""
-    message = f"{path}: the folder holds other files{examples}{expected}; it won't be replaced"
+    message = f"{path}: the folder holds other files{examples}{expected}; it stays as it is"
     raise UsageError(message, remedy=remedy, code="exists")
 
 

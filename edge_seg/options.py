@@ -98,8 +98,11 @@ THREADS = click.IntRange(0, MAX_THREADS)
 
 
 def echo_json(value: Any) -> None:
-    """Prints ``value`` as one JSON object on stdout. Numpy values and paths are allowed in it, NaN is not."""
-    click.echo(json.dumps(value, default=_plain, allow_nan=False, ensure_ascii=False))
+    """Prints ``value`` as one JSON object on stdout. Numpy values and paths are allowed in it, NaN is not.
+
+    In ASCII, as in the files: whatever the terminal's encoding, and file names that aren't UTF-8 can be had back.
+    """
+    click.echo(json.dumps(value, default=_plain, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:

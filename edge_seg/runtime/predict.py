@@ -14,6 +14,7 @@ import cv2
 
 from edge_seg.errors import EdgeSegError, ImageError, UsageError
 from edge_seg.files import atomic_file, write_json
+from edge_seg.guard import phase
 from edge_seg.runtime.image import SUFFIXES, read_image
 from edge_seg.runtime.overlay import draw
 from edge_seg.runtime.result import Instances
@@ -192,6 +193,7 @@ def _each(segmenter: Segmenter, pictures: Sequence[Picture]) -> Iterator[Done]:
         except ImageError as problem:
             yield Done(picture, error=problem)
             continue
+        phase(f"working on {picture.file}")
         found, ns = segmenter.timed(image)
         write_picture(picture.overlay, draw(image, found, segmenter.classes))
         yield Done(picture, found, sum(ns.values()) / 1e6)

@@ -85,6 +85,8 @@ def train(model: str, data: Path, out: Path, resume: bool, device: str, as_json:
     splits = load_splits(data)
     config = _config(model, data, splits[0], **options)
     display = Display()
+    if options["qat"] and not options["weights"]:
+        display.say("Warning: --qat without --weights: what is fine-tuned for int8 is an untrained model")
     trainer = Trainer(out, config, *splits, display, workers=min(8, os.cpu_count() or 1) if device == "gpu" else 1)
     if resume and (out / CONFIG).is_file():
         trainer.resume()

@@ -108,7 +108,7 @@ def test_an_older_bundle_is_replaced_another_folder_is_not(bundle: Bundle, sound
             (home / name).write_text(text)
         code, _, err = bundle("unpack", tmp_path / "packed", "--out", home)
         assert code == 2
-        assert "won't be replaced" in err
+        assert "stays as it is" in err
         assert {file.name: file.read_text() for file in home.iterdir()} == stranger
 
 

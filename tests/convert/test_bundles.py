@@ -72,7 +72,7 @@ def test_an_older_bundle_is_replaced(job: Job, tiny_bundles: Path, tmp_path: Pat
 
 def test_nothing_else_is_replaced(job: Job, tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("mine")
-    with pytest.raises(UsageError, match="won't be replaced"):
+    with pytest.raises(UsageError, match="stays as it is"):
         make_bundles(job, [find("cpu-fp32")], tmp_path)
     assert (tmp_path / "precious.txt").read_text() == "mine"
 

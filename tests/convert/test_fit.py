@@ -99,8 +99,8 @@ def skip_if_disturbed(done: Any) -> None:
 
 
 @pytest.mark.slow
-def test_time_on_this_machine(edge_seg: Callable[..., Any], made: Path) -> None:
-    """A search that was killed in between goes on; the front is measured twice."""
+def test_time_on_this_machine(edge_seg: Callable[..., Any], made: Path, tmp_path: Path) -> None:
+    """A search that was stopped goes on; measured once more, its front stays what it was."""
     small = ("--sizes", "96,32", "--proposals", "20", "--before-nms", "100", "--keep", "5", "--box-widths", "128")
     words = [
         "fit",
@@ -126,6 +126,17 @@ def test_time_on_this_machine(edge_seg: Callable[..., Any], made: Path) -> None:
     assert "edge-seg bench run" in done.stdout
     assert "model time on this machine, 1 thread" in done.stdout
 
+    log, result = (tmp_path / "o" / name for name in ("points.jsonl", "fit.json"))
+    logged, front = log.read_bytes(), json.loads(result.read_text())["front"]
+    done = edge_seg(*words, "--again")
+    # Points that moved are told, with exit code 1; whether they move is the machine's affair.
+    assert done.returncode == (1 if "MOVED" in done.stdout else 0), done.stderr
+    assert ("took another time" in done.stderr) == ("MOVED" in done.stdout)
+    again = json.loads(result.read_text())["front"]
+    assert all(point.pop("cost_again") > 0 for point in again)
+    assert [{**point, "cost_again": None} for point in again] == front
+    assert log.read_bytes() == logged
+
 
 @pytest.mark.parametrize(
     ("words", "code", "message"),
@@ -144,6 +155,7 @@ def test_time_on_this_machine(edge_seg: Callable[..., Any], made: Path) -> None:
         (["--target-gmac", "1", "--threads", "2"], 2, "--threads is for time"),
         (["--instructions", "100", "--recipe", "cpu-fp32"], 2, "arm-fp32 alone"),
         (["--recipe", "arm-fp99"], 2, "arm-fp32"),
+        (["--target-gmac", "1", "--again"], 2, "--again is for time"),
     ],
 )
 def test_what_cannot_be_searched_is_refused(

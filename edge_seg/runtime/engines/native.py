@@ -55,6 +55,10 @@ def load(bundle: Bundle, threads: int) -> NativeEngine:
     return NativeEngine(command, bundle, threads)
 
 
+SHARED = Path("/dev/shm")
+"""Where pictures are handed over: a folder in memory."""
+
+
 class NativeEngine:
     """See the module."""
 
@@ -67,8 +71,7 @@ class NativeEngine:
         self._session: Session | None = None
         self._asked: tuple[float | None, int | None] = (None, None)
         self._ready: dict[str, Any] = {}
-        shared = Path("/dev/shm")
-        place = shared if os.access(shared, os.W_OK) else None
+        place = SHARED if os.access(SHARED, os.W_OK) else None
         self._folder = tempfile.TemporaryDirectory(prefix="edge-seg-", dir=place, ignore_cleanup_errors=True)
         self._start(None, None)  # what is wrong with the bundle is said when it is loaded
 
