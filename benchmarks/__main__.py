@@ -65,7 +65,7 @@ class Contestant:
 @click.option("--model", default="mask_rcnn_r18_fpn", show_default=True)
 @click.option("--size", default=320, show_default=True, help="Input height and width.")
 @click.option("--objects", default=20, show_default=True, help="Boxes that every contestant keeps.")
-@click.option("--rounds", type=click.IntRange(1), default=15, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=30, show_default=True)
 @click.option("--threads", type=click.IntRange(1), default=len(os.sched_getaffinity(0)), show_default="all cores")
 def main(model: str, size: int, objects: int, rounds: int, threads: int) -> None:
     """Compare contestants that take turns, so that whatever disturbs the machine disturbs them alike."""
