@@ -43,17 +43,20 @@ class Mac(click.ParamType):
 
 
 class Several(click.ParamType):
-    """``300,100`` to ``(300, 100)``."""
+    """``300,100`` to ``(300, 100)``; each at most ``most``, as ``edge-seg convert`` has it."""
 
     name = "N,N…"
 
+    def __init__(self, most: int) -> None:
+        self.most = most
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """Whole numbers from 1 to 100,000."""
+        """Whole numbers from 1."""
         if isinstance(value, tuple):
             return value
         words = [word.strip() for word in str(value).split(",")]
-        if not all(word.isdecimal() and word.isascii() and 1 <= int(word[:7]) <= 100_000 for word in words):
-            self.fail(f"{value!r}: expected whole numbers such as 300,100.", param, ctx)
+        if not all(word.isdecimal() and word.isascii() and 1 <= int(word[:9]) <= self.most for word in words):
+            self.fail(f"{value!r}: expected whole numbers from 1 to {self.most}, such as 300,100.", param, ctx)
         return tuple(int(word) for word in words)
 
 
@@ -82,10 +85,10 @@ class Sizes(click.ParamType):
 @click.option("--instructions", type=ABOVE_0, help="Budget: millions of Arm instructions a picture, predicted.")
 @click.option("--recipe", metavar="A[,B]", help="Recipes to search.  [default: cpu-fp32; the records'; arm-fp32]")
 @click.option("--sizes", type=Sizes(), default=(), help="Input sizes.  [default: the run's, 5/6, 2/3 and 1/2 of it]")
-@click.option("--proposals", type=Several(), default=(), help="Boxes looked at closely.  [default: all, 1/2, 1/4]")
-@click.option("--before-nms", type=Several(), default=(), help="Boxes before NMS.  [default: 1000,300,100]")
-@click.option("--keep", type=Several(), default=(), help="Most instances in a picture.  [default: 100,20,10]")
-@click.option("--box-widths", type=Several(), default=(), help="Box head's width.  [default: all, 1/2, 1/4]")
+@click.option("--proposals", type=Several(5000), default=(), help="Boxes looked at closely.  [default: all, 1/2, 1/4]")
+@click.option("--before-nms", type=Several(100_000), default=(), help="Boxes before NMS.  [default: 1000,300,100]")
+@click.option("--keep", type=Several(1000), default=(), help="Most instances in a picture.  [default: 100,20,10]")
+@click.option("--box-widths", type=Several(100_000), default=(), help="Box head's width.  [default: all, 1/2, 1/4]")
 @click.option("--points", type=click.IntRange(1, 10_000), default=24, show_default=True, help="Most points to try.")
 @click.option("--images", type=click.IntRange(1), default=100, show_default=True, help="Most validation pictures.")
 @click.option("--threads", type=click.IntRange(1, MAX_THREADS), help="Threads that time counts for.  [default: 1]")
@@ -132,7 +135,7 @@ def fit(
     warnings = [*counting.warnings]
     for warning in warnings:
         display.say(f"Warning: {warning}")
-    log = open_log(plan)
+    log = open_log(plan, again)
     phase("searching")
     found, meter = search(
         plan, log, lambda bundle, say: counting.meter(plan, log, bundle, say), again, display.say, display.status

@@ -15,7 +15,7 @@ from convert.fit_point import Order, Point, make_point
 from convert.fit_search import Value, front, next_choice
 from convert.fit_space import Choice, Setting, Space
 from edge_seg.data.coco import CocoDataset, ImageRecord
-from edge_seg.errors import EdgeSegError
+from edge_seg.errors import EdgeSegError, UsageError
 from edge_seg.files import check_replaceable, remove, scratch_dir, sha256
 from edge_seg.train.run import Run
 
@@ -69,6 +69,14 @@ class Found:
         return max((p for p in self.front if p.cost <= target), key=lambda p: p.point.accuracy, default=None)
 
 
+def nothing_timed(plan: Plan) -> UsageError:
+    """The error when there is nothing to be measured again."""
+    return UsageError(
+        f"--again: {plan.out} holds no point of these settings that was timed on so many threads",
+        remedy="search first, or give the same options as in the search",
+    )
+
+
 def choose_images(dataset: CocoDataset, most: int, seed: int) -> tuple[ImageRecord, ...]:
     """At most so many pictures, drawn by ``seed``, in the dataset's order."""
     order = np.random.default_rng(seed).permutation(len(dataset.images))[:most]
@@ -82,9 +90,14 @@ def choose_clocked(records: tuple[ImageRecord, ...]) -> tuple[ImageRecord, ...]:
     return tuple(ordered[int((place + 0.5) * len(ordered) / count)] for place in range(count))
 
 
-def open_log(plan: Plan) -> Log:
-    """The search's log in ``plan.out``. Raises UsageError when that is a folder of other things."""
+def open_log(plan: Plan, again: bool = False) -> Log:
+    """The search's log in ``plan.out``; with ``again`` there must be one.
+
+    Raises UsageError when there is none, or it is a folder of other things.
+    """
     check_replaceable(plan.out, POINTS)
+    if again and not (plan.out / POINTS).is_file():
+        raise nothing_timed(plan)
     subject = Subject(
         weights_sha256=sha256(plan.run.weights),
         data_sha256=sha256(plan.dataset.coco_json),
@@ -167,7 +180,8 @@ def search(
     meter = meter_over(workshop.bundle, detail)
     choices = {plan.space.setting(choice): choice for choice in plan.space}
     chosen = {choices[s]: point for s, point in log.points.items() if s in choices and meter.knows(point)}
-    searching = not (again and chosen)
+    if again and not chosen:
+        raise nothing_timed(plan)
     failed: dict[Choice, str] = {}
     reference = plan.space.setting(plan.space.corners()[0])
 
@@ -179,7 +193,7 @@ def search(
             say(f"{len(chosen)} points are known from before")
         for point in chosen.values():
             meter.measure(point)
-        while searching and len(chosen) + len(failed) < plan.most:
+        while not again and len(chosen) + len(failed) < plan.most:
             known = values()
             choice = next_choice(plan.space, known, failed, plan.target)
             if choice is None:

@@ -26,7 +26,7 @@ from edge_seg.targets import Target, open_target
 
 _TOLD = Tolerance(matched=0.0, box_px=1e6, score=1.0, mask_iou=0.0, mask_pixels=10**9, feature=1e6)
 _STRUCTURE = 256
-"""Bytes at most between a weight's values and the end of its name in a ``.nb``, besides the name."""
+"""Bytes at most between a weight's values and its name in a ``.nb``."""
 
 
 def paddle(climb: Climb) -> Rung:
@@ -181,13 +181,13 @@ def _export(climb: Climb, job: Job) -> Exported:
 def _made_again(climb: Climb, job: Job, recipe: Recipe) -> list[Reading]:
     """Each file of the graphs against what the recipe makes of the source today."""
     again = _build(climb, job, recipe, "again")
-    sizes = {name.encode(): 4 * int(np.prod(value.shape)) for name, value in job.model.state_dict().items()}
+    counts = {name.encode(): int(np.prod(value.shape)) for name, value in job.model.state_dict().items()}
     files = [name for graph in climb.manifest.graphs.values() for name in graph.files]
     ran = recipe.witness == recipe.name
-    return [_same(name, climb.bundle.path / name, again / name, sizes, ran) for name in files]
+    return [_same(name, climb.bundle.path / name, again / name, counts, ran) for name in files]
 
 
-def _same(name: str, found: Path, expected: Path, sizes: dict[bytes, int], ran: bool) -> Reading:
+def _same(name: str, found: Path, expected: Path, counts: dict[bytes, int], ran: bool) -> Reading:
     """One file's reading. ``ran``: it was run on this host, which vouches for what another version wrote otherwise."""
     if not expected.is_file():
         return Reading(name, ok=False, note="the recipe makes no such file")
@@ -195,7 +195,7 @@ def _same(name: str, found: Path, expected: Path, sizes: dict[bytes, int], ran: 
     if again == ours:
         return Reading(name, note="the same bytes as made again from its source")
     if name.endswith(".nb"):
-        pair = _weights(again, sizes), _weights(ours, sizes)
+        pair = _weights(again, counts), _weights(ours, counts)
         other = [weight.decode() for weight in pair[0] if pair[0][weight] != pair[1].get(weight)]
         if other:
             named = ", ".join(other[:3]) + (f" and {len(other) - 3} more" if len(other) > 3 else "")
@@ -207,11 +207,19 @@ def _same(name: str, found: Path, expected: Path, sizes: dict[bytes, int], ran: 
     return Reading(name, ok=ran, note=note if ran else f"{note}, so its twin doesn't vouch for it: convert it again")
 
 
-def _weights(nb: bytes, sizes: dict[bytes, int]) -> dict[bytes, bytes]:
-    """The values of a ``.nb``'s weights, with the structure around them; each is followed by its name."""
-    ends = {word[0]: word.end() for word in re.finditer(rb"[A-Za-z_][\w.]{5,}", nb) if word[0] in sizes}
-    values, before = {}, 0
-    for name, end in sorted(ends.items(), key=lambda item: item[1]):  # a name's last place is the one by its values
-        values[name] = nb[max(before, end - sizes[name] - len(name) - _STRUCTURE) : end]
-        before = end
-    return values
+def _weights(nb: bytes, counts: dict[bytes, int]) -> dict[bytes, bytes]:
+    """The values of a ``.nb``'s weights, as far as they are found; ``counts`` says how many each has."""
+    # A name's last place is the one by its values.
+    places = {word[0]: word.start() for word in re.finditer(rb"[A-Za-z_][\w.]{5,}", nb) if word[0] in counts}
+    found = {name: _values_before(nb, place, counts[name]) for name, place in places.items()}
+    return {name: values for name, values in found.items() if values is not None}
+
+
+def _values_before(nb: bytes, place: int, count: int) -> bytes | None:
+    """The vector of ``count`` values of 4, 2 or 1 bytes that ends shortly before ``place``: its length leads it."""
+    for size in (4 * count, 2 * count, count):
+        length = size.to_bytes(4, "little")
+        for end in range(place, max(place - _STRUCTURE, size + 3), -1):
+            if nb[end - size - 4 : end - size] == length:
+                return nb[end - size : end]
+    return None

@@ -50,7 +50,7 @@ def rebuild(bundle: Bundle, run: Path | None) -> tuple[Job | None, str]:
     except MissingDependencyError as problem:
         return None, problem.message
     if job.source["weights_sha256"] != told:
-        return None, f"the random weights of seed {seed} come out otherwise on this machine or by this version"
+        return None, f"the weights aren't the random ones of seed {seed} as this machine and version draw them"
     return job, ""
 
 

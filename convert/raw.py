@@ -12,7 +12,7 @@ from convert.doctor_model import Options, examine_model
 from convert.doctor_report import Finding, Report
 from convert.recipe import Recipe
 from edge_seg.errors import ConversionError, UsageError
-from edge_seg.files import atomic_file, scratch_dir, sha256
+from edge_seg.files import atomic_file, refuse_other_kind, scratch_dir, sha256
 from edge_seg.guard import phase
 
 
@@ -57,6 +57,7 @@ def check(recipes: tuple[Recipe, ...], out: Path) -> Recipe:
         raise UsageError(f"--out {out}: the file's name must end with .nb", remedy=f"write {out.name}.nb")
     if out.is_dir():
         raise UsageError(f"--out {out}: a folder; a file is to be written", remedy="use another name", code="exists")
+    refuse_other_kind(out, b"\x02\0", "a .nb")
     return recipe
 
 

@@ -60,12 +60,13 @@ def verify(
     phase("verifying")
     from convert import ladder, ladder_html, ladder_report
     from edge_seg.bundle import SIGNATURE
-    from edge_seg.files import refuse_overwriting, write_text
+    from edge_seg.files import refuse_other_kind, refuse_overwriting, write_text
     from edge_seg.runtime.predict import check_folder, find_files
 
     pictures = find_files(images)
     if html is not None:
         refuse_overwriting(html, [bundle, *pictures, *filter(Path.is_file, map(Path, options["runner"] or ()))])
+        refuse_other_kind(html, b"<!doctype html>", "a report")
         check_folder(html.parent)
     if write and (bundle / SIGNATURE).exists():
         raise UsageError(

@@ -56,6 +56,7 @@ def pack(out: Path, entries: Iterable[tuple[str, Path | bytes, int]]) -> None:
 
     The same entries give the same bytes, whatever the files' times, owners and permissions are.
     """
+    files.refuse_other_kind(out, b"\x1f\x8b", "an archive")
     with (
         files.atomic_file(out) as partial,
         partial.open("wb") as raw,

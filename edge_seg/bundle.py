@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import re
 import reprlib
 import sys
@@ -236,6 +237,7 @@ def open_bundle(path: Path) -> Bundle:
     bundle = _read(path)
     for _, fault in _faults(bundle):
         raise fault
+    _check_signed(bundle)
     return bundle
 
 
@@ -293,6 +295,21 @@ def _faults(bundle: Bundle) -> Iterator[tuple[str, BundleError]]:
             yield name, fault
 
 
+def _check_signed(bundle: Bundle) -> None:
+    """That the manifest wasn't altered after it was signed. Who signed it is for :mod:`edge_seg.bundles.sign`."""
+    file = bundle.path / SIGNATURE
+    if not file.is_file():
+        return
+    signature = read_json(file, BundleError)
+    told = signature.get("manifest_sha256") if isinstance(signature, dict) else None
+    if told is not None and told != bundle.id:
+        raise BundleError(
+            f"{bundle.path}: the manifest isn't the one that was signed ({SIGNATURE})",
+            remedy="get the bundle again from its maker; if it is yours, sign it again",
+            code="signature-invalid",
+        )
+
+
 def _check_values(manifest: Manifest, where: str) -> None:
     """What the types don't say: ranges, and fields that must fit each other."""
     count, ids = len(manifest.classes), manifest.category_ids
@@ -327,7 +344,8 @@ def _check_file(folder: Path, name: str, expected: str) -> None:
         raise _invalid(f"{folder / MANIFEST}: file name {name!r} leads out of the bundle")
     remedy = "copy the bundle again or convert anew"
     if not file.is_file():
-        raise BundleError(f"{file}: missing", remedy=remedy, code="file-missing")
+        what = "not a plain file" if os.path.lexists(file) else "missing"
+        raise BundleError(f"{file}: {what}", remedy=remedy, code="file-missing")
     try:
         found = sha256(file)
     except OSError as problem:

@@ -188,6 +188,16 @@ def refuse_overwriting(out: Path, inputs: Iterable[Path]) -> None:
             raise UsageError(f"{out}: {what} of this command", remedy="write to another file", code="overwrites-input")
 
 
+def refuse_other_kind(out: Path, begins: bytes, kind: str) -> None:
+    """Raises :class:`UsageError` when ``out`` is there, isn't empty, and doesn't begin as a file of its kind does."""
+    if out.is_file():
+        with out.open("rb") as file:
+            found = file.read(len(begins))
+        if found and found.lower() != begins:
+            message = f"{out}: exists, and is not {kind} that could be replaced"
+            raise UsageError(message, remedy="use another name", code="exists")
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes ``text`` as UTF-8."""
     with atomic_file(path) as partial:

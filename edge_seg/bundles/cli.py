@@ -173,10 +173,12 @@ def sign(path: Path, key: Path, as_json: bool) -> None:
     Examples:
       edge-seg bundle sign bundles/arm-fp32 --key maker
     """
-    from edge_seg.bundle import open_bundle
+    from edge_seg.bundle import examine_bundle
     from edge_seg.bundles.sign import sign as run
 
-    opened = open_bundle(path)
+    opened, faults = examine_bundle(path)  # an older signature needn't hold any more
+    for fault in faults.values():
+        raise fault
     signature = run(opened, key)
     if as_json:
         echo_json({"path": path, "id": opened.id, "public_key": signature.public_key})

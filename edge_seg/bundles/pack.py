@@ -13,9 +13,10 @@ from typing import Any
 from edge_seg.archive import pack as write_archive
 from edge_seg.archive import unpack as unpack_archive
 from edge_seg.bundle import MANIFEST, SIGNATURE, Bundle, open_bundle, own_files
-from edge_seg.bundles.sign import read_signature, verify
+from edge_seg.bundles.check import check
+from edge_seg.bundles.sign import read_signature
 from edge_seg.bundles.text import megabytes
-from edge_seg.errors import BundleError
+from edge_seg.errors import BundleError, EdgeSegError
 from edge_seg.files import atomic_dir, refuse_overwriting, scratch_dir, sha256
 
 
@@ -38,9 +39,11 @@ class Packed:
 def pack(bundle: Bundle, out: Path) -> Packed:
     """Writes ``bundle`` as a ``.tar.gz`` with one folder in it; the signature goes along, nothing else does.
 
-    Raises UsageError when ``out`` lies in the bundle, BundleError when the signature isn't one.
+    Raises UsageError when ``out`` lies in the bundle, BundleError for what :func:`edge_seg.bundles.check.check` finds.
     """
     refuse_overwriting(out, [bundle.path])
+    for _, problem in check(bundle.path).problems:
+        raise problem
     write_archive(out, [(f"{folder_name(bundle)}/{name}", bundle.path / name, 0o644) for name in members(bundle)])
     return Packed(out, bundle.id, out.stat().st_size, sha256(out))
 
@@ -56,9 +59,9 @@ def unpack(archive: Path, out: Path, public_key: Path | None = None) -> Bundle:
         try:
             found = open_bundle(folder)
             names = members(found)
-            if public_key is not None:
-                verify(found, public_key)
-        except BundleError as problem:
+            for _, problem in check(folder, public_key).problems:
+                raise problem
+        except EdgeSegError as problem:
             message = problem.message.replace(str(folder), str(archive))
             raise BundleError(message, remedy=problem.remedy, code=problem.code) from None
         for name in names:

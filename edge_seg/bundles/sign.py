@@ -25,11 +25,15 @@ ALGORITHM = "ed25519"
 
 @dataclass(frozen=True)
 class Signature:
-    """What ``signature.json`` holds; both numbers as hexadecimal digits, 64 of the key and 128 of the signature."""
+    """What ``signature.json`` holds; numbers as hexadecimal digits, 64 of the key and 128 of the signature.
+
+    ``manifest_sha256`` is for those who can't verify the signature; those of older versions hold none.
+    """
 
     algorithm: str
     public_key: str
     signature: str
+    manifest_sha256: str | None = None
 
 
 def keygen(private: Path) -> Path:
@@ -58,7 +62,8 @@ def sign(bundle: Bundle, key_file: Path) -> Signature:
     """Signs the manifest with the private key in ``key_file``; replaces an older signature."""
     key = _private_key(key_file)
     content = (bundle.path / MANIFEST).read_bytes()
-    signature = Signature(ALGORITHM, key.public_key().public_bytes_raw().hex(), key.sign(content).hex())
+    public = key.public_key().public_bytes_raw().hex()
+    signature = Signature(ALGORITHM, public, key.sign(content).hex(), bundle.id)
     write_json(bundle.path / SIGNATURE, asdict(signature))
     return signature
 
@@ -110,7 +115,7 @@ def verify(bundle: Bundle, public_key: Path | None = None) -> Signature:
         key = wanted or Ed25519PublicKey.from_public_bytes(bytes.fromhex(found))
         key.verify(bytes.fromhex(signature.signature), (bundle.path / MANIFEST).read_bytes())
     except InvalidSignature:
-        raise _invalid(f"{bundle.path}: the manifest isn't the one that was signed") from None
+        raise _invalid(f"{bundle.path}: the manifest isn't the one that was signed ({SIGNATURE})") from None
     return signature
 
 

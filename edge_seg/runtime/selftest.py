@@ -64,7 +64,8 @@ def read_golden(bundle: Bundle) -> tuple[NDArray[np.uint8], Instances]:
     except BundleError as problem:
         raise _invalid(problem.message) from None
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as problem:
-        raise _invalid(f"{file}: not a list of instances: {problem!r}") from None
+        said = f"{problem} is missing" if isinstance(problem, KeyError) else problem
+        raise _invalid(f"{file}: not a list of instances: {said}") from None
 
 
 def tolerance_of(bundle: Bundle) -> Tolerance:

@@ -73,13 +73,31 @@ def test_any_name_gives_one_plain_folder(bundle: Bundle, tmp_path: Path, name: s
 
 def test_an_older_file_is_replaced_only_by_a_whole_one(bundle: Bundle, sound: Path, tmp_path: Path) -> None:
     file = tmp_path / "packed.tar.gz"
-    file.write_bytes(b"older")
+    older = b"\x1f\x8bolder"
+    file.write_bytes(older)
     (sound / "mask.nb").unlink()
     code, _, err = bundle("pack", sound, "--out", file)
     assert code == 1
     assert "mask.nb: missing" in err
-    assert file.read_bytes() == b"older"
+    assert file.read_bytes() == older
     assert sorted(path.name for path in tmp_path.iterdir()) == ["packed.tar.gz", "sound"]
+
+
+def test_a_file_that_is_no_archive_stays(bundle: Bundle, sound: Path, tmp_path: Path) -> None:
+    key = tmp_path / "maker"
+    key.write_text("a private key")
+    code, _, err = bundle("pack", sound, "--out", key)
+    assert code == 2
+    assert "is not an archive" in err
+    assert key.read_text() == "a private key"
+
+
+def test_what_is_not_sound_is_not_packed(bundle: Bundle, sound: Path, tmp_path: Path) -> None:
+    edit(sound, lambda plain: plain["graphs"]["mask"]["inputs"].pop())
+    code, _, err = bundle("pack", sound, "--out", tmp_path / "packed.tar.gz")
+    assert code == 1
+    assert "inputs of the graph 'mask'" in err
+    assert not (tmp_path / "packed.tar.gz").exists()
 
 
 def test_a_full_disk_leaves_nothing(edge_seg: Callable[..., Any], sound: Path, tmp_path: Path) -> None:

@@ -76,6 +76,17 @@ def test_an_altered_bundle_is_refused(bundle: Bundle, signed: Path, key: Path) -
     edit(signed, lambda plain: plain["postprocess"].update(score_threshold=0.9))
     assert problems(bundle, signed) == ["signature-invalid"]
     assert problems(bundle, signed, "--public-key", public(key)) == ["signature-invalid"]
+    for words in (["show", signed], ["pack", signed, "--out", "packed.tar.gz"]):
+        code, out, _ = bundle(*words, "--json")
+        assert (code, json.loads(out)["error"]["code"]) == (1, "signature-invalid")
+    assert bundle("sign", signed, "--key", key)[0] == 0
+    assert problems(bundle, signed) == []
+
+
+def test_a_signature_of_an_older_version_holds(bundle: Bundle, signed: Path, key: Path) -> None:
+    edit_signature(signed, lambda plain: plain.pop("manifest_sha256"))
+    assert problems(bundle, signed, "--public-key", public(key)) == []
+    assert bundle("show", signed)[0] == 0
 
 
 def test_an_altered_file_is_refused(bundle: Bundle, signed: Path, key: Path) -> None:

@@ -121,6 +121,12 @@ layer("lstm_both_ways", lambda: First(nn.LSTM(8, 6, direction="bidirect")), real
 add("lstm_states", lambda s, x: s.layer(x)[1][0] * s.weight, real(2, 5, 8), layer=lambda: nn.LSTM(8, 6))
 layer("transformer", lambda: nn.TransformerEncoderLayer(8, 2, 16), real(2, 5, 8))
 layer("dropout", lambda: nn.Dropout(0.5))
+add(
+    "dropout_large",
+    lambda s, x: F.softmax(s.layer(x * s.weight) * 500.0, axis=1),
+    X,
+    layer=lambda: nn.Dropout(0.5),
+)
 add("roi_align_two", lambda s, x, b, n: paddle.vision.ops.roi_align(x * s.weight, b, n, 7, 0.25), real(2, 8, 16, 16),
     boxes(5), whole("int32", 2, 3))  # fmt: skip
 add(

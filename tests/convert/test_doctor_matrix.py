@@ -97,6 +97,7 @@ BROKEN = {
     "set_value": "begins with set_value",
     "pad_with_ones": "begins with pad3d",
     "cast_short": "cast",
+    "dropout_large": "begins with softmax",
     "constant_double": "cast",
     "constant_bool": "begins with expand_v2",
     "input_half": "type",

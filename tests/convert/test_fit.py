@@ -156,6 +156,9 @@ def test_time_on_this_machine(edge_seg: Callable[..., Any], made: Path, tmp_path
         (["--instructions", "100", "--recipe", "cpu-fp32"], 2, "arm-fp32 alone"),
         (["--recipe", "arm-fp99"], 2, "arm-fp32"),
         (["--target-gmac", "1", "--again"], 2, "--again is for time"),
+        (["--again"], 2, "no point of these settings"),
+        (["--target-gmac", "1", "--keep", "5000"], 2, "from 1 to 1000"),
+        (["--target-gmac", "1", "--proposals", "99999"], 2, "from 1 to 5000"),
     ],
 )
 def test_what_cannot_be_searched_is_refused(

@@ -170,6 +170,7 @@ BUNDLES: dict[str, Callable[[Path], Any]] = {
     "another target": value("target", to="moon"),
     "no golden picture": value("golden", "image", to="golden/none.png"),
     "more golden instances than kept": value("golden", "instances", to=21),
+    "another manifest was signed": lambda bundle: (bundle / "signature.json").write_text('{"manifest_sha256": "0"}'),
 }
 
 

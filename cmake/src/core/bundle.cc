@@ -1,5 +1,7 @@
 #include "core/bundle.h"
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <filesystem>
 #include <system_error>
@@ -48,7 +50,10 @@ void check_file(const std::string& path, const std::string& name, const std::str
     }
     const std::string file = (folder / name).string();
     std::error_code problem;
-    if (!fs::is_regular_file(file, problem)) throw Error("file-missing", file + ": missing", kRemedy);
+    if (!fs::is_regular_file(file, problem)) {
+        const bool there = fs::exists(fs::symlink_status(file, problem));
+        throw Error("file-missing", file + (there ? ": not a plain file" : ": missing"), kRemedy);
+    }
     std::string found;
     try {
         found = sha256_of_file(file);
@@ -72,6 +77,18 @@ std::vector<uint8_t> read_manifest(const std::string& file) {
     }
 }
 
+// That the manifest wasn't altered after it was signed. Who signed it is for edge-seg's Python side.
+void check_signed(const std::string& path, const std::string& manifest) {
+    const std::string file = path + "/signature.json";
+    std::error_code problem;
+    if (!fs::is_regular_file(file, problem)) return;
+    const auto signature = nlohmann::json::parse(read_manifest(file), nullptr, false);
+    const auto told = signature.find("manifest_sha256");
+    if (told == signature.end() || !told->is_string() || *told == sha256_of_file(manifest)) return;
+    throw Error("signature-invalid", path + ": the manifest isn't the one that was signed (signature.json)",
+                "get the bundle again from its maker; if it is yours, sign it again");
+}
+
 }  // namespace
 
 Bundle open_bundle(const std::string& path) {
@@ -91,6 +108,7 @@ Bundle open_bundle(const std::string& path) {
         for (const auto& [name, hash] : spec.files) check_file(path, name, hash);
     }
     for (const auto& [name, hash] : manifest.golden.files) check_file(path, name, hash);
+    check_signed(path, file);
     return bundle;
 }
 

@@ -147,12 +147,12 @@ def file_of(bundle: Bundle, graph: str, suffix: str) -> Path:
     raise BundleError(f"{bundle.path}: the graph {graph!r} has no {suffix} file", code="manifest-invalid")
 
 
-def check_names(graph: str, spec: GraphSpec, inputs: list[str], outputs: int) -> None:
-    """Raises BundleError when a loaded graph hasn't the inputs (by name, in order) and outputs of the manifest."""
+def check_names(file: Path, spec: GraphSpec, inputs: list[str], outputs: int) -> None:
+    """Raises BundleError when a loaded file hasn't the inputs (by name, in order) and outputs of the manifest."""
     expected = [tensor.name for tensor in spec.inputs]
     if inputs != expected or outputs != len(spec.outputs):
         raise BundleError(
-            f"the graph {graph!r} has the inputs {', '.join(inputs)} and {outputs} outputs; its manifest says"
+            f"{file}: the graph has the inputs {', '.join(inputs)} and {outputs} outputs; the manifest says"
             f" {', '.join(expected)} and {len(spec.outputs)}",
             remedy="the manifest is another model's: copy the bundle again or convert anew",
             code="manifest-invalid",

@@ -56,7 +56,7 @@ def load(bundle: Bundle, threads: int) -> OnnxRuntimeEngine:
         # A provider whose libraries it can't load it leaves out without a word.
         if session.get_providers()[: len(providers)] != [provider for provider, _ in providers]:
             raise _no_gpu(bundle.manifest, f"can't load the libraries that {providers[0][0]} needs")
-        check_names(name, graph, [tensor.name for tensor in session.get_inputs()], len(session.get_outputs()))
+        check_names(file, graph, [tensor.name for tensor in session.get_inputs()], len(session.get_outputs()))
         sessions[name] = (session, graph)
     return OnnxRuntimeEngine(sessions, {"threads": threads, "providers": session.get_providers()})
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edge_seg.bundle import Bundle, GraphSpec
 from edge_seg.errors import BundleError
 from edge_seg.guard import phase
-from edge_seg.runtime.engines.checks import check_names, file_of
+from edge_seg.runtime.engines.checks import check_names, file_of, words_of
 
 NAME = "paddle-inference"
 _GPU_MEMORY_MB = 512  # to begin with; the pool grows
@@ -62,9 +62,10 @@ def load(bundle: Bundle, threads: int) -> PaddleInferenceEngine:
         config.switch_ir_optim(True)
         config.enable_memory_optim()
         config.disable_glog_info()
-        with unheard() if bundle.manifest.precision == "int8" else nullcontext():
+        quiet = unheard() if bundle.manifest.precision == "int8" else nullcontext()
+        with quiet, words_of(f"{NAME}: loading {program} with {weights.name}"):
             predictor = paddle.inference.create_predictor(config)
-        check_names(name, graph, predictor.get_input_names(), len(predictor.get_output_names()))
+        check_names(program, graph, predictor.get_input_names(), len(predictor.get_output_names()))
         predictors[name] = (predictor, graph)
     return PaddleInferenceEngine(predictors, {"threads": threads, "device": "gpu" if gpu else "cpu, oneDNN"})
 

@@ -43,7 +43,7 @@ def load(bundle: Bundle, threads: int) -> PaddleLiteEngine:
         file = file_of(bundle, name, ".nb")
         phase(f"loading {file}")
         predictor = open_predictor(file)
-        check_names(name, graph, predictor.get_input_names(), len(predictor.get_output_names()))
+        check_names(file, graph, predictor.get_input_names(), len(predictor.get_output_names()))
         predictors[name] = (predictor, graph)
     return PaddleLiteEngine(predictors)
 
