@@ -20,9 +20,8 @@ class Recipe:
     (computed in half precision), w8 and w16 (weights stored as integers, computed in fp32), int8 (convolutions computed
     in integers). ``costs`` and ``needs`` are for people; ``requires`` says to programs, in the manifest, what Paddle
     Lite's library must have been built with: one without it aborts. ``graphs`` are the names of the model's graphs:
-    three, with RoIAlign in the runtime, for Arm and its twins, where that takes a fifth off the instructions
-    (docs/native-speed.md), and for CPUs under oneDNN, where it takes a tenth (320x320) to a sixth (640x640) off the
-    time; else two.
+    three, with RoIAlign in the runtime, for Paddle Lite, where that takes a fifth off the instructions on Arm
+    (docs/native-speed.md), and for CPUs under oneDNN, where it takes up to a sixth (640x640) off the time; else two.
     """
 
     name: str
@@ -112,7 +111,7 @@ _RECIPES = (
         ("extra", "opencl"),
         THREE_GRAPHS,
     ),
-    _lite("x86", "fp32", "Paddle Lite on this host, as a check; slow", _SIZE, _HOST, graphs=TWO_GRAPHS),
+    _lite("x86", "fp32", "Paddle Lite on this host, as a check; slow", _SIZE, _HOST),
     _lite("x86", "w16", "arm-w16's twin on this host", _W16, _HOST),
     _lite("x86", "w8", "arm-w8's twin on this host", _W8, _HOST),
     _lite("x86", "int8", "arm-int8's twin on this host: the same integers, computed in fp32", _INT8, _PICTURES),

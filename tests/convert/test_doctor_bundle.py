@@ -31,7 +31,7 @@ def test_a_bundle_for_arm_cannot_be_proven_here(tiny_bundles: Path) -> None:
 
 def test_an_altered_file_is_named_and_nothing_is_run(tiny_bundles: Path, tmp_path: Path) -> None:
     bundle = shutil.copytree(tiny_bundles / "x86-fp32", tmp_path / "bundle")
-    with (bundle / "mask.nb").open("r+b") as file:
+    with (bundle / "mask_head.nb").open("r+b") as file:
         file.seek(100)
         file.write(b"altered")
     report = examine_bundle(bundle)

@@ -38,7 +38,7 @@ pytest.importorskip("paddlelite", reason="needs the extra 'lite'")
 FAST = ladder.Options(fail_fast=True)
 Finished = subprocess.CompletedProcess[str]
 Plant = Callable[..., Path]
-FIRST = ("detect.nb", "trunk.nb")
+FIRST = ("trunk.nb",)
 WEIGHT = "neck.fpn_res2_sum.weight"
 
 
@@ -215,9 +215,9 @@ def test_a_weight_edited_in_a_nb_that_only_a_board_can_run(plant: Plant) -> None
 
 def test_files_that_are_not_the_manifests(plant: Plant) -> None:
     path = plant()
-    (path / "detect.nb").write_bytes((path / "mask.nb").read_bytes())
+    (path / "trunk.nb").write_bytes((path / "mask_head.nb").read_bytes())
     report = verify_bundle(path, FAST)
-    assert first(report) == ("files", "detect.nb")
+    assert first(report) == ("files", "trunk.nb")
     assert [item.name for item in report.rungs if not item.skipped] == ["files"]
 
 
@@ -237,7 +237,7 @@ def test_a_bundle_alone_blames_the_setting_that_spoils_the_golden_result(plant: 
 
 
 def test_a_library_that_dies_is_a_fault_of_its_rung(plant: Plant) -> None:
-    report = verify_bundle(plant(source_known=False, cut="mask.nb"), ladder.Options())
+    report = verify_bundle(plant(source_known=False, cut="mask_head.nb"), ladder.Options())
     assert first(report) == ("host", "run")
     assert "was killed by" in note(report)
 
@@ -269,7 +269,7 @@ def test_a_sound_bundle_passes_every_rung(
     assert (host["against"], device["against"]) == ("exported", "host")
     tensors = [item["tensor"] for item in host["readings"]]
     assert tensors[:6] == ["p2", "p3", "p4", "p5", "proposals", "scores"]
-    assert {"kept boxes", "masks", "second run", "detect.nb", "mask.nb"} < set(tensors)
+    assert {"kept boxes", "masks", "second run", "trunk.nb", "box_head.nb", "mask_head.nb"} < set(tensors)
     assert "every rung within its tolerance" not in done.stdout
     check_page(html.read_text(encoding="utf-8"), "Every rung is within its tolerance", "the device, through its runner")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a <b>.png", "report.html"]
@@ -314,7 +314,7 @@ def test_the_summary_of_a_bundle_that_is_not_whole_or_signed_is_not_written(
     assert main(["verify", str(path), "--write"]) == 2
     assert "is signed" in capsys.readouterr().err
     (path / SIGNATURE).unlink()
-    (path / "mask.nb").unlink()
+    (path / "mask_head.nb").unlink()
     assert main(["verify", str(path), "--write"]) == 1
     assert (path / MANIFEST).read_bytes() == manifest
 

@@ -86,11 +86,11 @@ def test_other_feature_maps_are_noticed_even_where_the_instances_agree(bundle: P
 
 @pytest.mark.parametrize(("damage", "words"), [("cut short", "killed by SIG"), ("edited", "altered or damaged")])
 def test_a_bundle_that_cannot_be_run_is_an_error(bundle: Path, referenced: Referenced, damage: str, words: str) -> None:
-    nb = bundle / "detect.nb"
+    nb = bundle / "trunk.nb"
     nb.write_bytes(nb.read_bytes()[:-5000])
     if damage == "cut short":  # the manifest agrees, so it is the library that stumbles
         manifest = json.loads((bundle / MANIFEST).read_text())
-        manifest["graphs"]["detect"]["files"]["detect.nb"] = sha256(nb)
+        manifest["graphs"]["trunk"]["files"]["trunk.nb"] = sha256(nb)
         (bundle / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(ConversionError, match=words):
         examine(bundle, referenced)
