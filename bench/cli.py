@@ -4,34 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from edge_seg.options import COMMAND, MAX_THREADS, Finite, echo_json, json_option
+from edge_seg.options import COMMAND, MAX_THREADS, Finite, Numbers, echo_json, json_option
 
 if TYPE_CHECKING:
     from bench.record import Record
-
-
-class Numbers(click.ParamType):
-    """``1,2,4`` to ``(1, 2, 4)``: whole numbers from ``least`` to ``most``, each once."""
-
-    name = "N,N…"
-
-    def __init__(self, least: int, most: int = 10**6) -> None:
-        self.least, self.most = least, most
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """The numbers, in the order given."""
-        if isinstance(value, tuple):
-            return value
-        words = [word.strip() for word in str(value).split(",")]
-        if not all(word.isdecimal() and word.isascii() and self.least <= int(word) <= self.most for word in words):
-            self.fail(
-                f"{value!r}: expected whole numbers from {self.least} to {self.most}, such as 1,10,20.", param, ctx
-            )
-        return tuple(dict.fromkeys(int(word) for word in words))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

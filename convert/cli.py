@@ -10,7 +10,7 @@ import click
 from convert.quantise_options import quantisation_of, quantisation_options
 from edge_seg.errors import UsageError
 from edge_seg.guard import guarded, phase
-from edge_seg.options import SCORE, SIZE, echo_json, json_option
+from edge_seg.options import MAX_BEFORE_NMS, MAX_KEEP, MAX_PROPOSALS, SCORE, SIZE, echo_json, json_option
 
 RECIPES_HELP = "What to convert to, as `edge-seg recipes` lists; several, separated by commas."
 
@@ -27,16 +27,18 @@ RECIPES_HELP = "What to convert to, as `edge-seg recipes` lists; several, separa
 @click.option("--size", type=SIZE, help="Input height x width, multiples of 32.  [default: the run's, 320 for a MODEL]")
 @click.option(
     "--proposals",
-    type=click.IntRange(1, 5000),
+    type=click.IntRange(1, MAX_PROPOSALS),
     help="Boxes that are looked at closely.  [default: grows with the size]",
 )
 @click.option(
     "--before-nms",
-    type=click.IntRange(1, 100_000),
+    type=click.IntRange(1, MAX_BEFORE_NMS),
     help="Boxes a pyramid level, best first, that the proposals are chosen from.  [default: the model's, 1000]",
 )
 @click.option(
-    "--keep", type=click.IntRange(1, 1000), help="Most instances in a picture.  [default: the run's, 100 for a MODEL]"
+    "--keep",
+    type=click.IntRange(1, MAX_KEEP),
+    help="Most instances in a picture.  [default: the run's, 100 for a MODEL]",
 )
 @click.option("--score", type=SCORE, help="Least score of an instance.  [default: the run's, 0.05 for a MODEL]")
 @click.option(

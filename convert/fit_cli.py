@@ -14,7 +14,17 @@ import click
 
 from edge_seg.errors import UsageError
 from edge_seg.guard import guarded, phase
-from edge_seg.options import ABOVE_0, MAX_THREADS, SIZE, echo_json, json_option
+from edge_seg.options import (
+    ABOVE_0,
+    MAX_BEFORE_NMS,
+    MAX_KEEP,
+    MAX_PROPOSALS,
+    MAX_THREADS,
+    SIZE,
+    Numbers,
+    echo_json,
+    json_option,
+)
 
 if TYPE_CHECKING:
     from convert.fit_log import Log
@@ -22,6 +32,8 @@ if TYPE_CHECKING:
     from convert.fit_run import Plan
 
 _PATH = click.Path(path_type=Path)
+_PROPOSALS, _BEFORE_NMS, _KEEP = Numbers(1, MAX_PROPOSALS), Numbers(1, MAX_BEFORE_NMS), Numbers(1, MAX_KEEP)
+_WIDTHS = Numbers(1, 100_000)
 _MAC = re.compile(r"(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*([kKmMgGtT]?)")
 _FACTOR = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 
@@ -40,24 +52,6 @@ class Mac(click.ParamType):
         if not 0 < number < 1e18:
             self.fail(f"{value!r}: expected a number of operations such as 5e9 or 5G.", param, ctx)
         return number if number < 1e5 else number / 1e9
-
-
-class Several(click.ParamType):
-    """``300,100`` to ``(300, 100)``; each at most ``most``, as ``edge-seg convert`` has it."""
-
-    name = "N,N…"
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """Whole numbers from 1."""
-        if isinstance(value, tuple):
-            return value
-        words = [word.strip() for word in str(value).split(",")]
-        if not all(word.isdecimal() and word.isascii() and 1 <= int(word[:9]) <= self.most for word in words):
-            self.fail(f"{value!r}: expected whole numbers from 1 to {self.most}, such as 300,100.", param, ctx)
-        return tuple(int(word) for word in words)
 
 
 class Sizes(click.ParamType):
@@ -85,10 +79,10 @@ class Sizes(click.ParamType):
 @click.option("--instructions", type=ABOVE_0, help="Budget: millions of Arm instructions a picture, predicted.")
 @click.option("--recipe", metavar="A[,B]", help="Recipes to search.  [default: cpu-fp32; the records'; arm-fp32]")
 @click.option("--sizes", type=Sizes(), default=(), help="Input sizes.  [default: the run's, 5/6, 2/3 and 1/2 of it]")
-@click.option("--proposals", type=Several(5000), default=(), help="Boxes looked at closely.  [default: all, 1/2, 1/4]")
-@click.option("--before-nms", type=Several(100_000), default=(), help="Boxes before NMS.  [default: 1000,300,100]")
-@click.option("--keep", type=Several(1000), default=(), help="Most instances in a picture.  [default: 100,20,10]")
-@click.option("--box-widths", type=Several(100_000), default=(), help="Box head's width.  [default: all, 1/2, 1/4]")
+@click.option("--proposals", type=_PROPOSALS, default=(), help="Boxes looked at closely.  [default: all, 1/2, 1/4]")
+@click.option("--before-nms", type=_BEFORE_NMS, default=(), help="Boxes before NMS.  [default: 1000,300,100]")
+@click.option("--keep", type=_KEEP, default=(), help="Most instances in a picture.  [default: 100,20,10]")
+@click.option("--box-widths", type=_WIDTHS, default=(), help="Box head's width.  [default: all, 1/2, 1/4]")
 @click.option("--points", type=click.IntRange(1, 10_000), default=24, show_default=True, help="Most points to try.")
 @click.option("--images", type=click.IntRange(1), default=100, show_default=True, help="Most validation pictures.")
 @click.option("--threads", type=click.IntRange(1, MAX_THREADS), help="Threads that time counts for.  [default: 1]")

@@ -69,14 +69,6 @@ class Found:
         return max((p for p in self.front if p.cost <= target), key=lambda p: p.point.accuracy, default=None)
 
 
-def nothing_timed(plan: Plan) -> UsageError:
-    """The error when there is nothing to be measured again."""
-    return UsageError(
-        f"--again: {plan.out} holds no point of these settings that was timed on so many threads",
-        remedy="search first, or give the same options as in the search",
-    )
-
-
 def choose_images(dataset: CocoDataset, most: int, seed: int) -> tuple[ImageRecord, ...]:
     """At most so many pictures, drawn by ``seed``, in the dataset's order."""
     order = np.random.default_rng(seed).permutation(len(dataset.images))[:most]
@@ -97,7 +89,7 @@ def open_log(plan: Plan, again: bool = False) -> Log:
     """
     check_replaceable(plan.out, POINTS)
     if again and not (plan.out / POINTS).is_file():
-        raise nothing_timed(plan)
+        raise _nothing_timed(plan)
     subject = Subject(
         weights_sha256=sha256(plan.run.weights),
         data_sha256=sha256(plan.dataset.coco_json),
@@ -181,7 +173,7 @@ def search(
     choices = {plan.space.setting(choice): choice for choice in plan.space}
     chosen = {choices[s]: point for s, point in log.points.items() if s in choices and meter.knows(point)}
     if again and not chosen:
-        raise nothing_timed(plan)
+        raise _nothing_timed(plan)
     failed: dict[Choice, str] = {}
     reference = plan.space.setting(plan.space.corners()[0])
 
@@ -219,6 +211,14 @@ def search(
         once_more = meter.again([p.point for p in steady]) if again and isinstance(meter, Measured) else None
     failures = {plan.space.setting(choice): why for choice, why in failed.items()}
     return Found(placed, tuple(steady), failures, dropped, once_more), meter
+
+
+def _nothing_timed(plan: Plan) -> UsageError:
+    """The error when there is nothing to be measured again."""
+    return UsageError(
+        f"--again: {plan.out} holds no point of these settings that was timed on so many threads",
+        remedy="search first, or give the same options as in the search",
+    )
 
 
 def _point(setting: Setting, log: Log, workshop: Workshop, meter: Meter, status: Say) -> Point:

@@ -32,7 +32,8 @@ MOST_RATIO = 200
 """So many times its size an archive may unpack to: text shrinks to a tenth at best, a bomb to a thousandth."""
 
 _ENTRY = 1 << 10  # what an entry costs besides its content: a million empty files are a bomb as well
-_OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+_GZIP = b"\x1f\x8b"
+_OPENERS: dict[bytes, Any] = {_GZIP: gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 
 # What the libraries raise for damaged archives; a RuntimeError for an encrypted one, a ValueError for a zero in a name.
 _DAMAGED = (
@@ -56,7 +57,7 @@ def pack(out: Path, entries: Iterable[tuple[str, Path | bytes, int]]) -> None:
 
     The same entries give the same bytes, whatever the files' times, owners and permissions are.
     """
-    files.refuse_other_kind(out, b"\x1f\x8b", "an archive")
+    files.refuse_other_kind(out, _GZIP, "an archive")
     with (
         files.atomic_file(out) as partial,
         partial.open("wb") as raw,

@@ -237,7 +237,7 @@ def open_bundle(path: Path) -> Bundle:
     bundle = _read(path)
     for _, fault in _faults(bundle):
         raise fault
-    _check_signed(bundle)
+    check_signed(bundle)
     return bundle
 
 
@@ -295,8 +295,11 @@ def _faults(bundle: Bundle) -> Iterator[tuple[str, BundleError]]:
             yield name, fault
 
 
-def _check_signed(bundle: Bundle) -> None:
-    """That the manifest wasn't altered after it was signed. Who signed it is for :mod:`edge_seg.bundles.sign`."""
+def check_signed(bundle: Bundle) -> None:
+    """Raises :class:`BundleError` when the manifest was altered after it was signed, if it was.
+
+    Needs no library for that; who signed it is for :mod:`edge_seg.bundles.sign`.
+    """
     file = bundle.path / SIGNATURE
     if not file.is_file():
         return

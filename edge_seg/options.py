@@ -71,6 +71,28 @@ class Finite(click.FloatRange):
         return number
 
 
+class Numbers(click.ParamType):
+    """``1,2,4`` to ``(1, 2, 4)``: whole numbers from ``least`` to ``most``, each once."""
+
+    name = "N,N…"
+
+    def __init__(self, least: int, most: int = 10**6) -> None:
+        self.least, self.most = least, most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """The numbers, in the order given."""
+        if isinstance(value, tuple):
+            return value
+        words = [word.strip() for word in str(value).split(",")]
+        # Python refuses to read a number of thousands of digits.
+        plain = all(word.isdecimal() and word.isascii() and len(word) < 20 for word in words)
+        if not plain or not all(self.least <= int(word) <= self.most for word in words):
+            self.fail(
+                f"{value!r}: expected whole numbers from {self.least} to {self.most}, such as 1,10,20.", param, ctx
+            )
+        return tuple(dict.fromkeys(int(word) for word in words))
+
+
 class ScoreType(click.ParamType):
     """A score between 0 and 1."""
 
@@ -93,6 +115,7 @@ SCORE = ScoreType()
 COMMAND = CommandType()
 MAX_THREADS = 1024
 """Above what any device has; far more of them end the libraries' own thread pools, and the process with them."""
+MAX_PROPOSALS, MAX_BEFORE_NMS, MAX_KEEP = 5000, 100_000, 1000
 THREADS = click.IntRange(0, MAX_THREADS)
 """A number of threads; 0 leaves it to the engine."""
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.bundle import MANIFEST, SIGNATURE, Bundle, examine_bundle
+from edge_seg.bundle import MANIFEST, SIGNATURE, Bundle, check_signed, examine_bundle
 from edge_seg.bundles.sign import read_signature, verify
 from edge_seg.bundles.text import megabytes, printable, table
 from edge_seg.data.rle import decompress
@@ -27,9 +27,13 @@ class CheckReport:
     """``checks``: each with what was found, or its problems; ``notes``: what is odd but harms nothing."""
 
     path: Path
-    id: str | None = None
+    bundle: Bundle | None = None
     checks: dict[str, str | list[EdgeSegError]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def id(self) -> str | None:
+        return self.bundle.id if self.bundle else None
 
     @property
     def problems(self) -> list[tuple[str, EdgeSegError]]:
@@ -73,7 +77,7 @@ def check(path: Path, public_key: Path | None = None) -> CheckReport:
     except BundleError as problem:
         return CheckReport(path, checks={"manifest": [problem]})
     manifest = bundle.manifest
-    report = CheckReport(path, bundle.id)
+    report = CheckReport(path, bundle)
     count, size = len(bundle.files), megabytes(_size(bundle))
     report.checks["manifest"] = f"schema {manifest.schema}, {printable(manifest.name)}"
     report.checks["files"] = [*faults.values()] or f"{count} files, {size}, hashes as in the manifest"
@@ -83,6 +87,15 @@ def check(path: Path, public_key: Path | None = None) -> CheckReport:
     report.checks["signature"] = _outcome(lambda: _check_signature(bundle, public_key))
     report.notes.extend(_strays(bundle))
     return report
+
+
+def open_sound(path: Path, public_key: Path | None = None) -> Bundle:
+    """The bundle, when :func:`check` finds nothing wrong with it; raises its first problem, and what `check` raises."""
+    report = check(path, public_key)
+    for _, problem in report.problems:
+        raise problem
+    assert report.bundle is not None
+    return report.bundle
 
 
 def _outcome(step: Callable[[], str]) -> str | list[EdgeSegError]:
@@ -154,6 +167,7 @@ def _check_signature(bundle: Bundle, public_key: Path | None) -> str:
     if signature is None:
         return "none"
     if find_spec("cryptography") is None:
+        check_signed(bundle)
         return "not checked: needs pip install 'edge-seg[sign]'"
     verify(bundle)
     return f"holds, with the key {signature.public_key[:16]}…; whose that is, --public-key checks"

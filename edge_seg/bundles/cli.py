@@ -107,10 +107,9 @@ def pack(path: Path, out: Path, as_json: bool) -> None:
     Examples:
       edge-seg bundle pack bundles/arm-fp32 --out shapes-arm.tar.gz
     """
-    from edge_seg.bundle import open_bundle
     from edge_seg.bundles.pack import pack as run
 
-    packed = run(open_bundle(path), out)
+    packed = run(path, out)
     if as_json:
         echo_json(packed.as_json())
     else:

@@ -12,11 +12,11 @@ from typing import Any
 
 from edge_seg.archive import pack as write_archive
 from edge_seg.archive import unpack as unpack_archive
-from edge_seg.bundle import MANIFEST, SIGNATURE, Bundle, open_bundle, own_files
-from edge_seg.bundles.check import check
+from edge_seg.bundle import MANIFEST, SIGNATURE, Bundle, own_files
+from edge_seg.bundles.check import open_sound
 from edge_seg.bundles.sign import read_signature
 from edge_seg.bundles.text import megabytes
-from edge_seg.errors import BundleError, EdgeSegError
+from edge_seg.errors import BundleError, ImageError
 from edge_seg.files import atomic_dir, refuse_overwriting, scratch_dir, sha256
 
 
@@ -36,14 +36,13 @@ class Packed:
         return f"{self.file}  {megabytes(self.bytes)}, sha256 {self.sha256}"
 
 
-def pack(bundle: Bundle, out: Path) -> Packed:
-    """Writes ``bundle`` as a ``.tar.gz`` with one folder in it; the signature goes along, nothing else does.
+def pack(path: Path, out: Path) -> Packed:
+    """Writes a bundle as a ``.tar.gz`` with one folder in it; the signature goes along, nothing else does.
 
-    Raises UsageError when ``out`` lies in the bundle, BundleError for what :func:`edge_seg.bundles.check.check` finds.
+    Raises UsageError when ``out`` lies in the bundle, and whatever :func:`edge_seg.bundles.check.check` finds.
     """
-    refuse_overwriting(out, [bundle.path])
-    for _, problem in check(bundle.path).problems:
-        raise problem
+    bundle = open_sound(path)
+    refuse_overwriting(out, [path])
     write_archive(out, [(f"{folder_name(bundle)}/{name}", bundle.path / name, 0o644) for name in members(bundle)])
     return Packed(out, bundle.id, out.stat().st_size, sha256(out))
 
@@ -57,11 +56,9 @@ def unpack(archive: Path, out: Path, public_key: Path | None = None) -> Bundle:
     with atomic_dir(out, ours=own_files) as whole, scratch_dir(out) as scratch:
         folder = _root(unpack_archive(archive, scratch / "content", BundleError))
         try:
-            found = open_bundle(folder)
+            found = open_sound(folder, public_key)
             names = members(found)
-            for _, problem in check(folder, public_key).problems:
-                raise problem
-        except EdgeSegError as problem:
+        except (BundleError, ImageError) as problem:
             message = problem.message.replace(str(folder), str(archive))
             raise BundleError(message, remedy=problem.remedy, code=problem.code) from None
         for name in names:

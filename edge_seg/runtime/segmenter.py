@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from edge_seg.bundle import FEATURES, Bundle, GraphSpec, PostprocessSpec, PreprocessSpec, open_bundle
 from edge_seg.errors import BundleError, EngineError, UsageError
 from edge_seg.guard import phase
-from edge_seg.options import MAX_THREADS
 from edge_seg.runtime import one_graph
 from edge_seg.runtime.engines import Engine, PictureEngine, open_engine
 from edge_seg.runtime.image import as_bgr, read_image
@@ -53,8 +52,6 @@ class Segmenter:
         # Before the engine loads, which may take seconds
         full = manifest.graphs.get(one_graph.FULL)
         _check_options(score, instances, manifest.postprocess, full)
-        if threads > MAX_THREADS:
-            raise UsageError(f"threads: {threads} is above {MAX_THREADS}")
         self._set(
             open_engine(opened, engine, threads=threads),
             manifest.preprocess,

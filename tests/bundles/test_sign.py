@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from edge_seg import cli
+from edge_seg.bundles import check
 from tests.bundles.made import edit
 
 Bundle = Callable[..., tuple[int, str, str]]
@@ -81,6 +82,16 @@ def test_an_altered_bundle_is_refused(bundle: Bundle, signed: Path, key: Path) -
         assert (code, json.loads(out)["error"]["code"]) == (1, "signature-invalid")
     assert bundle("sign", signed, "--key", key)[0] == 0
     assert problems(bundle, signed) == []
+
+
+def test_an_altered_bundle_is_refused_without_the_library(
+    bundle: Bundle, signed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check, "find_spec", lambda name: None)
+    assert problems(bundle, signed) == []
+    edit(signed, lambda plain: plain["postprocess"].update(score_threshold=0.9))
+    assert problems(bundle, signed) == ["signature-invalid"]
+    assert bundle("pack", signed, "--out", tmp_path / "packed.tar.gz")[0] == 1
 
 
 def test_a_signature_of_an_older_version_holds(bundle: Bundle, signed: Path, key: Path) -> None:
@@ -160,6 +171,8 @@ def test_it_is_packed_along(bundle: Bundle, signed: Path, key: Path, tmp_path: P
     for folder in (back, tmp_path / "new"):
         code, out, _ = bundle("unpack", file, "--out", folder, "--public-key", tmp_path / "other.pub", "--json")
         assert (code, json.loads(out)["error"]["code"]) == (1, "wrong-key")
+    code, out, _ = bundle("unpack", file, "--out", back, "--public-key", key, "--json")
+    assert (code, json.loads(out)["error"]["code"]) == (2, "key-invalid")
     assert problems(bundle, back) == []  # what was there is still there
     assert not (tmp_path / "new").exists()
 

@@ -38,7 +38,6 @@ pytest.importorskip("paddlelite", reason="needs the extra 'lite'")
 FAST = ladder.Options(fail_fast=True)
 Finished = subprocess.CompletedProcess[str]
 Plant = Callable[..., Path]
-FIRST = ("trunk.nb",)
 WEIGHT = "neck.fpn_res2_sum.weight"
 
 
@@ -64,10 +63,7 @@ def plant(tiny_bundles: Path, tmp_path: Path, job: Job) -> Plant:
         if golden:
             edit_json(folder / "golden" / "expected.json", golden)
         if weight:
-            edit_weight(
-                next(folder / name for name in FIRST if (folder / name).is_file()),
-                job.model.state_dict()[weight].numpy(),
-            )
+            edit_weight(folder / "trunk.nb", job.model.state_dict()[weight].numpy())
         if cut:
             (folder / cut).write_bytes((folder / cut).read_bytes()[:5000])
 

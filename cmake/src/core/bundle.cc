@@ -69,7 +69,7 @@ void check_file(const std::string& path, const std::string& name, const std::str
     }
 }
 
-std::vector<uint8_t> read_manifest(const std::string& file) {
+std::vector<uint8_t> read_whole(const std::string& file) {
     try {
         return read_file(file);
     } catch (const std::system_error& problem) {
@@ -82,7 +82,7 @@ void check_signed(const std::string& path, const std::string& manifest) {
     const std::string file = path + "/signature.json";
     std::error_code problem;
     if (!fs::is_regular_file(file, problem)) return;
-    const auto signature = nlohmann::json::parse(read_manifest(file), nullptr, false);
+    const auto signature = nlohmann::json::parse(read_whole(file), nullptr, false);
     const auto told = signature.find("manifest_sha256");
     if (told == signature.end() || !told->is_string() || *told == sha256_of_file(manifest)) return;
     throw Error("signature-invalid", path + ": the manifest isn't the one that was signed (signature.json)",
@@ -102,7 +102,7 @@ Bundle open_bundle(const std::string& path) {
     if (!fs::is_regular_file(file, problem)) {
         throw Error("bundle-missing", path + ": not a bundle: it holds no " + kManifest, remedy);
     }
-    Bundle bundle{path, parse_manifest(read_manifest(file), file)};
+    Bundle bundle{path, parse_manifest(read_whole(file), file)};
     const Manifest& manifest = bundle.manifest;
     for (const auto& [graph, spec] : manifest.graphs) {
         for (const auto& [name, hash] : spec.files) check_file(path, name, hash);

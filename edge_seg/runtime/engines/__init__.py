@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from edge_seg.bundle import Bundle
 from edge_seg.errors import MissingDependencyError, UsageError
+from edge_seg.options import MAX_THREADS
 from edge_seg.runtime.engines.checks import Checked, check_graphs, check_machine, check_version, words_of
 from edge_seg.runtime.engines.three_graphs import in_two_steps
 from edge_seg.runtime.result import Instances
@@ -79,8 +80,8 @@ def open_engine(bundle: Bundle, engine: str | None = None, threads: int = 0) -> 
     if name not in MODULES:
         choices = ", ".join(MODULES)
         raise UsageError(f"engine {name!r}: unknown", remedy=f"choose one of {choices}", code="engine-unknown")
-    if threads < 0:
-        raise UsageError(f"threads: {threads} is below 0")
+    if not 0 <= threads <= MAX_THREADS:
+        raise UsageError(f"threads: {threads} is {'below 0' if threads < 0 else f'above {MAX_THREADS}'}")
     module = importlib.import_module(MODULES[name])
     check_graphs(manifest)
     if getattr(module, "PICTURES", False):

@@ -173,6 +173,14 @@ def words_of(doing: str) -> Iterator[None]:
         ) from problem
 
 
+@contextlib.contextmanager
+def loading(engine: str, files: str | Path) -> Iterator[None]:
+    """Names a graph's files in whatever ends the loading of them: an error of the library, or the process's death."""
+    phase(f"loading {files}")
+    with words_of(f"{engine}: loading {files}"):
+        yield
+
+
 class Checked:
     """An engine whose inputs and outputs are checked against the manifest's graphs at every run."""
 

@@ -28,6 +28,8 @@ from edge_seg.targets.drive import Session
 
 PROGRAM, VARIABLE = "edge-seg-run", "EDGE_SEG_RUN"
 SILENCE_S = 600.0
+SHARED = Path("/dev/shm")
+"""Where pictures are handed over: a folder in memory."""
 PICTURES = True
 """It takes whole pictures, and checks bundle, machine and library itself."""
 
@@ -53,10 +55,6 @@ def load(bundle: Bundle, threads: int) -> NativeEngine:
             remedy=f"put it on the PATH, or name it in {VARIABLE}; cmake/README.md says how it is built",
         )
     return NativeEngine(command, bundle, threads)
-
-
-SHARED = Path("/dev/shm")
-"""Where pictures are handed over: a folder in memory."""
 
 
 class NativeEngine:

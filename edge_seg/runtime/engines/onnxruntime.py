@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from edge_seg.bundle import Bundle, GraphSpec, Manifest
 from edge_seg.errors import BundleError, MissingDependencyError
-from edge_seg.guard import phase
-from edge_seg.runtime.engines.checks import check_names, file_of
+from edge_seg.runtime.engines.checks import check_names, file_of, loading
 
 NAME = "onnxruntime"
 PORTABLE = True
@@ -45,14 +44,14 @@ def load(bundle: Bundle, threads: int) -> OnnxRuntimeEngine:
     sessions = {}
     for name, graph in bundle.manifest.graphs.items():
         file = file_of(bundle, name, ".onnx")
-        phase(f"loading {file}")
-        try:
-            # Its fallback prints on stdout, and runs on a CPU what failed on a GPU.
-            session = library.InferenceSession(str(file), options, providers=[*providers, _CPU], enable_fallback=0)
-        except RuntimeError as problem:
-            if not providers:
-                raise
-            raise _no_gpu(bundle.manifest, f"can't use {providers[0][0]}: {problem}") from None
+        with loading(NAME, file):
+            try:
+                # Its fallback prints on stdout, and runs on a CPU what failed on a GPU.
+                session = library.InferenceSession(str(file), options, providers=[*providers, _CPU], enable_fallback=0)
+            except RuntimeError as problem:
+                if not providers:
+                    raise
+                raise _no_gpu(bundle.manifest, f"can't use {providers[0][0]}: {problem}") from None
         # A provider whose libraries it can't load it leaves out without a word.
         if session.get_providers()[: len(providers)] != [provider for provider, _ in providers]:
             raise _no_gpu(bundle.manifest, f"can't load the libraries that {providers[0][0]} needs")

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from edge_seg.bundle import Bundle, GraphSpec
 from edge_seg.errors import BundleError
-from edge_seg.guard import phase
-from edge_seg.runtime.engines.checks import check_names, file_of, words_of
+from edge_seg.runtime.engines.checks import check_names, file_of, loading
 
 NAME = "paddle-inference"
 _GPU_MEMORY_MB = 512  # to begin with; the pool grows
@@ -48,7 +47,6 @@ def load(bundle: Bundle, threads: int) -> PaddleInferenceEngine:
     predictors = {}
     for name, graph in bundle.manifest.graphs.items():
         program, weights = file_of(bundle, name, ".pdmodel"), file_of(bundle, name, ".pdiparams")
-        phase(f"loading {program}")
         config = paddle.inference.Config(str(program), str(weights))
         if gpu:
             config.enable_use_gpu(_GPU_MEMORY_MB, 0, precisions[bundle.manifest.precision])
@@ -63,7 +61,7 @@ def load(bundle: Bundle, threads: int) -> PaddleInferenceEngine:
         config.enable_memory_optim()
         config.disable_glog_info()
         quiet = unheard() if bundle.manifest.precision == "int8" else nullcontext()
-        with quiet, words_of(f"{NAME}: loading {program} with {weights.name}"):
+        with quiet, loading(NAME, f"{program} with {weights.name}"):
             predictor = paddle.inference.create_predictor(config)
         check_names(program, graph, predictor.get_input_names(), len(predictor.get_output_names()))
         predictors[name] = (predictor, graph)

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from edge_seg import mkl
 from edge_seg.bundle import Bundle, GraphSpec
 from edge_seg.errors import MissingDependencyError
-from edge_seg.guard import phase
-from edge_seg.runtime.engines.checks import check_names, file_of
+from edge_seg.runtime.engines.checks import check_names, file_of, loading
 
 NAME = "paddle-lite"
 
@@ -41,8 +40,8 @@ def load(bundle: Bundle, threads: int) -> PaddleLiteEngine:
     predictors = {}
     for name, graph in bundle.manifest.graphs.items():
         file = file_of(bundle, name, ".nb")
-        phase(f"loading {file}")
-        predictor = open_predictor(file)
+        with loading(NAME, file):
+            predictor = open_predictor(file)
         check_names(file, graph, predictor.get_input_names(), len(predictor.get_output_names()))
         predictors[name] = (predictor, graph)
     return PaddleLiteEngine(predictors)
