@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edge_seg.data.coco import CocoDataset
 
 PICTURES = 16
-DRAWN = 4
+DRAWN = 2
 """So many drawn pictures serve a model that has learned nothing, unless told otherwise."""
 _FIRST_DRAWN = 100  # far from those that a golden picture is chosen from
 

@@ -18,7 +18,7 @@ from convert.fit_space import Setting
 
 WITHIN = 0.1
 """Measured again, a point of the front must give its cost to 10 %."""
-SEARCH_VISITS, CONFIRM_VISITS, AGAIN_VISITS = 2, 3, 5
+SEARCH_VISITS, CONFIRM_VISITS, AGAIN_VISITS = 2, 5, 7
 
 Bundle = Callable[[Setting], Path]
 """Where a setting's bundle lies; made anew if it is gone."""

@@ -19,7 +19,7 @@ from convert.ladder_compare import Reading
 from convert.ladder_source import rebuild
 from edge_seg.bundle import Bundle, examine_bundle
 from edge_seg.bundles.check import check
-from edge_seg.errors import BundleError, ConversionError, EngineError, UsageError
+from edge_seg.errors import BundleError, ConversionError, EngineError, ImageError, UsageError
 from edge_seg.files import scratch_dir
 from edge_seg.runtime.image import read_image
 from edge_seg.runtime.overlay import draw
@@ -109,17 +109,27 @@ def verify_bundle(path: Path, options: Options, note: Callable[[Rung], None] = l
     whole = ladder_rules.files(bundle, faults, checked)
     note(whole)
     if whole.fault:
-        rest = (Rung(name, skipped="the bundle isn't whole") for name in _UNROUNDED)
-        return Report(bundle, (whole, *rest), ())
+        return Report(bundle, (whole, *_skipped("the bundle isn't whole")), ())
+    golden_faults = [problem for name, problem in checked.problems if name == "golden"]
+    golden_fault = "; ".join(problem.message for problem in golden_faults)
+    if any(isinstance(problem, ImageError) for problem in golden_faults):
+        rung = Rung("golden", (Reading("golden file", ok=False, note=golden_fault),))
+        note(rung)
+        rest = _skipped("without a golden picture there is nothing to start from", but="golden")
+        return Report(bundle, (whole, rung, *rest), ())
     pictures = _pictures(bundle, options.images)
     job, no_job = rebuild(bundle, options.run)
     with scratch_dir(Path(tempfile.gettempdir()) / "edge-seg-verify") as scratch:
         climb = Climb(bundle, job, no_job, pictures, scratch, runner=options.runner, on=options.on)
-        climb.golden_fault = "; ".join(p.message for name, p in checked.problems if name == "golden")
+        climb.golden_fault = golden_fault
         if options.data:
             _add_data(climb, options.data, options.split, options.limit)
         rungs = _climb(climb, [whole], options.fail_fast, note)
         return Report(bundle, tuple(rungs), tuple(p.name for p in pictures), tuple(_compared(climb)))
+
+
+def _skipped(why: str, but: str = "") -> list[Rung]:
+    return [Rung(name, skipped=why) for name in _UNROUNDED if name != but]
 
 
 def _climb(climb: Climb, rungs: list[Rung], fail_fast: bool, note: Callable[[Rung], None]) -> list[Rung]:

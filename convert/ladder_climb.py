@@ -68,8 +68,8 @@ class Climb:
 
     ``job`` is None where the model itself can't be run, and ``no_job`` says why. The first of the ``pictures`` is the
     golden one. ``instances`` as in the bundle's golden result. ``blamed``: readings that belong to another rung than
-    the one that came upon them. ``golden_fault``: why the golden result can't be
-    used at all. ``unsteady``: pictures, by number, whose instances hang on ties (see :mod:`convert.steady`).
+    the one that came upon them. ``golden_fault``: why the golden result can't be used at all. ``unsteady``: pictures,
+    by number, whose instances hang on ties (see :mod:`convert.steady`).
     """
 
     bundle: Bundle

@@ -31,7 +31,7 @@ _OPTIONS = (
     click.option(
         "--calibration-pictures",
         type=click.IntRange(1, 10_000),
-        help="For int8: so many of them.  [default: 16; 4 drawn ones with --random-weights]",
+        help="For int8: so many of them.  [default: 16; 2 drawn ones with --random-weights]",
     ),
     click.option("--calibration-seed", type=click.IntRange(0, 2**31 - 1), help="Which of them.  [default: 0]"),
     click.option("--algorithm", type=click.Choice(ALGORITHMS), help="How int8 chooses its ranges.  [default: mse]"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from edge_seg.runtime.segmenter import Segmenter
 # How far P2 to P5 may move at most, root mean square as a part of their own: far more than rounding does to a sound
 # model, far less than a wrong range does.
 DRIFT = {"w16": 1e-3, "w8": 0.15, "int8": 0.5}
+
+# The best of a picture that the mask graph sees: a hundred tell no more of its ranges, and cost as much as the trunk.
+_OBJECTS = 20
 
 Ranges = Mapping[str, Mapping[str, float]]
 
@@ -86,11 +90,12 @@ def observe(programs: Sequence[GraphProgram], job: Job, pictures: Pictures) -> d
     """What enters each convolution of each graph, over all ``pictures``."""
     watching = _Watching(programs)
     engine = stepwise(watching, programs, job)
+    rules = dataclasses.replace(job.postprocess, keep=min(job.postprocess.keep, _OBJECTS))
     for picture in pictures:
-        found = Segmenter.over(engine, job.preprocess, job.postprocess)(picture)
+        found = Segmenter.over(engine, job.preprocess, rules)(picture)
         if not len(found):  # the mask graph has to see something
-            best = min(golden.FALLBACK_INSTANCES, job.postprocess.keep)
-            Segmenter.over(engine, job.preprocess, job.postprocess, instances=best)(picture)
+            best = min(golden.FALLBACK_INSTANCES, rules.keep)
+            Segmenter.over(engine, job.preprocess, rules, instances=best)(picture)
     return watching.seen
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,10 +30,10 @@ class Observed:
 
     def add(self, values: NDArray[np.float32]) -> None:
         """Takes in the values of one run."""
-        magnitudes = np.abs(values[values != 0])
-        if not magnitudes.size:
+        magnitudes = np.abs(values.reshape(1, -1))
+        largest = float(magnitudes.max(initial=0.0))
+        if largest == 0.0:
             return
-        largest = float(magnitudes.max())
         self.largest = max(self.largest, largest)
         if self._reach == 0.0:
             self._reach = largest
@@ -40,7 +41,9 @@ class Observed:
             # Two bins become one, so what was counted stays as it is.
             self.counts = np.concatenate([self.counts.reshape(-1, 2).sum(axis=1), np.zeros(BINS // 2)])
             self._reach *= 2
-        self.counts += np.histogram(magnitudes, BINS, (0.0, self._reach))[0]
+        # Half of numpy's time. Bounds are such that the largest value is in, and zeros are out.
+        bounds = [self._reach * 1e-12, self._reach * (1 + 1e-6)]
+        self.counts += cv2.calcHist([magnitudes], [0], None, [BINS], bounds).ravel()
 
     @property
     def centres(self) -> Histogram:

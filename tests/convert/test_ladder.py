@@ -191,6 +191,16 @@ def test_a_golden_file_of_another_kind(plant: Plant) -> None:
     assert first(report) == ("golden", "golden file")
 
 
+def test_a_golden_picture_that_cant_be_read(plant: Plant) -> None:
+    """Its hash is right, so only reading it tells."""
+    path = plant(cut="golden/image.png")
+    report = verify_bundle(path, FAST)
+    assert first(report) == ("golden", "golden file")
+    assert "image.png" in note(report)
+    assert rung(report, "host").skipped
+    assert "golden file" in as_html(report)
+
+
 @pytest.mark.slow
 def test_a_weight_edited_in_the_nb(plant: Plant) -> None:
     report = verify_bundle(plant(weight=WEIGHT), ladder.Options())
