@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -101,15 +102,17 @@ def convert(
     from convert.bundles import check_destinations, make_bundles
 
     check_destinations(out, recipes)  # before the work, not after it
-    job, more = _job(
-        source, random_weights, recipes, **quantisation_of(options, used=any(r.precision == "int8" for r in recipes))
-    )
     seconds: dict[str, float] = {}
 
     def note(stage: str, elapsed: float) -> None:
         seconds[stage] = round(elapsed, 2)
         click.echo(f"{stage}  {elapsed:.1f} s", err=True)
 
+    begun = time.monotonic()
+    job, more = _job(
+        source, random_weights, recipes, **quantisation_of(options, used=any(r.precision == "int8" for r in recipes))
+    )
+    note("model", time.monotonic() - begun)
     made = make_bundles(job, recipes, out, note, **more)
     bundles = [_described(verified.recipe.name, verified.folder, verified.report) for verified in made]
     if as_json:

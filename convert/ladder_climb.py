@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from convert.artifacts import Exported, Job
 from convert.ladder_compare import Reading, compare, merge, second_run
 from convert.ladder_heat import where
-from convert.ladder_trace import load, unpack
+from convert.ladder_trace import load, load_ties, unpack
+from convert.steady import Ties
 from convert.verify import FP32, Tolerance
 from edge_seg.bundle import THREE_GRAPHS, TWO_GRAPHS, Bundle, Manifest, from_plain
 from edge_seg.errors import ConversionError
@@ -68,8 +70,8 @@ class Climb:
 
     ``job`` is None where the model itself can't be run, and ``no_job`` says why. The first of the ``pictures`` is the
     golden one. ``instances`` as in the bundle's golden result. ``blamed``: readings that belong to another rung than
-    the one that came upon them. ``golden_fault``: why the golden result can't be used at all. ``unsteady``: pictures,
-    by number, whose instances hang on ties (see :mod:`convert.steady`).
+    the one that came upon them. ``golden_fault``: why the golden result can't be used at all. ``ties``: of each
+    picture, as the first rung that computed found them (see :mod:`convert.steady`).
     """
 
     bundle: Bundle
@@ -87,7 +89,7 @@ class Climb:
     exported: Exported | None = None
     rounded: Exported | None = None
     golden_fault: str = ""
-    unsteady: frozenset[int] = frozenset()
+    ties: dict[int, Ties] = field(default_factory=lambda: defaultdict(Ties))
 
     @property
     def manifest(self) -> Manifest:
@@ -138,6 +140,7 @@ def ascend(climb: Climb, name: str, traces: Path, limit: Tolerance, exact: bool 
     below = climb.below
     climb.traces[name] = traces
     if below is None:
+        climb.ties.update({number: load_ties(traces, number) for number in range(len(climb.pictures))})
         readings = merge([[second_run(load(traces, number).repeats)] for number in range(len(climb.pictures))])
         return Rung(name, (*readings, *map_reading(climb, name, None, exact)))
     readings = merge(
@@ -147,7 +150,7 @@ def ascend(climb: Climb, name: str, traces: Path, limit: Tolerance, exact: bool 
             limit,
             climb.scale(picture),
             exact=exact,
-            steady=number not in climb.unsteady,
+            ties=climb.ties[number],
         )
         for number, picture in enumerate(climb.pictures)
     )

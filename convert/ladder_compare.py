@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.ladder_trace import Trace
+from convert.proposals import pair_proposals
+from convert.steady import NO_TIES, Ties
 from convert.verify import Tolerance
 from edge_seg.bundle import FEATURES
 from edge_seg.runtime.parity import confident, confident_of, mask_difference, match, only
@@ -21,8 +23,8 @@ from edge_seg.runtime.result import Instances
 # Proposals that may be others: where two scores differ in their last bits, the order of proposals, and which is the
 # last to be taken, hangs on rounding.
 STRAYS, STRAY_SHARE = 2, 0.01
-# Instances of a picture with ties that may be others.
-TIED = 0.5
+# Instances of a picture with ties that may be others, and proposals, for each that a shake changes.
+TIED, TIED_PROPOSALS = 0.5, 2
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,15 @@ def reading(tensor: str, differences: NDArray[np.floating], unit: str, limit: fl
 
 
 def compare(
-    expected: Trace, found: Trace, limit: Tolerance, scale: float, *, exact: bool = True, steady: bool = True
+    expected: Trace, found: Trace, limit: Tolerance, scale: float, *, exact: bool = True, ties: Ties = NO_TIES
 ) -> list[Reading]:
     """All readings of one picture; ``scale`` is picture pixels to a pixel of the input, at least 1.
 
     Unless ``exact`` (a precision that changes every value), features and proposals are told, not judged; where no
-    instance is sure enough to be judged, the features are, as in a conversion. Unless ``steady``, which instances there
-    are hangs on rounding: those are judged that both sides have.
+    instance is sure enough to be judged, the features are, as in a conversion. With ``ties``, which proposals or
+    instances there are hangs on rounding: those are judged that both sides have.
     """
+    steady = not ties.detections
     inner = limit if exact else None
     sure = confident(expected.instances, found.instances, limit.least_score)
     expected, found = (_only(trace, keep) for trace, keep in zip((expected, found), sure, strict=True))
@@ -75,7 +78,7 @@ def compare(
         return [*kept, masks, second_run(found.repeats)]
     return [
         *_features(expected, found, limit if unsure else inner),
-        *_proposals(expected, found, inner),
+        *_proposals(expected, found, inner, ties.proposals),
         *kept,
         _mask_values(expected, found, pairs, inner),
         masks,
@@ -131,35 +134,24 @@ def _other_shape(name: str, expected: Trace, found: Trace) -> Reading | None:
     return Reading({"boxes": "proposals"}.get(name, name), ok=False, note=f"shape {shapes[1]}, expected {shapes[0]}")
 
 
-def _proposals(expected: Trace, found: Trace, limit: Tolerance | None) -> list[Reading]:
+def _proposals(expected: Trace, found: Trace, limit: Tolerance | None, tied: int) -> list[Reading]:
     other = _other_shape("boxes", expected, found)
     if other:
         return [other, Reading("scores")]
     rows, columns = pair_proposals(expected.detect["boxes"], found.detect["boxes"])
     apart = np.abs(expected.detect["boxes"][rows] - found.detect["boxes"][columns]).max(axis=(1, 2))
-    same = len(apart) - max(STRAYS, int(STRAY_SHARE * len(apart)))
-    near = np.argsort(apart, kind="stable")[:same]
+    same = len(apart) - max(STRAYS, int(STRAY_SHARE * len(apart)), TIED_PROPOSALS * tied)
+    near = np.argsort(apart, kind="stable")[: max(1, same)]
     box_px = limit.box_px if limit else None
     strays = int((apart > box_px).sum()) if box_px else 0
     scores = np.abs(expected.detect["scores"][rows] - found.detect["scores"][columns]).max(axis=1)
+    note = f"{strays} of {len(apart)} are others" if strays else ""
+    if strays and tied:
+        note += f", {tied} after the least change of the picture"
     return [
-        reading("proposals", apart[near], "px", box_px, f"{strays} of {len(apart)} are others" if strays else ""),
+        reading("proposals", apart[near], "px", box_px, note),
         reading("scores", scores[near], "", limit.score if limit else None),
     ]
-
-
-def pair_proposals(
-    expected: NDArray[np.float32], found: NDArray[np.float32]
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """For boxes [R, C, 4] on each side: every expected row, and the found row nearest to it in the mean over C."""
-    a, b = (boxes.mean(axis=1, dtype=np.float64) for boxes in (expected, found))
-    columns = np.arange(len(a))
-    for row in range(len(a)):
-        apart = np.abs(a[row] - b).max(axis=1)
-        nearest = int(apart.argmin())
-        # In place where that is no further than the nearest: dummies, all alike, would crowd on the first of them.
-        columns[row] = row if apart[row] <= apart[nearest] + 1e-3 else nearest
-    return np.arange(len(a)), columns
 
 
 def compare_instances(

@@ -17,7 +17,6 @@ from convert.ladder_device import run_device
 from convert.ladder_heat import where_instances
 from convert.ladder_trace import Task, load, run_task, trace_all
 from convert.recipe import RECIPES, Recipe, find
-from convert.steady import is_steady
 from convert.verify import FP32, Tolerance
 from edge_seg.bundle import Manifest
 from edge_seg.runtime import selftest
@@ -40,12 +39,7 @@ def paddle(climb: Climb) -> Rung:
     segmenter = Segmenter.over(engine, job.preprocess, job.postprocess, classes=job.classes, instances=climb.instances)
     out = climb.scratch / "paddle"
     out.mkdir()
-    trace_all(segmenter, climb.files, climb.data, out)
-    climb.unsteady = frozenset(
-        number
-        for number, picture in enumerate(climb.pictures)
-        if not is_steady(engine, picture.pixels, job.preprocess, job.postprocess)
-    )
+    trace_all(segmenter, climb.files, climb.data, out, ties=True)
     return ascend(climb, "paddle", out, FP32)
 
 
@@ -111,7 +105,7 @@ def _on_device(climb: Climb, target: Target) -> Rung:
     expected = climb.results(below) if below else [selftest.read_golden(climb.bundle)[1]]
     readings = merge(
         [
-            *compare_instances(wanted, got, limit, climb.scale(picture), steady=number not in climb.unsteady),
+            *compare_instances(wanted, got, limit, climb.scale(picture), steady=not climb.ties[number].detections),
             second_run(repeats),
         ]
         for number, (wanted, got, picture) in enumerate(zip(expected, found, climb.pictures, strict=False))
@@ -141,6 +135,7 @@ def _run(climb: Climb, bundle: Path, name: str, plain: bool = False) -> Path:
             data=tuple(map(str, climb.data)),
             preprocess=None if plain else climb.manifest.preprocess,
             postprocess=None if plain else climb.manifest.postprocess,
+            ties=climb.below is None,
         )
     )
     return out

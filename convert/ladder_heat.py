@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.ladder_compare import pair_proposals
 from convert.ladder_trace import Trace
+from convert.proposals import pair_proposals
 from edge_seg.bundle import FEATURES
 from edge_seg.runtime.parity import match
 from edge_seg.runtime.preprocess import letterbox, resize

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from convert.child import no_core_file, run_module
 from convert.recorder import Recorder
+from convert.steady import NO_TIES, Ties, find_ties
 from convert.witness import REFUSED
 from edge_seg.bundle import Bundle, PostprocessSpec, PreprocessSpec, from_plain, open_bundle
 from edge_seg.errors import ConversionError, EdgeSegError
@@ -102,13 +103,19 @@ def unpack(told: dict[str, Any]) -> Instances:
     return Instances.from_json(told["instances"], told["height"], told["width"])
 
 
+def load_ties(folder: Path, number: int) -> Ties:
+    """What :func:`trace_all` found of picture ``number``; no ties where it wasn't to look for them."""
+    file = folder / f"{number}.ties.json"
+    return from_plain(Ties, read_json(file, ConversionError), str(file)) if file.is_file() else NO_TIES
+
+
 @dataclass(frozen=True)
 class Task:
     """What a child is to do.
 
     ``plain``: Paddle Inference without optimisation passes and oneDNN, instead of the bundle's engine. ``preprocess``
-    and ``postprocess`` take the place of the manifest's. ``pictures`` are traced; of ``data`` only the instances are
-    kept, in ``data.json``.
+    and ``postprocess`` take the place of the manifest's. ``pictures`` are traced, with their ``ties``; of ``data`` only
+    the instances are kept, in ``data.json``.
     """
 
     bundle: str
@@ -119,6 +126,7 @@ class Task:
     data: tuple[str, ...] = ()
     preprocess: PreprocessSpec | None = None
     postprocess: PostprocessSpec | None = None
+    ties: bool = False
 
 
 def run_task(task: Task) -> None:
@@ -155,13 +163,22 @@ def do_task(task: Task) -> None:
         instances=task.instances,
         full=manifest.graphs.get(FULL),
     )
-    trace_all(segmenter, [Path(file) for file in task.pictures], [Path(file) for file in task.data], out)
+    trace_all(segmenter, [Path(file) for file in task.pictures], [Path(file) for file in task.data], out, task.ties)
 
 
-def trace_all(segmenter: Segmenter, pictures: Sequence[Path], data: Sequence[Path], out: Path) -> None:
-    """Traces ``pictures`` into ``out``, and writes the instances of ``data`` into ``out / "data.json"``."""
+def trace_all(
+    segmenter: Segmenter, pictures: Sequence[Path], data: Sequence[Path], out: Path, ties: bool = False
+) -> None:
+    """Traces ``pictures`` into ``out``, and writes the instances of ``data`` into ``out / "data.json"``.
+
+    With ``ties``, looks for them too; in a model of one graph they can't be seen.
+    """
     for number, file in enumerate(pictures):
-        save(trace(segmenter, read_image(file)), out, number)
+        picture = read_image(file)
+        save(trace(segmenter, picture), out, number)
+        if ties and not segmenter.full:
+            found = find_ties(segmenter.engine, picture, segmenter.preprocess, segmenter.postprocess)
+            write_json(out / f"{number}.ties.json", dataclasses.asdict(found))
     segmenter.instances = None  # a fixed number of objects would spoil the mAP
     if data:
         write_json(out / "data.json", [pack(segmenter(file)) for file in data])

@@ -2,22 +2,25 @@
 
 NMS, top-k and a box's level in the pyramid are yes-or-no decisions. Where one of them is a tie to within rounding,
 engines that agree to 1e-6 find different boxes, and rightly so; an untrained model comes upon such ties in one picture
-of several.
+of several, any model in one that is flat over large parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.proposals import apart
 from edge_seg.bundle import PostprocessSpec, PreprocessSpec
 from edge_seg.runtime.postprocess import Detections, select
 from edge_seg.runtime.preprocess import preprocess
 
-# Relative, of every input value. It averages out in the sums: features change by some times what engines differ by.
+# Added to every input value; a picture's have a standard deviation of about 1. It averages out in the sums: features
+# change by some times what engines differ by.
 _SHAKE = 1e-4
 _BOX_PX, _SCORE = 0.01, 1e-4
 
@@ -34,16 +37,39 @@ def steady_picture(
 
 def is_steady(engine: Any, picture: NDArray[np.uint8], pre: PreprocessSpec, post: PostprocessSpec) -> bool:
     """Whether the detections in ``picture``, uint8[h, w, 3] BGR, survive a shake of the input."""
+    results = (select(out["boxes"], out["scores"], post) for out in _shaken(engine, picture, pre))
+    found = next(results)
+    return all(_same(found, other) for other in results)  # the second shake only where the first changed nothing
+
+
+@dataclass(frozen=True)
+class Ties:
+    """What of a picture a shake of the input changes: ``detections``, and how many rows of `detect` (``proposals``)."""
+
+    detections: bool = False
+    proposals: int = 0
+
+
+NO_TIES = Ties()
+
+
+def find_ties(engine: Any, picture: NDArray[np.uint8], pre: PreprocessSpec, post: PostprocessSpec) -> Ties:
+    """The ties in ``picture``, uint8[h, w, 3] BGR."""
+    first, *shaken = _shaken(engine, picture, pre)
+    others = (int((apart(first["boxes"], other["boxes"]) > _BOX_PX).sum()) for other in shaken)
+    found, *again = (select(out["boxes"], out["scores"], post) for out in (first, *shaken))
+    return Ties(not all(_same(found, other) for other in again), max(others))
+
+
+def _shaken(engine: Any, picture: NDArray[np.uint8], pre: PreprocessSpec) -> Iterator[dict[str, NDArray[Any]]]:
+    """What `detect` gives of the picture, then of the picture shaken one way and the other.
+
+    Both ways: a tie is broken by the one or by the other.
+    """
     blob, _ = preprocess(picture, pre)
     shake = (_SHAKE * np.random.default_rng(0).uniform(-1, 1, blob.shape)).astype(np.float32)
-    found = _found(engine, blob, post)
-    # Both ways: a tie is broken by the one or by the other.
-    return all(_same(found, _found(engine, shaken, post)) for shaken in (blob * (1 + shake), blob * (1 - shake)))
-
-
-def _found(engine: Any, blob: NDArray[np.float32], post: PostprocessSpec) -> Detections:
-    outputs = engine.run("detect", {"image": blob})
-    return select(outputs["boxes"], outputs["scores"], post)
+    for image in (blob, blob + shake, blob - shake):
+        yield engine.run("detect", {"image": image})
 
 
 def _same(a: Detections, b: Detections) -> bool:

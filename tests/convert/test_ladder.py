@@ -19,7 +19,7 @@ import pytest
 from convert import ladder
 from convert.artifacts import Job
 from convert.bundles import make_bundles
-from convert.job import Options, run_job
+from convert.job import Options, random_job, run_job
 from convert.ladder import Report, verify_bundle
 from convert.ladder_climb import Rung
 from convert.ladder_html import as_html
@@ -173,6 +173,16 @@ def test_another_nms_threshold(plant: Plant) -> None:
     assert "nms_iou 0.6, its source 0.5" in note(report)
     assert rung(report, "postprocessing").shown is not None
     assert rung(report, "golden").fault is None
+
+
+@pytest.mark.slow
+def test_a_flat_picture_whose_proposals_are_all_equal(tmp_path: Path) -> None:
+    """Engines choose differently among equals, which is nobody's fault."""
+    job = random_job("mask_rcnn_tiny_fpn", 0, 80, Options(size=(512, 512)))
+    make_bundles(job, [find("x86-fp32")], tmp_path / "bundle")
+    flat = tmp_path / "flat.png"
+    cv2.imwrite(str(flat), np.full((2000, 100, 3), 128, np.uint8))
+    assert verify_bundle(tmp_path / "bundle", ladder.Options(images=(flat,))).first is None
 
 
 def test_a_setting_without_effect_on_these_pictures(plant: Plant) -> None:

@@ -12,6 +12,7 @@ from convert import ladder_pixels
 from convert.ladder_compare import compare, compare_instances, merge
 from convert.ladder_select import choose
 from convert.ladder_trace import Trace
+from convert.steady import NO_TIES, Ties
 from convert.verify import FP32
 from edge_seg.bundle import PostprocessSpec, PreprocessSpec
 from edge_seg.runtime import preprocess
@@ -66,6 +67,16 @@ def test_proposals_in_another_order_are_no_difference() -> None:
     readings = compare(traced(), traced([1, 0, 2, 4, 3, 5, 6, 9, 8, 7]), FP32, 1.0)
     assert all(item.ok for item in readings)
     assert all(not item.worst for item in readings)
+
+
+def test_proposals_that_hang_on_ties_are_told_not_judged() -> None:
+    other = traced()
+    other.detect["boxes"][6:] += 1
+    other.detect["scores"][6:] = 0.5
+    for ties, faults in ((NO_TIES, ["proposals", "scores"]), (Ties(proposals=2), [])):
+        readings = compare(traced(), other, FP32, 1.0, ties=ties)
+        assert [item.tensor for item in readings if not item.ok] == faults
+    assert "4 of 10 are others, 2 after the least change" in readings[4].note
 
 
 def test_what_isnt_a_number_is_out_of_tolerance() -> None:

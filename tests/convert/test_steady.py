@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.steady import steady_picture
+from convert.steady import NO_TIES, Ties, find_ties, steady_picture
 from edge_seg.bundle import PostprocessSpec, PreprocessSpec
 
 
@@ -29,3 +29,10 @@ def test_a_picture_whose_result_hangs_on_the_last_bits_is_passed_over() -> None:
     assert steady_picture(OneBox(), [bright, dark, bright], pre, post) is dark
     assert steady_picture(OneBox(), [dark, bright], pre, post) is dark
     assert steady_picture(OneBox(), [bright, bright], pre, post) is bright
+
+
+def test_what_hangs_on_ties_is_counted() -> None:
+    bright, dark = np.full((32, 32, 3), 250, np.uint8), np.full((32, 32, 3), 1, np.uint8)
+    pre, post = PreprocessSpec((32, 32)), PostprocessSpec()
+    assert find_ties(OneBox(), bright, pre, post) == Ties(detections=True, proposals=1)
+    assert find_ties(OneBox(), dark, pre, post) == NO_TIES
