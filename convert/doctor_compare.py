@@ -59,6 +59,18 @@ def compare(program: Program, expected: Sequence[Arrays], found: Sequence[Arrays
     return said
 
 
+def lost(program: Program, expected: Arrays, found: Arrays) -> list[str]:
+    """Names of the outputs of a run that hold something that isn't finite where what is expected is."""
+    random = random_outputs(program)
+    return [
+        tensor.name
+        for tensor, wanted, given in zip(program.outputs, expected, found, strict=True)
+        if tensor.name not in random
+        and wanted.shape == given.shape
+        and (np.isfinite(wanted.astype(np.float64)) & ~np.isfinite(given.astype(np.float64))).any()
+    ]
+
+
 def _difference(expected: NDArray[Any], found: NDArray[Any], ordering: bool) -> str:
     if _squeezed(expected) != _squeezed(found):
         # A threshold may lie between two roundings, so another number of rows proves nothing.

@@ -78,15 +78,15 @@ def _side(tensor: TensorSpec, at: int, sizes: Sizes) -> int:
     return 8
 
 
-def values(program: Program, chosen: Mapping[str, tuple[int, ...]], *, wide: bool) -> Arrays:
+def values(program: Program, chosen: Mapping[str, tuple[int, ...]], *, spread: float = 0.0) -> Arrays:
     """Inputs of those shapes, the same ones each time.
 
-    Floats lie within 0.05 and 0.95, where every function is defined, or, ``wide``, on both sides of zero and far
-    enough out that limits (relu6) show. Indexes are 0, other whole numbers 1, boxes lie within 64 pixels, scores
-    within 0 and 1: a library isn't to blame for what it makes of nonsense.
+    Floats lie within 0.05 and 0.95, where every function is defined, or, with a ``spread``, on both sides of zero with
+    that standard deviation. Indexes are 0, other whole numbers 1, boxes lie within 64 pixels, scores within 0 and 1: a
+    library isn't to blame for what it makes of nonsense.
     """
     return {
-        tensor.name: _value(program, tensor, chosen, np.random.default_rng(number + (1000 if wide else 0)), wide)
+        tensor.name: _value(program, tensor, chosen, np.random.default_rng(number + (1000 if spread else 0)), spread)
         for number, tensor in enumerate(program.inputs)
     }
 
@@ -96,7 +96,7 @@ def _value(
     tensor: TensorSpec,
     chosen: Mapping[str, tuple[int, ...]],
     rng: np.random.Generator,
-    wide: bool,
+    spread: float,
 ) -> NDArray[np.generic]:
     shape = chosen[tensor.name]
     slots = set(_slots(program, tensor.name))
@@ -121,7 +121,7 @@ def _value(
     if len(shape) >= 2 and shape[-1] == 4:
         corner = rng.uniform(0, 40, (*shape[:-1], 2))
         return np.concatenate([corner, corner + rng.uniform(4, 24, corner.shape)], axis=-1).astype(tensor.dtype)
-    floats = rng.normal(0, 3, shape) if wide and not slots & set(_SHARES) else rng.uniform(0.05, 0.95, shape)
+    floats = rng.normal(0, spread, shape) if spread and not slots & set(_SHARES) else rng.uniform(0.05, 0.95, shape)
     return floats.astype(tensor.dtype)
 
 

@@ -1,4 +1,4 @@
-"""Inputs at which a model that runs may still end the process: other sizes, no boxes, nothing found.
+"""Inputs at which a model that runs may still fail: other sizes, no boxes, nothing found, large values.
 
 Each is tried; a warning is left where the trial confirms it, or can't be made.
 """
@@ -9,13 +9,16 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
-from convert.doctor_inputs import Sizes
-from convert.doctor_proof import Graph, Witness, inputs, optimise
+from convert.doctor_compare import lost
+from convert.doctor_inputs import Sizes, shapes, values
+from convert.doctor_proof import Graph, Witness, inputs, optimise, run_paddle
 from convert.doctor_report import Finding
 from convert.doctor_rules import MAY_FIND_NOTHING, Suspicion
 from edge_seg.errors import EdgeSegError
 
 _ODD_SIDE = 50
+_FAR = 300.0
+"""A picture in 0..255 has such values, and what a layer makes of it."""
 _NO_SCORE = 2.0
 """A threshold that no score passes."""
 
@@ -37,6 +40,27 @@ def examine(graph: Graph, nb: Path, witness: Witness, sizes: Sizes, suspicions: 
                 yield warning(suspicion, "it did, with a threshold that nothing passes")
         else:
             yield warning(suspicion)
+    yield from _far_out(graph, nb, witness, sizes)
+
+
+def _far_out(graph: Graph, nb: Path, witness: Witness, sizes: Sizes) -> Iterator[Finding]:
+    """Kernels that have no number for a large value, where paddle has: softmax over channels, tanh beyond 89 on x86."""
+    if not any(tensor.dtype.startswith("float") for tensor in graph.program.inputs):
+        return
+    runs = [list(values(graph.program, shapes(graph.program, sizes), spread=_FAR).values())]
+    expected, found = run_paddle(graph, runs), witness.run(graph, nb, runs)
+    if expected.words:
+        return
+    names = ["it dies of"] if found.words else lost(graph.program, expected.outputs[0], found.outputs[0])
+    if names:
+        what = names[0] if found.words else f"{', '.join(names)} isn't finite, where paddle's is, of"
+        yield Finding(
+            "warning",
+            f"run on {witness.target}",
+            f"{what} inputs with a standard deviation of {_FAR:g}",
+            "scale the inputs (pictures to 0..1), or clip what goes into softmax and tanh: paddle.clip(x, -60, 60)",
+            "large-values",
+        )
 
 
 def warning(suspicion: Suspicion, shown: str = "") -> Finding:

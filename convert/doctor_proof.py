@@ -20,6 +20,8 @@ from convert.doctor_words import Words, explain
 from edge_seg.errors import EdgeSegError
 
 LIMIT_S = 600.0
+_WIDE = 3.0
+"""Far enough out that limits (relu6) show."""
 LITE = ("convert.opt", "convert.doctor_trial", "convert.doctor_kernels")
 """Modules whose children load Paddle Lite."""
 
@@ -59,7 +61,7 @@ def optimise(graph: Graph, target: str) -> Path | EdgeSegError:
 def inputs(graph: Graph, sizes: Sizes) -> Runs:
     """Three runs: values that every function takes, values of a wide range, and the first again."""
     chosen = shapes(graph.program, sizes)
-    even, wide = (list(values(graph.program, chosen, wide=wide).values()) for wide in (False, True))
+    even, wide = (list(values(graph.program, chosen, spread=spread).values()) for spread in (0.0, _WIDE))
     return [even, wide, even]
 
 

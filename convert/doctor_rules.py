@@ -152,6 +152,19 @@ def _modulo(program: Program) -> Iterator[Suspicion]:
             return
 
 
+def _floor_division(program: Program) -> Iterator[Suspicion]:
+    for operator in _of(program, "elementwise_floordiv"):
+        if any(program.dtype(name).startswith("int") for name in operator.reads):
+            yield Suspicion(
+                "floor-division",
+                (operator.kind,),
+                "x // y of whole numbers: Paddle Lite rounds towards zero, paddle down, so -7 // 2 is -3 instead of -4",
+                "divide floats and take paddle.floor, where values may be negative",
+                conditional=True,
+            )
+            return
+
+
 def _layout(program: Program) -> Iterator[Suspicion]:
     for operator in program.operators:
         if operator.attributes.get("data_format", operator.attributes.get("data_layout")) == "NHWC":
@@ -325,6 +338,7 @@ RULES: tuple[Rule, ...] = (
     _instance_norm,
     _top_k,
     _modulo,
+    _floor_division,
     _layout,
     _recurrent,
     _types,

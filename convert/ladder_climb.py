@@ -17,8 +17,8 @@ from convert.ladder_compare import Reading, compare, merge, second_run
 from convert.ladder_heat import where
 from convert.ladder_trace import load, load_ties, unpack
 from convert.steady import Ties
-from convert.verify import FP32, Tolerance
-from edge_seg.bundle import THREE_GRAPHS, TWO_GRAPHS, Bundle, Manifest, from_plain
+from convert.verify import Tolerance
+from edge_seg.bundle import THREE_GRAPHS, TWO_GRAPHS, Bundle, Manifest
 from edge_seg.errors import ConversionError
 from edge_seg.files import read_json
 from edge_seg.runtime.result import Instances
@@ -126,13 +126,6 @@ class Climb:
     def results(self, rung: str) -> list[Instances]:
         """The instances of each picture that ``rung`` traced."""
         return [load(self.traces[rung], number).instances for number in range(len(self.pictures))]
-
-
-def tolerance_of(manifest: Manifest) -> Tolerance:
-    """What the bundle's precision is held to: for other than fp32, what its conversion was."""
-    if manifest.precision == "fp32":
-        return FP32
-    return from_plain(Tolerance, manifest.verification.get("tolerance"), "manifest.verification.tolerance")
 
 
 def ascend(climb: Climb, name: str, traces: Path, limit: Tolerance, exact: bool = True) -> Rung:

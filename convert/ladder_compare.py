@@ -142,6 +142,8 @@ def _proposals(expected: Trace, found: Trace, limit: Tolerance | None, tied: int
     apart = np.abs(expected.detect["boxes"][rows] - found.detect["boxes"][columns]).max(axis=(1, 2))
     same = len(apart) - max(STRAYS, int(STRAY_SHARE * len(apart)), TIED_PROPOSALS * tied)
     near = np.argsort(apart, kind="stable")[: max(1, same)]
+    # Of dummies, boxes without area that stand where fewer were found, the host drops whatever the head makes.
+    real = near[expected.detect["boxes"][near].any(axis=(1, 2))]
     box_px = limit.box_px if limit else None
     strays = int((apart > box_px).sum()) if box_px else 0
     scores = np.abs(expected.detect["scores"][rows] - found.detect["scores"][columns]).max(axis=1)
@@ -150,7 +152,7 @@ def _proposals(expected: Trace, found: Trace, limit: Tolerance | None, tied: int
         note += f", {tied} after the least change of the picture"
     return [
         reading("proposals", apart[near], "px", box_px, note),
-        reading("scores", scores[near], "", limit.score if limit else None),
+        reading("scores", scores[real], "", limit.score if limit else None),
     ]
 
 

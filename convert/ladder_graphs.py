@@ -11,13 +11,13 @@ import numpy as np
 from convert.artifacts import Draft, Exported, Job, Referenced
 from convert.assemble import assemble
 from convert.compile import compile_graphs
-from convert.ladder_climb import Climb, Rung, ascend, map_reading, shown, tolerance_of
+from convert.ladder_climb import Climb, Rung, ascend, map_reading, shown
 from convert.ladder_compare import Reading, compare_instances, merge, second_run
 from convert.ladder_device import run_device
 from convert.ladder_heat import where_instances
 from convert.ladder_trace import Task, load, run_task, trace_all
-from convert.recipe import RECIPES, Recipe, find
-from convert.verify import FP32, Tolerance
+from convert.recipe import Recipe, find
+from convert.verify import FP32, Tolerance, tolerance_for
 from edge_seg.bundle import Manifest
 from edge_seg.runtime import selftest
 from edge_seg.runtime.segmenter import Segmenter
@@ -56,7 +56,7 @@ def exported(climb: Climb) -> Rung:
 
 def is_rounded(manifest: Manifest) -> bool:
     """Whether the bundle's graphs were rounded before they were converted."""
-    return "quantisation" in manifest.optimizer
+    return bool(find(manifest.recipe).rounding)
 
 
 def rounded(climb: Climb) -> Rung:
@@ -71,15 +71,15 @@ def rounded(climb: Climb) -> Rung:
 def host(climb: Climb) -> Rung:
     """The bundle's engine on this machine; for a bundle that can't run here, its twin made from the same source."""
     manifest, job = climb.manifest, climb.job
-    recipe = RECIPES.get(manifest.recipe)
+    recipe = find(manifest.recipe)
     here = climb.bundle.path
-    if recipe and recipe.witness != recipe.name:
+    if recipe.witness != recipe.name:
         if job is None:
             return Rung("host", skipped=f"a bundle for {manifest.target} can't run here, and {climb.no_job}")
         here = _build(climb, job, find(recipe.witness), "twin")
     exact = manifest.precision in ("fp32", "w8", "w16")
-    rung = ascend(climb, "host", _run(climb, here, "host"), tolerance_of(manifest), exact)
-    if job is None or recipe is None:
+    rung = ascend(climb, "host", _run(climb, here, "host"), tolerance_for(manifest.precision), exact)
+    if job is None:
         return rung
     again = _made_again(climb, job, recipe)
     readings = list(rung.readings)
@@ -157,7 +157,7 @@ def _form(climb: Climb, job: Job, recipe: Recipe) -> Exported:
     if climb.rounded is None:
         from convert.quantise_plan import again
 
-        told = climb.manifest.optimizer["quantisation"]
+        told = climb.manifest.optimizer.get("quantisation")
         climb.rounded = again(exported, told, recipe.precision, climb.scratch / "rounded-graphs")
     return climb.rounded
 

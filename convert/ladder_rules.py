@@ -7,15 +7,16 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from convert.ladder_climb import Climb, Rung, Shown, shown, tolerance_of
+from convert.ladder_climb import Climb, Rung, Shown, shown
 from convert.ladder_compare import Reading, compare_instances, merge, reading
 from convert.ladder_heat import draw_boxes, heat, where_instances
 from convert.ladder_pixels import WORST_LEVELS, charts, explain, judge
 from convert.ladder_select import choose
 from convert.ladder_source import differences, plain
 from convert.ladder_trace import Task, load, run_task
-from convert.verify import FP32
-from edge_seg.bundle import Bundle, PostprocessSpec, PreprocessSpec
+from convert.recipe import RECIPES
+from convert.verify import FP32, tolerance_for
+from edge_seg.bundle import Bundle, Manifest, PostprocessSpec, PreprocessSpec
 from edge_seg.bundles.check import CheckReport
 from edge_seg.errors import BundleError
 from edge_seg.runtime import preprocess as runtime
@@ -34,7 +35,18 @@ def files(bundle: Bundle, faults: Mapping[str, BundleError], checked: CheckRepor
             readings.append(Reading(name, note=said))
         elif name != "files":
             readings += [Reading(name, ok=False, note=problem.message) for problem in said]
-    return Rung("files", tuple(readings))
+    return Rung("files", (*readings, _recipe(bundle.manifest)))
+
+
+def _recipe(manifest: Manifest) -> Reading:
+    """By the recipe the bundle is made again and judged: what the manifest says of it mustn't be taken on trust."""
+    recipe = RECIPES.get(manifest.recipe)
+    if recipe is None:
+        note = f"the manifest's recipe {manifest.recipe!r} is none of {', '.join(RECIPES)}"
+        return Reading("recipe", ok=False, note=note)
+    pairs = ((name, getattr(manifest, name), getattr(recipe, name)) for name in ("engine", "target", "precision"))
+    other = [f"the manifest's {name} is {found}, its recipe's {made}" for name, found, made in pairs if found != made]
+    return Reading("recipe", ok=not other, note="; ".join(other) or recipe.name)
 
 
 @np.errstate(all="ignore")  # of a mean of 1e300, infinity is what is to be told
@@ -92,7 +104,7 @@ def golden(climb: Climb) -> Rung:
 
 
 def _against_golden(climb: Climb, expected: Instances, found: Instances) -> list[Reading]:
-    limit = FP32 if climb.job else tolerance_of(climb.manifest)
+    limit = FP32 if climb.job else tolerance_for(climb.manifest.precision)
     # Without the model, the golden result is all there is to judge by.
     steady = climb.job is None or not climb.ties[0].detections
     return merge([compare_instances(found, expected, limit, climb.scale(climb.pictures[0]), steady=steady)])

@@ -22,11 +22,12 @@ from convert.child import no_core_file, run_module
 from convert.recorder import Recorder
 from convert.steady import NO_TIES, Ties, find_ties
 from convert.witness import REFUSED
+from edge_seg import guard
 from edge_seg.bundle import Bundle, PostprocessSpec, PreprocessSpec, from_plain, open_bundle
 from edge_seg.errors import ConversionError, EdgeSegError
 from edge_seg.files import read_json, write_json
 from edge_seg.runtime.engines import Arrays, Engine, open_engine
-from edge_seg.runtime.engines.checks import Checked, file_of
+from edge_seg.runtime.engines.checks import Checked, file_of, loading
 from edge_seg.runtime.engines.three_graphs import in_two_steps
 from edge_seg.runtime.image import read_image
 from edge_seg.runtime.one_graph import FULL
@@ -142,9 +143,11 @@ def run_task(task: Task) -> None:
     if outcome.code == REFUSED:
         said = json.loads(outcome.stdout.splitlines()[-1])
         raise ConversionError(said["message"], remedy=said["remedy"], code=said["code"])
-    tail = outcome.tail()
+    tail, phases = outcome.tail(), outcome.stdout.splitlines()
     raise ConversionError(
-        f"the engine's process {outcome.ending()}{', its last words: ' + tail if tail else ''}", code="engine-died"
+        f"the engine's process {outcome.ending()}{f' while {phases[-1]}' if phases else ''}"
+        f"{', its last words: ' + tail if tail else ''}",
+        code="engine-died",
     )
 
 
@@ -197,7 +200,8 @@ def _plain_engine(bundle: Bundle) -> Engine:
         config.switch_ir_optim(False)
         config.set_cpu_math_library_num_threads(1)
         config.disable_glog_info()
-        predictors[name] = (paddle.inference.create_predictor(config), graph)
+        with loading("paddle-inference", " and ".join(map(str, files))):
+            predictors[name] = (paddle.inference.create_predictor(config), graph)
     manifest = bundle.manifest
     engine = Checked(PaddleInferenceEngine(predictors, {"passes": False}), manifest.graphs)
     plain: Engine = in_two_steps(engine, manifest.graphs, manifest.canonical_size)
@@ -206,6 +210,7 @@ def _plain_engine(bundle: Bundle) -> Engine:
 
 def _child(file: Path) -> int:
     no_core_file()
+    guard.listener = lambda text: print(text, flush=True)
     try:
         do_task(from_plain(Task, read_json(file, ConversionError), str(file)))
     except EdgeSegError as problem:

@@ -17,7 +17,7 @@ from convert.quantise import Plan, convolutions, quantise
 from convert.quantise_range import Observed
 from convert.quantise_search import within
 from convert.simulate import Arrays, GraphProgram, Simulator, stepwise
-from edge_seg.errors import ConversionError
+from edge_seg.errors import BundleError, ConversionError
 from edge_seg.runtime.parity import compare
 from edge_seg.runtime.segmenter import Segmenter
 
@@ -45,8 +45,11 @@ def quantised(exported: Exported, precision: str, folder: Path) -> Exported:
     return apply(exported, programs, plan, precision, told, folder)
 
 
-def again(exported: Exported, told: Mapping[str, Any], precision: str, folder: Path) -> Exported:
-    """``exported`` rounded as a manifest's ``optimizer.quantisation`` tells, which needs no pictures."""
+def again(exported: Exported, told: Any, precision: str, folder: Path) -> Exported:
+    """``exported`` rounded as a manifest's ``optimizer.quantisation`` tells, which needs no pictures.
+
+    Raises BundleError when that is no plan.
+    """
     programs = [GraphProgram.read(graph) for graph in exported.graphs]
     return apply(exported, programs, from_json(told), precision, dict(told), folder)
 
@@ -123,9 +126,19 @@ def as_json(plan: Plan) -> dict[str, Any]:
     }
 
 
-def from_json(described: Mapping[str, Any]) -> Plan:
-    """The plan that a manifest's ``optimizer.quantisation`` holds."""
-    return Plan(described["weight_bits"], described["ranges"], tuple(described["floats"]))
+def from_json(described: Any) -> Plan:
+    """The plan that a manifest's ``optimizer.quantisation`` holds; BundleError when it holds none."""
+    try:
+        ranges = {
+            graph: {name: float(reach) for name, reach in of.items()} for graph, of in described["ranges"].items()
+        }
+        return Plan({8: 8, 16: 16}[described["weight_bits"]], ranges, tuple(map(str, described["floats"])))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        raise BundleError(
+            "manifest.optimizer.quantisation: expected weight_bits (8 or 16), ranges and floats",
+            remedy="the manifest was edited: copy the bundle again or convert anew",
+            code="manifest-invalid",
+        ) from None
 
 
 class _Watching:

@@ -35,6 +35,7 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]{0,200}")
 
 # What a manifest says freely (where it came from, what was measured) may be nested so deep; every reader can walk it.
 DEEPEST = 16
+_LONGEST = 99_968
 
 # Cuts long values short, and deeply nested ones, which repr() itself can't get through.
 _SHORT = reprlib.Repr()
@@ -321,16 +322,17 @@ def _check_values(manifest: Manifest, where: str) -> None:
     _require(fits, f"{where}.category_ids", f"{count} different ids, one for each class", ids)
     _require(manifest.proposals > 0, f"{where}.proposals", "at least 1", manifest.proposals)
     _require((manifest.canonical_size or 1) > 0, f"{where}.canonical_size", "at least 1", manifest.canonical_size)
-    _check_processing(manifest.preprocess, manifest.postprocess, where)
+    check_processing(manifest.preprocess, manifest.postprocess, where)
     for name, graph in manifest.graphs.items():
         _require(len(graph.files) > 0, f"{where}.graphs.{name}.files", "at least one file", graph.files)
     for name in (manifest.golden.image, manifest.golden.expected):
         _require(name in manifest.golden.files, f"{where}.golden.files", f"a hash of {name}", manifest.golden.files)
 
 
-def _check_processing(pre: PreprocessSpec, post: PostprocessSpec, where: str) -> None:
-    valid = all(side > 0 and side % 32 == 0 for side in pre.size)
-    _require(valid, f"{where}.preprocess.size", "multiples of 32", pre.size)
+def check_processing(pre: PreprocessSpec, post: PostprocessSpec, where: str) -> None:
+    """Raises :class:`BundleError` for a setting out of its range; ``where`` they stand, such as "config.json"."""
+    valid = all(0 < side <= _LONGEST and side % 32 == 0 for side in pre.size)
+    _require(valid, f"{where}.preprocess.size", f"multiples of 32 up to {_LONGEST}", pre.size)
     _require(pre.color in ("RGB", "BGR"), f"{where}.preprocess.color", "RGB or BGR", pre.color)
     _require(min(pre.std) > 0, f"{where}.preprocess.std", "values above 0", pre.std)
     rules = (LETTERBOX, STRETCH)

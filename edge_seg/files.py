@@ -38,6 +38,8 @@ def final_name(path: str) -> str:
 
 
 def _beside(path: Path) -> Path:
+    if not path.name:
+        raise UsageError(f"{path}: a folder, expected the name of what is to be written in it", code="exists")
     _sweep(path.parent)
     # Names have at most 255 bytes.
     partial = path.with_name(f"{TEMPORARY_MARK}{path.name[:100]}-{HOST}-{os.getpid()}-{secrets.token_hex(3)}")

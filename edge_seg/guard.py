@@ -29,6 +29,9 @@ _PHASE, _PARTIAL = b"phase ", b"partial "
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What asks a command to stop: Ctrl-C, a supervisor, a terminal or an ssh session that closes."""
 
+listener: Callable[[str], None] | None = None
+"""Told each phase as well, in a child that isn't a guarded one."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -59,6 +62,8 @@ def phase(text: str) -> None:
     """Notes what is being done ("loading detect.nb"), for the message in case the process dies of it."""
     global _phase
     _phase = text
+    if listener is not None:
+        listener(text)
     _tell(_PHASE + text.encode(errors="replace"))
 
 

@@ -16,8 +16,8 @@ from edge_seg.bundles.sign import read_signature, verify
 from edge_seg.bundles.text import megabytes, printable, table
 from edge_seg.data.rle import decompress
 from edge_seg.errors import BundleError, EdgeSegError, ImageError
-from edge_seg.runtime.engines import MODULES
-from edge_seg.runtime.engines.checks import check_graphs
+from edge_seg.runtime.engines import MODULES, SUFFIXES
+from edge_seg.runtime.engines.checks import check_graphs, file_of
 from edge_seg.runtime.result import Instances
 from edge_seg.runtime.selftest import read_golden
 
@@ -118,6 +118,9 @@ def _check_engine(bundle: Bundle) -> str:
             remedy="copy the bundle again, or use the version of edge-seg that made it",
             code="engine-unknown",
         )
+    for graph in manifest.graphs:
+        for suffix in SUFFIXES.get(manifest.engine, ()):
+            file_of(bundle, graph, suffix)
     return printable(f"{manifest.engine} {manifest.engine_version} for {manifest.target}, {manifest.precision}")
 
 
@@ -131,6 +134,13 @@ def _check_golden(bundle: Bundle) -> str:
     image, expected = read_golden(bundle)
     height, width = image.shape[:2]
     fault = _instances_fault(expected, len(bundle.manifest.classes), height, width)
+    best, keep = bundle.manifest.golden.instances, bundle.manifest.postprocess.keep
+    if best is not None and not 0 < best <= keep:
+        raise BundleError(
+            f"{bundle.path / MANIFEST}: manifest.golden.instances: {best}, expected 1 to {keep}",
+            remedy="copy the bundle again or convert anew",
+            code="manifest-invalid",
+        )
     if fault:
         raise BundleError(
             f"{bundle.path / bundle.manifest.golden.expected}: {fault}", remedy="convert anew", code="golden-invalid"

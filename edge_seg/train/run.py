@@ -11,11 +11,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_seg.bundle import PostprocessSpec, PreprocessSpec, from_plain
+from edge_seg.bundle import PostprocessSpec, PreprocessSpec, check_processing, from_plain
 from edge_seg.errors import BundleError, RunError
 from edge_seg.files import read_json, write_json
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 SCHEMA = 2
 _READABLE = (1, 2)
 """Schema 1 knew no ``box_width``."""
+_WIDEST = 65536
 CONFIG, WEIGHTS, LAST, METRICS, GOLDEN, COMMAND = (
     "config.json",
     "model.pdparams",
@@ -159,6 +161,7 @@ def read_config(path: Path) -> RunConfig:
         )
     try:
         config = from_plain(RunConfig, {**plain, "schema": SCHEMA}, str(file))
+        check_processing(config.preprocess, config.postprocess, str(file))
     except BundleError as problem:
         raise RunError(problem.message, remedy="undo the edit, or train again", code="run-invalid") from None
     if not config.classes or len(config.classes) != len(config.category_ids):
@@ -167,8 +170,8 @@ def read_config(path: Path) -> RunConfig:
             remedy="undo the edit, or train again",
             code="run-invalid",
         )
-    if config.box_width is not None and config.box_width < 1:
-        raise RunError(f"{file}: box_width {config.box_width}, expected at least 1", code="run-invalid")
+    if config.box_width is not None and not 1 <= config.box_width <= _WIDEST:
+        raise RunError(f"{file}: box_width {config.box_width}, expected 1 to {_WIDEST}", code="run-invalid")
     return config
 
 
@@ -176,6 +179,8 @@ def load_run(path: Path | str) -> Run:
     """Opens a run that has weights to use; :class:`RunError` says what is missing otherwise."""
     path = Path(path)
     run = Run(path, read_config(path))
+    if os.path.lexists(run.weights) and not run.weights.is_file():
+        raise RunError(f"{run.weights}: not a plain file", remedy="copy the run again", code="weights-invalid")
     if not run.weights.is_file():
         raise RunError(
             f"{path}: no weights yet: the training has not reached its first evaluation",

@@ -72,7 +72,11 @@ def build(name: str, num_classes: int, frozen_norm: bool, box_width: int | None 
 
 
 def load_exactly(model: MaskRCNN, file: Path) -> None:
-    """Loads weights that must fit in every name and shape; :class:`RunError` names the first that doesn't."""
+    """Loads weights that must fit in every name, shape and dtype, and be numbers.
+
+    :class:`RunError` names the first that doesn't: what isn't a number may be lost on the way (relu makes 0 of it), and
+    a bundle seem sound.
+    """
     try:
         found = read_arrays(file)
     except DataError as problem:
@@ -86,7 +90,23 @@ def load_exactly(model: MaskRCNN, file: Path) -> None:
                 remedy="copy the run again, or train again",
                 code="weights-invalid",
             )
+        fault = _fault(name, found[name])
+        if fault:
+            raise RunError(
+                f"{file}: {name}: {fault}", remedy="copy the run again, or train again", code="weights-invalid"
+            )
     model.set_state_dict({name: found[name] for name in expected})
+
+
+def _fault(name: str, value: np.ndarray[Any, Any]) -> str:
+    if value.dtype != np.float32:
+        return f"{value.dtype}, expected float32"
+    strange = int((~np.isfinite(value)).sum())
+    if strange:
+        return f"{strange} of {value.size} values aren't finite"
+    if name.endswith("._variance") and value.min(initial=0.0) < 0:
+        return f"a variance of {value.min():g}, expected none below 0"
+    return ""
 
 
 @dataclass

@@ -54,6 +54,24 @@ def test_every_problem_is_named(bundle: Bundle, sound: Path) -> None:
     assert report["checks"]["files"] is None
 
 
+@pytest.mark.parametrize(
+    ("change", "check", "said"),
+    [
+        (lambda plain: plain["graphs"].update(more=plain["graphs"]["mask"]), "tensors", "detect, mask, more; expected"),
+        (lambda plain: plain.update(engine="onnxruntime"), "engine", "has no .onnx file"),
+        (lambda plain: plain["golden"].update(instances=10**15), "golden", "instances: 1000000000000000"),
+    ],
+)
+def test_what_nothing_could_open(
+    bundle: Bundle, sound: Path, change: Callable[[Any], object], check: str, said: str
+) -> None:
+    edit(sound, change)
+    code, out, _ = bundle("check", sound, "--json")
+    (problem,) = json.loads(out)["problems"]
+    assert (code, problem["check"]) == (1, check)
+    assert said in problem["message"]
+
+
 def test_no_bundle(bundle: Bundle, tmp_path: Path) -> None:
     code, out, _ = bundle("check", tmp_path / "nothing", "--json")
     assert code == 1

@@ -127,6 +127,8 @@ add(
     X,
     layer=lambda: nn.Dropout(0.5),
 )
+add("tanh_of_channels", lambda s, x: paddle.tanh(x * s.weight), X)
+add("floor_division", lambda s, x, y: _floats(x // y, s), whole("int64", 7, 9, 4), whole("int64", 2, 4, 3))
 add("roi_align_two", lambda s, x, b, n: paddle.vision.ops.roi_align(x * s.weight, b, n, 7, 0.25), real(2, 8, 16, 16),
     boxes(5), whole("int32", 2, 3))  # fmt: skip
 add(

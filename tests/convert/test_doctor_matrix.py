@@ -111,6 +111,10 @@ WARNED = {
     "nms_head": "zero-boxes",
     "nms_head_with_fake_box": "zero-boxes",
     "fpn_open": "size",
+    "tanh_of_channels": "large-values",
+    "floor_division": "floor-division",
+    "softmax": "large-values",  # the kernel for x86, over channels
+    "act_log_softmax": "large-values",
     "fpn_open_high": "size",
 }
 # For Arm, only what this machine can tell: kernels for x86 are no witnesses, code that both have is.

@@ -201,6 +201,23 @@ def test_a_golden_file_of_another_kind(plant: Plant) -> None:
     assert first(report) == ("golden", "golden file")
 
 
+@pytest.mark.parametrize(("field", "value"), [("recipe", "nonsense"), ("precision", "w8"), ("target", "arm")])
+def test_a_recipe_that_isnt_the_bundles(plant: Plant, field: str, value: str) -> None:
+    """What is judged by the recipe would pass unseen."""
+    path = plant()
+    edit_json(path / MANIFEST, lambda told: told.update({field: value}))
+    report = verify_bundle(path, FAST)
+    assert first(report) == ("files", "recipe")
+    assert value in note(report)
+
+
+@pytest.mark.slow
+def test_a_graph_that_cant_be_loaded_is_named(plant: Plant) -> None:
+    report = verify_bundle(plant(cut="box_head.nb"), FAST)
+    assert first(report) == ("host", "run")
+    assert "box_head.nb" in note(report)
+
+
 def test_a_golden_picture_that_cant_be_read(plant: Plant) -> None:
     """Its hash is right, so only reading it tells."""
     path = plant(cut="golden/image.png")

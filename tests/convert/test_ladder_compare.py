@@ -69,6 +69,17 @@ def test_proposals_in_another_order_are_no_difference() -> None:
     assert all(not item.worst for item in readings)
 
 
+def test_what_a_head_makes_of_dummies_is_no_difference() -> None:
+    """They stand where fewer proposals were found than asked for, and are dropped."""
+    one, other = traced(), traced()
+    for trace in (one, other):
+        trace.detect["boxes"][4:] = 0
+    other.detect["scores"][4:] = 0.5
+    assert all(item.ok for item in compare(one, other, FP32, 1.0))
+    other.detect["scores"][3] = 0.5
+    assert [item.tensor for item in compare(one, other, FP32, 1.0) if not item.ok] == ["scores"]
+
+
 def test_proposals_that_hang_on_ties_are_told_not_judged() -> None:
     other = traced()
     other.detect["boxes"][6:] += 1

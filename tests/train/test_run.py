@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from edge_seg.errors import RunError
 from edge_seg.train.run import Run, load_run, read_config, write_config
+from edge_seg.train.weights import read_arrays
 
 
 @pytest.fixture
@@ -73,6 +75,10 @@ def test_config_survives_writing_and_reading(copy: Path) -> None:
         (lambda run: (run / "config.json").write_text("{"), "run", "line 1"),
         (lambda run: edit(run, lambda c: c.update(schema=3)), "run-schema", "schema 3"),
         (lambda run: edit(run, lambda c: c.update(box_width=0)), "run-invalid", "box_width 0"),
+        (lambda run: edit(run, lambda c: c.update(box_width=10**12)), "run-invalid", "box_width 10"),
+        (lambda run: edit(run, lambda c: c["preprocess"].update(size=[33, 64])), "run-invalid", "multiples of 32"),
+        (lambda run: edit(run, lambda c: c["preprocess"].update(size=[32 * 10**8, 32])), "run-invalid", "up to 99968"),
+        (lambda run: edit(run, lambda c: c["postprocess"].update(nms_iou=-1)), "run-invalid", "nms_iou"),
         (lambda run: edit(run, lambda c: c.pop("classes")), "run-invalid", "classes: missing"),
         (lambda run: edit(run, lambda c: c.update(category_ids=[1])), "run-invalid", "3 classes and 1 category ids"),
         (lambda run: edit(run, lambda c: c["settings"].update(lr="big")), "run-invalid", "settings.lr"),
@@ -90,6 +96,33 @@ def test_weights_of_another_model_are_refused(copy: Path) -> None:
     edit(copy, lambda c: c.update(classes=["circle"], category_ids=[1]))
     with pytest.raises(RunError, match=r"bbox_score.*expected shape"):
         load_run(copy).build_model()
+
+
+def _spoil(value: np.ndarray, to: float) -> np.ndarray:
+    value = value.copy()
+    value.flat[0] = to
+    return value
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("neck.fpn_res2_sum.weight", lambda value: _spoil(value, np.nan), r"1 of \d+ values aren't finite"),
+        ("backbone.conv1.conv1.norm._variance", lambda value: _spoil(value, -1), "a variance of -1"),
+        ("neck.fpn_res2_sum.weight", lambda value: value.astype(np.float64), "float64, expected float32"),
+    ],
+)
+def test_weights_that_are_no_numbers_are_refused(
+    copy: Path, name: str, change: Callable[[np.ndarray], np.ndarray], words: str
+) -> None:
+    """Relu makes 0 of a NaN, and the bundle would seem sound."""
+    file = copy / "model.pdparams"
+    state = read_arrays(file)
+    with file.open("wb") as out:
+        pickle.dump({**state, name: change(state[name])}, out)
+    with pytest.raises(RunError, match=words) as caught:
+        load_run(copy).build_model()
+    assert f"{file}: {name}: " in caught.value.message
 
 
 def test_damaged_weights_are_refused(copy: Path) -> None:

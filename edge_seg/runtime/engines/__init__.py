@@ -37,6 +37,8 @@ MODULES = {
     "native": "edge_seg.runtime.engines.native",
     "null": "edge_seg.runtime.engines.null",
 }
+SUFFIXES = {"paddle-lite": (".nb",), "paddle-inference": (".pdmodel", ".pdiparams"), "onnxruntime": (".onnx",)}
+"""What the files of each graph end with in the bundles of an engine."""
 STAND_INS = {"paddle-lite": "native"}
 """What runs an engine's bundles where its own library isn't installed: there are no wheels of Paddle Lite for Arm."""
 

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.bundle import FEATURES, THREE_GRAPHS, Bundle, GraphSpec, Manifest, TensorSpec
+from edge_seg.bundle import FEATURES, THREE_GRAPHS, TWO_GRAPHS, Bundle, GraphSpec, Manifest, TensorSpec
 from edge_seg.errors import BundleError, EdgeSegError, EngineError
 from edge_seg.guard import phase
 
+_FORMS = (("full",), TWO_GRAPHS, THREE_GRAPHS)
 _X86 = ("x86_64", "AMD64", "i686")
 _ARM = ("aarch64", "arm64", "armv7l", "armv8l")
 _MACHINES = {"arm": _ARM, "x86": _X86, "cpu": _X86 + _ARM, "gpu": _X86 + _ARM}
@@ -63,7 +64,15 @@ def check_version(manifest: Manifest, found: str) -> None:
 def check_graphs(manifest: Manifest) -> None:
     """Raises BundleError unless the graphs are those of a form that the runtime knows, with its tensors."""
     height, width = manifest.preprocess.size
-    if list(manifest.graphs) == ["full"]:
+    names = manifest.graphs.keys()
+    if not any(names == set(form) for form in _FORMS):
+        raise BundleError(
+            f"the bundle {manifest.name!r} holds the graphs {', '.join(sorted(names)) or 'none'}; expected"
+            f" {' or '.join(', '.join(form) for form in _FORMS)}",
+            remedy="the manifest is damaged: copy the bundle again or convert anew",
+            code="manifest-invalid",
+        )
+    if "full" in names:
         asked = {tensor.name for tensor in manifest.graphs["full"].inputs}
         known = {"image": ("float32", (1, 3, height, width)), "im_shape": ("float32", (1, 2))}
         inputs = {name: known[name] for name in known if name == "image" or name in asked}
@@ -144,7 +153,11 @@ def file_of(bundle: Bundle, graph: str, suffix: str) -> Path:
     for name in bundle.manifest.graphs[graph].files:
         if name.endswith(suffix):
             return bundle.path / name
-    raise BundleError(f"{bundle.path}: the graph {graph!r} has no {suffix} file", code="manifest-invalid")
+    raise BundleError(
+        f"{bundle.path}: the graph {graph!r} has no {suffix} file",
+        remedy="the manifest is damaged: copy the bundle again or convert anew",
+        code="manifest-invalid",
+    )
 
 
 def check_names(file: Path, spec: GraphSpec, inputs: list[str], outputs: int) -> None:
