@@ -11,7 +11,7 @@ import click
 from convert.artifacts import Job
 from convert.job import Options, random_job, run_job
 from edge_seg.bundle import Bundle, Manifest
-from edge_seg.errors import MissingDependencyError, RunError, UsageError
+from edge_seg.errors import BundleError, MissingDependencyError, RunError
 from edge_seg.options import SIZE
 from edge_seg.runtime.one_graph import FULL
 from edge_seg.zoo import ZOO
@@ -23,7 +23,8 @@ def rebuild(bundle: Bundle, run: Path | None) -> tuple[Job | None, str]:
     """The bundle's job, or None and why there is none.
 
     Options come from what the manifest says of its making, everything else from the run: the manifest's settings are
-    what is to be checked. Raises RunError when ``run`` can't be used or has other weights than the bundle.
+    what is to be checked. Raises BundleError for options that are none, RunError when ``run`` can't be used or has
+    other weights than the bundle.
     """
     manifest = bundle.manifest
     options = _options(manifest, bundle.path / manifest.golden.image)
@@ -56,11 +57,12 @@ def rebuild(bundle: Bundle, run: Path | None) -> tuple[Job | None, str]:
 
 def _options(manifest: Manifest, golden: Path) -> Options:
     """The options of ``edge-seg convert`` that the manifest tells of; the manifest's own values where it doesn't."""
-    told: dict[str, str] = dict(_OPTION.findall(str(manifest.source.get("options", ""))))
+    said = manifest.source.get("options", "")
     post = manifest.postprocess
-    if told.get("score") == f"{post.score_threshold:g}":  # which is how the options were written: with six digits
-        told.pop("score")
     try:
+        told: dict[str, str] = dict(_OPTION.findall(said))
+        if told.get("score") == f"{post.score_threshold:g}":  # which is how the options were written: with six digits
+            told.pop("score")
         return Options(
             size=SIZE.convert(told["size"], None, None) if "size" in told else manifest.preprocess.size,
             proposals=int(told.get("proposals", manifest.proposals)),
@@ -69,10 +71,11 @@ def _options(manifest: Manifest, golden: Path) -> Options:
             score=float(told.get("score", post.score_threshold)),
             golden=golden,
         )
-    except (ValueError, click.UsageError) as problem:
-        raise UsageError(
-            f"manifest.source.options: {manifest.source.get('options')!r}: {problem}",
+    except (TypeError, ValueError, click.UsageError) as problem:
+        raise BundleError(
+            f"manifest.source.options: {said!r}: {problem}",
             remedy="the manifest was edited: copy the bundle again, or convert anew",
+            code="manifest-invalid",
         ) from None
 
 

@@ -302,16 +302,15 @@ def check_signed(bundle: Bundle) -> None:
     Needs no library for that; who signed it is for :mod:`edge_seg.bundles.sign`.
     """
     file = bundle.path / SIGNATURE
-    if not file.is_file():
+    if not os.path.lexists(file):
         return
-    signature = read_json(file, BundleError)
-    told = signature.get("manifest_sha256") if isinstance(signature, dict) else None
-    if told is not None and told != bundle.id:
-        raise BundleError(
-            f"{bundle.path}: the manifest isn't the one that was signed ({SIGNATURE})",
-            remedy="get the bundle again from its maker; if it is yours, sign it again",
-            code="signature-invalid",
-        )
+    remedy = "get the bundle again from its maker; if it is yours, sign it again"
+    signature = read_json(file, BundleError) if file.is_file() else None
+    if not isinstance(signature, dict):
+        raise BundleError(f"{file}: not a signature", remedy=remedy, code="signature-invalid")
+    if signature.get("manifest_sha256", bundle.id) != bundle.id:
+        message = f"{bundle.path}: the manifest isn't the one that was signed ({SIGNATURE})"
+        raise BundleError(message, remedy=remedy, code="signature-invalid")
 
 
 def _check_values(manifest: Manifest, where: str) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from edge_seg.bundle import PostprocessSpec, PreprocessSpec, check_processing, from_plain
 from edge_seg.errors import BundleError, RunError
 from edge_seg.files import read_json, write_json
+from edge_seg.zoo import ZOO
 
 if TYPE_CHECKING:
     from edge_seg.models.mask_rcnn import MaskRCNN
@@ -164,6 +165,8 @@ def read_config(path: Path) -> RunConfig:
         check_processing(config.preprocess, config.postprocess, str(file))
     except BundleError as problem:
         raise RunError(problem.message, remedy="undo the edit, or train again", code="run-invalid") from None
+    if config.model not in ZOO:
+        raise RunError(f"{file}: model {config.model!r}, expected one of {', '.join(ZOO)}", code="run-invalid")
     if not config.classes or len(config.classes) != len(config.category_ids):
         raise RunError(
             f"{file}: {len(config.classes)} classes and {len(config.category_ids)} category ids, expected as many",

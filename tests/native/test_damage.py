@@ -170,6 +170,8 @@ BUNDLES: dict[str, Callable[[Path], Any]] = {
     "another target": value("target", to="moon"),
     "no golden picture": value("golden", "image", to="golden/none.png"),
     "more golden instances than kept": value("golden", "instances", to=21),
+    "a signature that is none": lambda bundle: (bundle / "signature.json").write_text("[]"),
+    "a folder for a signature": lambda bundle: (bundle / "signature.json").mkdir(),
     "another manifest was signed": lambda bundle: (bundle / "signature.json").write_text('{"manifest_sha256": "0"}'),
 }
 

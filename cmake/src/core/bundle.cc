@@ -81,12 +81,14 @@ std::vector<uint8_t> read_whole(const std::string& file) {
 void check_signed(const std::string& path, const std::string& manifest) {
     const std::string file = path + "/signature.json";
     std::error_code problem;
-    if (!fs::is_regular_file(file, problem)) return;
-    const auto signature = nlohmann::json::parse(read_whole(file), nullptr, false);
+    if (fs::symlink_status(file, problem).type() == fs::file_type::not_found) return;
+    const char* const remedy = "get the bundle again from its maker; if it is yours, sign it again";
+    nlohmann::json signature;
+    if (fs::is_regular_file(file, problem)) signature = nlohmann::json::parse(read_whole(file), nullptr, false);
+    if (!signature.is_object()) throw Error("signature-invalid", file + ": not a signature", remedy);
     const auto told = signature.find("manifest_sha256");
-    if (told == signature.end() || !told->is_string() || *told == sha256_of_file(manifest)) return;
-    throw Error("signature-invalid", path + ": the manifest isn't the one that was signed (signature.json)",
-                "get the bundle again from its maker; if it is yours, sign it again");
+    if (told == signature.end() || *told == sha256_of_file(manifest)) return;
+    throw Error("signature-invalid", path + ": the manifest isn't the one that was signed (signature.json)", remedy);
 }
 
 }  // namespace
