@@ -38,8 +38,6 @@ def final_name(path: str) -> str:
 
 
 def _beside(path: Path) -> Path:
-    if not path.name:
-        raise UsageError(f"{path}: a folder, expected the name of what is to be written in it", code="exists")
     _sweep(path.parent)
     # Names have at most 255 bytes.
     partial = path.with_name(f"{TEMPORARY_MARK}{path.name[:100]}-{HOST}-{os.getpid()}-{secrets.token_hex(3)}")
@@ -92,8 +90,14 @@ def named(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yields a path beside ``path``; on success it takes ``path``'s place, on any failure it is removed."""
+    """Yields a path beside ``path``; on success it takes ``path``'s place, on any failure it is removed.
+
+    Raises UsageError where something other than a file stands there: root can replace even /dev/null.
+    """
     path = path.resolve()  # a symbolic link stays one
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "a device, pipe or socket"
+        raise UsageError(f"{path}: {what}; a file is to be written here", remedy="use another name", code="exists")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _beside(path)
     try:

@@ -56,6 +56,16 @@ def test_a_symbolic_link_stays_one(tmp_path: Path) -> None:
     assert (tmp_path / "real.txt").read_text() == "two"
 
 
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    """As root, even /dev/null would be."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path / "link", tmp_path, Path("/")):
+        with pytest.raises(UsageError, match="a file is to be written here"), atomic_file(path):
+            raise AssertionError("it is refused before anything is written")
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_the_longest_names_work(tmp_path: Path) -> None:
     write_text(tmp_path / ("x" * 251 + ".txt"), "one")
     assert names(tmp_path) == ["x" * 251 + ".txt"]
