@@ -51,9 +51,11 @@ def _far_out(graph: Graph, nb: Path, witness: Witness, sizes: Sizes) -> Iterator
     expected, found = run_paddle(graph, runs), witness.run(graph, nb, runs)
     if expected.words:
         return
-    names = ["it dies of"] if found.words else lost(graph.program, expected.outputs[0], found.outputs[0])
-    if names:
-        what = names[0] if found.words else f"{', '.join(names)} isn't finite, where paddle's is, of"
+    what = "it dies of"
+    if not found.words:
+        names = lost(graph.program, expected.outputs[0], found.outputs[0])
+        what = f"{', '.join(names)} isn't finite, where paddle's is, of" if names else ""
+    if what:
         yield Finding(
             "warning",
             f"run on {witness.target}",

@@ -138,15 +138,15 @@ def _proposals(expected: Trace, found: Trace, limit: Tolerance | None, tied: int
     other = _other_shape("boxes", expected, found)
     if other:
         return [other, Reading("scores")]
-    rows, columns = pair_proposals(expected.detect["boxes"], found.detect["boxes"])
-    apart = np.abs(expected.detect["boxes"][rows] - found.detect["boxes"][columns]).max(axis=(1, 2))
+    columns = pair_proposals(expected.detect["boxes"], found.detect["boxes"])
+    apart = np.abs(expected.detect["boxes"] - found.detect["boxes"][columns]).max(axis=(1, 2))
     same = len(apart) - max(STRAYS, int(STRAY_SHARE * len(apart)), TIED_PROPOSALS * tied)
     near = np.argsort(apart, kind="stable")[: max(1, same)]
     # Of dummies, boxes without area that stand where fewer were found, the host drops whatever the head makes.
     real = near[expected.detect["boxes"][near].any(axis=(1, 2))]
     box_px = limit.box_px if limit else None
     strays = int((apart > box_px).sum()) if box_px else 0
-    scores = np.abs(expected.detect["scores"][rows] - found.detect["scores"][columns]).max(axis=1)
+    scores = np.abs(expected.detect["scores"] - found.detect["scores"][columns]).max(axis=1)
     note = f"{strays} of {len(apart)} are others" if strays else ""
     if strays and tied:
         note += f", {tied} after the least change of the picture"

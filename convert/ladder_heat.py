@@ -77,12 +77,12 @@ def fitted(picture: Picture) -> tuple[Picture, float]:
 
 
 def _proposals(expected: Trace, found: Trace, picture: Picture, size: tuple[int, int]) -> Picture:
-    rows, columns = pair_proposals(expected.detect["boxes"], found.detect["boxes"])
-    boxes = np.abs(expected.detect["boxes"][rows] - found.detect["boxes"][columns]).max(axis=(1, 2))
-    scores = np.abs(expected.detect["scores"][rows] - found.detect["scores"][columns]).max(axis=1)
+    columns = pair_proposals(expected.detect["boxes"], found.detect["boxes"])
+    boxes = np.abs(expected.detect["boxes"] - found.detect["boxes"][columns]).max(axis=(1, 2))
+    scores = np.abs(expected.detect["scores"] - found.detect["scores"][columns]).max(axis=1)
     worst = np.argsort(-np.nan_to_num(boxes + scores, nan=np.inf))[:_WORST_BOXES]
     label = expected.detect["scores"][worst, :-1].argmax(axis=1)
-    pairs = expected.detect["boxes"][rows[worst], label], found.detect["boxes"][columns[worst], label]
+    pairs = expected.detect["boxes"][worst, label], found.detect["boxes"][columns[worst], label]
     geometry = letterbox(picture.shape[1], picture.shape[0], size)
     scale = np.array([geometry.scale_x, geometry.scale_y] * 2, np.float32)
     return _boxes(picture, pairs[0] / scale, pairs[1] / scale)

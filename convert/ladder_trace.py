@@ -178,9 +178,10 @@ def trace_all(
     """
     for number, file in enumerate(pictures):
         picture = read_image(file)
-        save(trace(segmenter, picture), out, number)
+        made = trace(segmenter, picture)
+        save(made, out, number)
         if ties and not segmenter.full:
-            found = find_ties(segmenter.engine, picture, segmenter.preprocess, segmenter.postprocess)
+            found = find_ties(segmenter.engine, picture, segmenter.preprocess, segmenter.postprocess, made.detect)
             write_json(out / f"{number}.ties.json", dataclasses.asdict(found))
     segmenter.instances = None  # a fixed number of objects would spoil the mAP
     if data:

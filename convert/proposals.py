@@ -1,4 +1,4 @@
-"""Rows of ``detect`` on two sides: which belongs to which, and which are others.
+"""Rows of ``detect`` on two sides: which belongs to which.
 
 Shapes: R proposals, C classes.
 """
@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def pair_proposals(
-    expected: NDArray[np.float32], found: NDArray[np.float32]
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """For boxes [R, C, 4] on each side: every expected row, and the found row nearest to it in the mean over C."""
+def pair_proposals(expected: NDArray[np.float32], found: NDArray[np.float32]) -> NDArray[np.intp]:
+    """For boxes [R, C, 4] on each side: for every expected row the found row nearest to it in the mean over C, [R]."""
     a, b = (boxes.mean(axis=1, dtype=np.float64) for boxes in (expected, found))
     columns = np.arange(len(a))
     for row in range(len(a)):
@@ -20,10 +18,4 @@ def pair_proposals(
         nearest = int(apart.argmin())
         # In place where that is no further than the nearest: dummies, all alike, would crowd on the first of them.
         columns[row] = row if apart[row] <= apart[nearest] + 1e-3 else nearest
-    return np.arange(len(a)), columns
-
-
-def apart(expected: NDArray[np.float32], found: NDArray[np.float32]) -> NDArray[np.float32]:
-    """For boxes [R, C, 4] on each side: how far each expected row is from the one that belongs to it, px, [R]."""
-    rows, columns = pair_proposals(expected, found)
-    return np.abs(expected[rows] - found[columns]).max(axis=(1, 2))
+    return columns

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.proposals import apart
+from convert.proposals import pair_proposals
 from edge_seg.bundle import PostprocessSpec, PreprocessSpec
 from edge_seg.runtime.postprocess import Detections, select
 from edge_seg.runtime.preprocess import preprocess
@@ -23,6 +23,8 @@ from edge_seg.runtime.preprocess import preprocess
 # features at 640x640 change by 1.3e-5 of their size, six times what oneDNN and ONNX Runtime differ by.
 _SHAKE = 3e-5
 _BOX_PX, _SCORE = 0.01, 1e-4
+
+Outputs = dict[str, NDArray[Any]]
 
 
 def steady_picture(
@@ -37,9 +39,10 @@ def steady_picture(
 
 def is_steady(engine: Any, picture: NDArray[np.uint8], pre: PreprocessSpec, post: PostprocessSpec) -> bool:
     """Whether the detections in ``picture``, uint8[h, w, 3] BGR, survive a shake of the input."""
-    results = (select(out["boxes"], out["scores"], post) for out in _shaken(engine, picture, pre))
-    found = next(results)
-    return all(_same(found, other) for other in results)  # the second shake only where the first changed nothing
+    blob, _ = preprocess(picture, pre)
+    found = _found(engine.run("detect", {"image": blob}), post)
+    # The second shake only where the first changed nothing.
+    return all(_same(found, _found(other, post)) for other in _shaken(engine, blob))
 
 
 @dataclass(frozen=True)
@@ -53,23 +56,27 @@ class Ties:
 NO_TIES = Ties()
 
 
-def find_ties(engine: Any, picture: NDArray[np.uint8], pre: PreprocessSpec, post: PostprocessSpec) -> Ties:
-    """The ties in ``picture``, uint8[h, w, 3] BGR."""
-    first, *shaken = _shaken(engine, picture, pre)
-    others = (int((apart(first["boxes"], other["boxes"]) > _BOX_PX).sum()) for other in shaken)
-    found, *again = (select(out["boxes"], out["scores"], post) for out in (first, *shaken))
-    return Ties(not all(_same(found, other) for other in again), max(others))
-
-
-def _shaken(engine: Any, picture: NDArray[np.uint8], pre: PreprocessSpec) -> Iterator[dict[str, NDArray[Any]]]:
-    """What `detect` gives of the picture, then of the picture shaken one way and the other.
-
-    Both ways: a tie is broken by the one or by the other.
-    """
+def find_ties(
+    engine: Any, picture: NDArray[np.uint8], pre: PreprocessSpec, post: PostprocessSpec, detect: Outputs
+) -> Ties:
+    """The ties in ``picture``, uint8[h, w, 3] BGR, of which the engine's graph `detect` gave ``detect``."""
     blob, _ = preprocess(picture, pre)
+    shaken = list(_shaken(engine, blob))
+    boxes, found = detect["boxes"], _found(detect, post)
+    moved = (np.abs(boxes - o["boxes"][pair_proposals(boxes, o["boxes"])]).max(axis=(1, 2)) for o in shaken)
+    others = max(int((apart > _BOX_PX).sum()) for apart in moved)
+    return Ties(not all(_same(found, _found(other, post)) for other in shaken), others)
+
+
+def _shaken(engine: Any, blob: NDArray[np.float32]) -> Iterator[Outputs]:
+    """What `detect` gives of ``blob`` shaken one way and the other: a tie is broken by the one or by the other."""
     shake = (_SHAKE * np.random.default_rng(0).uniform(-1, 1, blob.shape)).astype(np.float32)
-    for image in (blob, blob + shake, blob - shake):
+    for image in (blob + shake, blob - shake):
         yield engine.run("detect", {"image": image})
+
+
+def _found(detect: Outputs, post: PostprocessSpec) -> Detections:
+    return select(detect["boxes"], detect["scores"], post)
 
 
 def _same(a: Detections, b: Detections) -> bool:

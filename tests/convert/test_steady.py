@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from convert.steady import NO_TIES, Ties, find_ties, steady_picture
 from edge_seg.bundle import PostprocessSpec, PreprocessSpec
+from edge_seg.runtime.preprocess import preprocess
 
 
 class OneBox:
@@ -34,5 +35,7 @@ def test_a_picture_whose_result_hangs_on_the_last_bits_is_passed_over() -> None:
 def test_what_hangs_on_ties_is_counted() -> None:
     bright, dark = np.full((32, 32, 3), 250, np.uint8), np.full((32, 32, 3), 1, np.uint8)
     pre, post = PreprocessSpec((32, 32)), PostprocessSpec()
-    assert find_ties(OneBox(), bright, pre, post) == Ties(detections=True, proposals=1)
-    assert find_ties(OneBox(), dark, pre, post) == NO_TIES
+    for picture, ties in ((bright, Ties(detections=True, proposals=1)), (dark, NO_TIES)):
+        engine = OneBox()
+        detect = engine.run("detect", {"image": preprocess(picture, pre)[0]})
+        assert find_ties(engine, picture, pre, post, detect) == ties
