@@ -10,6 +10,7 @@ import click
 
 from convert.quantise_options import quantisation_of, quantisation_options
 from edge_seg.errors import UsageError
+from edge_seg.files import refuse_non_utf8
 from edge_seg.guard import guarded, phase
 from edge_seg.options import MAX_BEFORE_NMS, MAX_KEEP, MAX_PROPOSALS, SCORE, SIZE, echo_json, json_option
 
@@ -90,6 +91,7 @@ def convert(
     """
     from convert.recipe import parse
 
+    refuse_non_utf8(out)
     if raw:
         _raw(source, parse(recipe or "arm-fp32"), out, shapes, as_json, {**options, "random_weights": random_weights})
         return
@@ -143,6 +145,7 @@ def _job(
     from convert.doctor_files import is_exported
 
     if is_exported(Path(source)):
+        refuse_non_utf8(Path(source))
         return _foreign(Path(source), recipes, Options(**options))
     return run_job(Path(source), Options(**options)), {}
 
@@ -170,6 +173,7 @@ def _raw(source: str, recipes: Any, out: Path, shapes: tuple[str, ...], as_json:
     if given:
         option = "--" + given[0].replace("_", "-")
         raise UsageError(f"{option} isn't for --raw", remedy="leave it out; --shape gives an input's shape")
+    refuse_non_utf8(Path(source))
     recipe = raw.check(recipes, out)
     phase(f"converting {source}")
     done = raw.convert_raw(Path(source), recipe, out, parse_shapes(shapes))

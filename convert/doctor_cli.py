@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edge_seg.errors import UsageError
+from edge_seg.files import refuse_non_utf8
 from edge_seg.guard import guarded
 from edge_seg.options import SIZE, echo_json, json_option
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from convert.doctor_report import Report
 
 Size = tuple[int, int]
+
+_SHAPE = re.compile(r".+=[1-9][0-9]{0,5}(x[1-9][0-9]{0,5})*", re.IGNORECASE)
 
 
 @click.command()
@@ -91,6 +95,8 @@ def _examine(
         from convert.doctor_machine import examine_machine
 
         return examine_machine()
+    if path.exists():
+        refuse_non_utf8(path)
     if is_bundle:
         from convert.doctor_bundle import examine_bundle
 
@@ -120,9 +126,8 @@ def parse_shapes(words: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
     """``NAME=1x3x320x320`` … as shapes by name. Raises :class:`UsageError`."""
     shapes = {}
     for word in words:
-        name, _, text = word.rpartition("=")
-        sides = text.lower().split("x")
-        if not name or not all(side.isascii() and side.isdecimal() and 0 < len(side) <= 6 for side in sides):
-            raise UsageError(f"--shape {word}: not a shape", remedy="write NAME=1x3x320x320")
-        shapes[name] = tuple(map(int, sides))
+        if not _SHAPE.fullmatch(word):
+            raise UsageError(f"--shape {word}: not a shape, of sides from 1 to 999999", remedy="write NAME=1x3x320x320")
+        name, _, sides = word.rpartition("=")
+        shapes[name] = tuple(map(int, sides.lower().split("x")))
     return shapes

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge_seg.errors import UsageError
+from edge_seg.files import refuse_non_utf8
 from edge_seg.guard import guarded, phase
 from edge_seg.options import (
     ABOVE_0,
@@ -173,20 +174,28 @@ def _plan(run: Path, data: Path, out: Path | None, counting: _Counting, options:
     dataset = load_split(data, "val")
     if not dataset.images:
         raise DataError(f"{dataset.coco_json}: no pictures to measure accuracy on")
+    records = choose_images(dataset, options["images"], options["seed"])
+    if not any(not item.crowd for record in records for item in record.annotations):
+        raise DataError(
+            f"{dataset.coco_json}: none of the {len(records)} pictures to measure accuracy on has an annotation",
+            remedy="add annotations to it, or take more pictures (--images) or others (--seed)",
+        )
     config = opened.config
     category_ids(config.classes, dataset)  # before anything is written
     width = config.box_width or box_width(config.model)
     knobs = {name: options[name] for name in ("sizes", "proposals", "before_nms", "keep", "box_widths")}
     if not counting.measured and not knobs["before_nms"]:
         knobs["before_nms"] = BEFORE_NMS[:1]  # boxes in NMS cost time, but neither operations nor what is predicted
+    out = out or run.with_name(f"{run.resolve().name}-fit")
+    refuse_non_utf8(out)
     return Plan(
         run=opened,
         data=data,
         dataset=dataset,
-        records=choose_images(dataset, options["images"], options["seed"]),
+        records=records,
         space=make_space(Wanted(**knobs), counting.recipes, config.size, config.postprocess.keep, width),
         box_width=width,
-        out=out or run.with_name(f"{run.resolve().name}-fit"),
+        out=out,
         seed=options["seed"],
         most=options["points"],
         command=shlex.join(["edge-seg", *sys.argv[1:]]),

@@ -20,8 +20,9 @@ from convert.ladder_source import rebuild
 from edge_seg.bundle import Bundle, examine_bundle
 from edge_seg.bundles.check import check
 from edge_seg.errors import BundleError, ConversionError, EngineError, ImageError, UsageError
-from edge_seg.files import scratch_dir
+from edge_seg.files import refuse_non_utf8, scratch_dir
 from edge_seg.runtime.image import read_image
+from edge_seg.runtime.one_graph import FULL
 from edge_seg.runtime.overlay import draw
 
 TITLES = {
@@ -52,6 +53,8 @@ _ROUNDED = ("preprocessing", "paddle", "postprocessing", "exported", "rounded", 
 _STEPS_WITHOUT_MODEL = ("preprocessing", "paddle", "exported", "host", "golden", "postprocessing", "device")
 _PROVING = ("golden", "exported", "rounded", "host", "device")
 _MOST_SHOWN = 6
+_RUN = "the run that the bundle was made from (--run)"
+_NO_RUN = "the bundle that x86-fp32 makes of the same exported model"
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ def verify_bundle(path: Path, options: Options, note: Callable[[Rung], None] = l
     Raises BundleError when the manifest can't be used, RunError, DataError, ImageError and UsageError for what else was
     given.
     """
+    refuse_non_utf8(path)
     bundle, faults = examine_bundle(path)
     checked = check(path)
     whole = ladder_rules.files(bundle, faults, checked)
@@ -150,7 +154,7 @@ def _climb(climb: Climb, rungs: list[Rung], fail_fast: bool, note: Callable[[Run
         reasons = dict.fromkeys(rung.skipped for rung in rungs if rung.skipped)
         raise UsageError(
             f"{climb.bundle.path}: nothing of the model could be run: {'; '.join(reasons)}",
-            remedy="give the run that the bundle was made from (--run), or a device (--on, --runner)",
+            remedy=f"give {_NO_RUN if FULL in climb.manifest.graphs else _RUN}, or a device (--on, --runner)",
             code="nothing-verified",
         )
     return rungs

@@ -87,7 +87,8 @@ def compare(
 
 
 def _only(trace: Trace, keep: NDArray[np.bool_]) -> Trace:
-    return dataclasses.replace(trace, instances=only(trace.instances, keep), masks=trace.masks[keep])
+    masks = trace.masks[keep] if len(trace.masks) else trace.masks  # one graph shows none of its instances'
+    return dataclasses.replace(trace, instances=only(trace.instances, keep), masks=masks)
 
 
 def second_run(repeats: bool | None) -> Reading:

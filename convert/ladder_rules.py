@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from convert.artifacts import Job
 from convert.ladder_climb import Climb, Rung, Shown, shown
 from convert.ladder_compare import Reading, compare_instances, merge, reading
 from convert.ladder_heat import draw_boxes, heat, where_instances
 from convert.ladder_pixels import WORST_LEVELS, charts, explain, judge
 from convert.ladder_select import choose
-from convert.ladder_source import differences, plain
+from convert.ladder_source import differences, options_of, plain
 from convert.ladder_trace import Task, load, run_task
 from convert.recipe import RECIPES
 from convert.verify import FP32, tolerance_for
@@ -46,6 +47,10 @@ def _recipe(manifest: Manifest) -> Reading:
         return Reading("recipe", ok=False, note=note)
     pairs = ((name, getattr(manifest, name), getattr(recipe, name)) for name in ("engine", "target", "precision"))
     other = [f"the manifest's {name} is {found}, its recipe's {made}" for name, found, made in pairs if found != made]
+    requires = manifest.optimizer.get("requires")
+    if recipe.engine == "paddle-lite" and requires != list(recipe.requires):
+        # By it, a board refuses what its library would abort on.
+        other.append(f"the manifest's optimizer.requires is {requires}, its recipe's {list(recipe.requires)}")
     return Reading("recipe", ok=not other, note="; ".join(other) or recipe.name)
 
 
@@ -112,7 +117,7 @@ def _against_golden(climb: Climb, expected: Instances, found: Instances) -> list
 
 def _suspect(climb: Climb, expected: Instances) -> str:
     """Which setting of the manifest, put right, gives the golden result; it is blamed. Empty when none does."""
-    for number, (rung, what, pre, post) in enumerate(_usual(climb.manifest.preprocess, climb.manifest.postprocess)):
+    for number, (rung, what, pre, post) in enumerate(_usual(climb.bundle)):
         out = climb.scratch / f"suspect-{number}"
         pictures = (str(climb.pictures[0].file),)
         task = Task(str(climb.bundle.path), str(out), pictures, instances=climb.instances)
@@ -124,18 +129,21 @@ def _suspect(climb: Climb, expected: Instances) -> str:
     return ""
 
 
-def _usual(pre: PreprocessSpec, post: PostprocessSpec) -> Iterator[tuple[str, str, PreprocessSpec, PostprocessSpec]]:
+def _usual(bundle: Bundle) -> Iterator[tuple[str, str, PreprocessSpec, PostprocessSpec]]:
     """Settings that a bundle is likely to have had, where its own are others: rung, what is changed, and the two."""
+    pre, post = bundle.manifest.preprocess, bundle.manifest.postprocess
     usual = PreprocessSpec(pre.size)
     swapped = dataclasses.replace(pre, color=pre.color[::-1])
     for other in dict.fromkeys((usual, swapped)):
         changed = [f.name for f in dataclasses.fields(pre) if getattr(pre, f.name) != getattr(other, f.name)]
         if changed:
             yield "preprocessing", _changes(pre, other, changed), other, post
-    choice = dataclasses.replace(post, nms_iou=PostprocessSpec.nms_iou, mask_threshold=PostprocessSpec.mask_threshold)
+    told = options_of(bundle)
+    choice = PostprocessSpec(keep=told.keep or PostprocessSpec.keep, score_threshold=told.score or 0.0)
     changed = [f.name for f in dataclasses.fields(post) if getattr(post, f.name) != getattr(choice, f.name)]
-    if changed:
-        yield "postprocessing", _changes(post, choice, changed), pre, choice
+    for names in [[name] for name in changed] + [changed] * (len(changed) > 1):
+        chosen = dataclasses.replace(post, **{name: getattr(choice, name) for name in names})
+        yield "postprocessing", _changes(post, choice, names), pre, chosen
 
 
 def _changes(found: object, usual: object, names: list[str]) -> str:
@@ -153,8 +161,7 @@ def postprocessing(climb: Climb) -> Rung:
     chosen = [_chosen(climb, number, job.postprocess) for number in range(len(climb.pictures))]
     kept = merge([_choice(*pair)] for pair in chosen)[0]
     settings = differences(job.postprocess, manifest.postprocess, tuple(vars(job.postprocess)))
-    others = differences(job, manifest, ("classes", "category_ids", "proposals"))
-    told = "; ".join(filter(None, [settings, others]))
+    told = "; ".join(filter(None, [settings, *_others(job, manifest)]))
     if told and not kept.ok:
         kept = kept.noted(told)
     rung = Rung(
@@ -167,6 +174,14 @@ def postprocessing(climb: Climb) -> Rung:
     scale = np.array([geometry.scale_x, geometry.scale_y] * 2, np.float32)
     pair = (np.array([box for box, _ in side], np.float32).reshape(-1, 4) / scale for side in chosen[kept.picture])
     return dataclasses.replace(rung, shown=shown(picture.name, rung, draw_boxes(picture.pixels, *pair)))
+
+
+def _others(job: Job, manifest: Manifest) -> Iterator[str]:
+    """What the manifest says of the model beyond pre- and postprocessing, and its source otherwise."""
+    if manifest.model != job.zoo_model:
+        yield f"the manifest has model {manifest.model}, its source {job.zoo_model}"
+    names = ("classes", "category_ids", "proposals")
+    yield differences(job, manifest, (*names, "canonical_size") if "trunk" in manifest.graphs else names)
 
 
 Chosen = list[tuple[tuple[float, ...], int]]

@@ -10,7 +10,7 @@ import click
 
 from convert.artifacts import Job
 from convert.job import Options, random_job, run_job
-from edge_seg.bundle import Bundle, Manifest
+from edge_seg.bundle import Bundle
 from edge_seg.errors import BundleError, MissingDependencyError, RunError
 from edge_seg.options import SIZE
 from edge_seg.runtime.one_graph import FULL
@@ -27,7 +27,7 @@ def rebuild(bundle: Bundle, run: Path | None) -> tuple[Job | None, str]:
     other weights than the bundle.
     """
     manifest = bundle.manifest
-    options = _options(manifest, bundle.path / manifest.golden.image)
+    options = options_of(bundle)
     told = manifest.source.get("weights_sha256")
     if run is not None:
         job = run_job(run, options)
@@ -55,8 +55,12 @@ def rebuild(bundle: Bundle, run: Path | None) -> tuple[Job | None, str]:
     return job, ""
 
 
-def _options(manifest: Manifest, golden: Path) -> Options:
-    """The options of ``edge-seg convert`` that the manifest tells of; the manifest's own values where it doesn't."""
+def options_of(bundle: Bundle) -> Options:
+    """The options of ``edge-seg convert`` that the manifest tells of; the manifest's own values where it doesn't.
+
+    Raises BundleError when they are none.
+    """
+    manifest = bundle.manifest
     said = manifest.source.get("options", "")
     post = manifest.postprocess
     try:
@@ -69,7 +73,7 @@ def _options(manifest: Manifest, golden: Path) -> Options:
             before_nms=int(told["before-nms"]) if "before-nms" in told else None,
             keep=int(told.get("keep", post.keep)),
             score=float(told.get("score", post.score_threshold)),
-            golden=golden,
+            golden=bundle.path / manifest.golden.image,
         )
     except (TypeError, ValueError, click.UsageError) as problem:
         raise BundleError(

@@ -23,6 +23,8 @@ HOST = hashlib.sha256(os.uname().nodename.encode()).hexdigest()[:6]
 """This machine, in names of files that several machines may leave in one folder."""
 _PARTIAL = re.compile(re.escape(TEMPORARY_MARK) + r"([^/]+)-([0-9a-f]{6})-(\d+)-[0-9a-f]{6}(?=/|$)")
 
+_AGAIN = "copy the file again, or undo what was edited in it"
+
 # Told of every partial file and folder that is begun; a guarded command's parent removes them if the process dies.
 announce: Callable[[Path], None] | None = None
 
@@ -184,6 +186,18 @@ def _others(folder: Path, known: Set[str]) -> Iterator[str]:
             yield name
 
 
+def refuse_non_utf8(path: Path) -> None:
+    """UsageError when the whole path isn't UTF-8: neither paddle nor Paddle Lite can open such a file."""
+    try:
+        os.path.abspath(path).encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{path}: its path isn't UTF-8, and the engines' libraries open no other",
+            remedy="rename it, or use another folder",
+            code="name-not-utf8",
+        ) from None
+
+
 def refuse_overwriting(out: Path, inputs: Iterable[Path]) -> None:
     """Raises :class:`UsageError` when ``out`` is one of ``inputs``, or lies in one that is a folder; links count."""
     place = out.resolve()
@@ -222,13 +236,14 @@ def read_json(path: Path, error: type[EdgeSegError]) -> Any:
     except FileNotFoundError:
         raise error(f"{path}: no such file") from None
     except UnicodeDecodeError as problem:
-        raise error(f"{path}: not UTF-8 text (byte {problem.start})") from None
+        raise error(f"{path}: not UTF-8 text (byte {problem.start})", remedy=_AGAIN) from None
     except json.JSONDecodeError as problem:
-        raise error(f"{path}: invalid JSON at line {problem.lineno}, column {problem.colno}: {problem.msg}") from None
+        where = f"line {problem.lineno}, column {problem.colno}"
+        raise error(f"{path}: invalid JSON at {where}: {problem.msg}", remedy=_AGAIN) from None
     except ValueError as problem:  # NaN, or a whole number of thousands of digits
-        raise error(f"{path}: invalid JSON: {problem}") from None
+        raise error(f"{path}: invalid JSON: {problem}", remedy=_AGAIN) from None
     except RecursionError:
-        raise error(f"{path}: invalid JSON: nested too deep") from None
+        raise error(f"{path}: invalid JSON: nested too deep", remedy=_AGAIN) from None
     except OSError as problem:
         raise error(f"{path}: can't be read: {problem.strerror}") from None
 

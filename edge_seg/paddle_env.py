@@ -15,6 +15,7 @@ from edge_seg.errors import MissingDependencyError
 
 zlib.decompress(zlib.compress(b""))
 os.environ.setdefault("GLOG_minloglevel", "2")  # paddle's C++ side greets on stderr otherwise
+os.environ.pop("FLAGS_use_mkldnn", None)  # turns oneDNN on in all graphs, also those that it can't run
 mkl.settle()
 
 try:

@@ -18,6 +18,7 @@ from edge_seg.files import (
     atomic_file,
     final_name,
     read_json,
+    refuse_non_utf8,
     sha256,
     write_json,
     write_text,
@@ -209,6 +210,13 @@ def test_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
         read_json(tmp_path / "none.json", BundleError)
     with pytest.raises(BundleError, match="can't be read"):
         read_json(tmp_path, BundleError)
+
+
+def test_a_name_that_paddle_cannot_open(tmp_path: Path) -> None:
+    refuse_non_utf8(tmp_path / "grün")
+    with pytest.raises(UsageError, match="isn't UTF-8") as caught:
+        refuse_non_utf8(tmp_path / os.fsdecode(b"n\xff") / "model")
+    assert "rename" in caught.value.remedy
 
 
 def test_sha256(tmp_path: Path) -> None:

@@ -174,7 +174,10 @@ def decode(segmentation: Any, height: int, width: int) -> NDArray[np.uint8]:
 
 def _fail(file: Path, what: str, expected: str, found: Any) -> NoReturn:
     shown = repr(found)
-    raise DataError(f"{file}: {what}: expected {expected}, found {shown if len(shown) <= 80 else shown[:77] + '...'}")
+    raise DataError(
+        f"{file}: {what}: expected {expected}, found {shown if len(shown) <= 80 else shown[:77] + '...'}",
+        remedy="mend it in the file, or export the annotations again",
+    )
 
 
 def _is_int(value: Any) -> bool:

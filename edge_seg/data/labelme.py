@@ -94,7 +94,10 @@ def convert(
 
 
 def _fail(file: Path, what: str, expected: str, found: Any) -> NoReturn:
-    raise DataError(f"{file}: {what}: expected {expected}, found {found!r}")
+    raise DataError(
+        f"{file}: {what}: expected {expected}, found {found!r}",
+        remedy="mend it in the file, or label the picture again",
+    )
 
 
 def _classes(pictures: list[_Picture], wanted: Sequence[str]) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SCHEMA = 2
 _READABLE = (1, 2)
 """Schema 1 knew no ``box_width``."""
+_UNDO = "undo the edit, or train again"
 _WIDEST = 65536
 CONFIG, WEIGHTS, LAST, METRICS, GOLDEN, COMMAND = (
     "config.json",
@@ -164,17 +165,21 @@ def read_config(path: Path) -> RunConfig:
         config = from_plain(RunConfig, {**plain, "schema": SCHEMA}, str(file))
         check_processing(config.preprocess, config.postprocess, str(file))
     except BundleError as problem:
-        raise RunError(problem.message, remedy="undo the edit, or train again", code="run-invalid") from None
+        raise RunError(problem.message, remedy=_UNDO, code="run-invalid") from None
     if config.model not in ZOO:
-        raise RunError(f"{file}: model {config.model!r}, expected one of {', '.join(ZOO)}", code="run-invalid")
+        raise RunError(
+            f"{file}: model {config.model!r}, expected one of {', '.join(ZOO)}", remedy=_UNDO, code="run-invalid"
+        )
     if not config.classes or len(config.classes) != len(config.category_ids):
         raise RunError(
             f"{file}: {len(config.classes)} classes and {len(config.category_ids)} category ids, expected as many",
-            remedy="undo the edit, or train again",
+            remedy=_UNDO,
             code="run-invalid",
         )
     if config.box_width is not None and not 1 <= config.box_width <= _WIDEST:
-        raise RunError(f"{file}: box_width {config.box_width}, expected 1 to {_WIDEST}", code="run-invalid")
+        raise RunError(
+            f"{file}: box_width {config.box_width}, expected 1 to {_WIDEST}", remedy=_UNDO, code="run-invalid"
+        )
     return config
 
 

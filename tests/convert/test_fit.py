@@ -187,3 +187,14 @@ def test_a_folder_of_other_things_and_other_classes_are_refused_before_anything_
     assert done.returncode == 1
     assert "aren't the model's" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_data_without_annotations_is_refused(edge_seg: Callable[..., Any], made: Path, tmp_path: Path) -> None:
+    """Without accuracy the cheapest point would win, whatever it finds."""
+    shutil.copytree(made / "data", tmp_path / "bare")
+    file = tmp_path / "bare" / "val.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "annotations": []}))
+    done = edge_seg("fit", made / "run", "--data", "bare", "--target-gmac", "1", "--out", "out")
+    assert (done.returncode, (tmp_path / "out").exists()) == (1, False), done.stderr
+    assert "val.json" in done.stderr
+    assert "has an annotation" in done.stderr

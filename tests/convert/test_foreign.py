@@ -113,8 +113,11 @@ def test_the_manifest_tells_where_it_came_from(bundles: Path) -> None:
 
 
 @pytest.mark.slow
-def test_every_command_takes_such_a_bundle(edge_seg: Callable[..., Finished], bundles: Path, tmp_path: Path) -> None:
-    bundle = bundles / "x86-fp32"
+@pytest.mark.parametrize("recipe", ["x86-fp32", "cpu-fp32"])
+def test_every_command_takes_such_a_bundle(
+    edge_seg: Callable[..., Finished], bundles: Path, tmp_path: Path, recipe: str
+) -> None:
+    bundle = bundles / recipe
     picture = bundle / "golden" / "image.png"
     for line in (["verify", bundle], ["doctor", bundle], ["bundle", "check", bundle], ["predict", bundle, picture]):
         out = ["--out", tmp_path / "out"] if line[0] == "predict" else []

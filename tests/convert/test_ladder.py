@@ -211,6 +211,24 @@ def test_a_recipe_that_isnt_the_bundles(plant: Plant, field: str, value: str) ->
     assert value in note(report)
 
 
+def test_what_a_board_is_told_to_have(plant: Plant) -> None:
+    """By it, a board refuses a bundle that its library would abort on."""
+    path = plant()
+    edit_json(path / MANIFEST, lambda told: told["optimizer"].update(requires=[]))
+    report = verify_bundle(path, FAST)
+    assert first(report) == ("files", "recipe")
+    assert "optimizer.requires is []" in note(report)
+
+
+def test_another_place_of_the_pyramid(plant: Plant) -> None:
+    """Where no box lies near a level's limit, nothing else shows it."""
+    path = plant()
+    edit_json(path / MANIFEST, lambda told: told.update(canonical_size=told["canonical_size"] + 1))
+    report = verify_bundle(path, FAST)
+    assert first(report) == ("postprocessing", "settings")
+    assert "canonical_size" in note(report)
+
+
 @pytest.mark.slow
 def test_a_graph_that_cant_be_loaded_is_named(plant: Plant) -> None:
     report = verify_bundle(plant(cut="box_head.nb"), FAST)
@@ -267,6 +285,8 @@ def test_a_bundle_alone_blames_the_setting_that_spoils_the_golden_result(plant: 
     assert "color BGR, usual is RGB" in note(report)
     report = verify_bundle(plant(source_known=False, postprocess={"nms_iou": 0.6}), ladder.Options())
     assert [item.name for item in report.rungs if item.fault] == ["golden", "postprocessing"]
+    report = verify_bundle(plant(source_known=False, postprocess={"nms_iou": 0.6, "keep": 1}), ladder.Options())
+    assert "nms_iou 0.6, usual is 0.5, keep 1, usual is 100" in note(report)
 
 
 def test_a_library_that_dies_is_a_fault_of_its_rung(plant: Plant) -> None:

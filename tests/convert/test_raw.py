@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -73,6 +74,8 @@ def test_a_model_that_is_no_mask_rcnn_is_sent_here(
         (["--out", "model.nb", "--recipe", "arm-fp32,x86-fp32"], "one recipe"),
         (["--out", "model.nb", "--size", "320"], "--size isn't for --raw"),
         (["--out", "model.nb", "--shape", "image=3"], "--shape image=3: the model's is"),
+        (["--out", "model.nb", "--shape", "image=0x3x9x9"], "not a shape"),
+        (["--out", os.fsdecode(b"n\xff.nb")], "isn't UTF-8"),
     ],
 )
 def test_wrong_usage(

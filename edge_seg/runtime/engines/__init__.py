@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from edge_seg.bundle import Bundle
 from edge_seg.errors import MissingDependencyError, UsageError
+from edge_seg.files import refuse_non_utf8
 from edge_seg.options import MAX_THREADS
 from edge_seg.runtime.engines.checks import Checked, check_graphs, check_machine, check_version, words_of
 from edge_seg.runtime.engines.three_graphs import in_two_steps
@@ -90,6 +91,7 @@ def open_engine(bundle: Bundle, engine: str | None = None, threads: int = 0) -> 
         taker: Engine = module.load(bundle, threads)
         return taker
     if name != "null":  # which runs no graph, so any bundle will do
+        refuse_non_utf8(bundle.path)
         check_machine(manifest, name)
         found = module.version()
         if not getattr(module, "PORTABLE", False):
