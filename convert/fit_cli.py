@@ -52,7 +52,7 @@ class Mac(click.ParamType):
         number = float(match[1]) * _FACTOR[match[2].lower()] if match else 0.0
         if not 0 < number < 1e18:
             self.fail(f"{value!r}: expected a number of operations such as 5e9 or 5G.", param, ctx)
-        return number if number < 1e5 else number / 1e9
+        return number if match and not match[2] and number < 1e5 else number / 1e9
 
 
 class Sizes(click.ParamType):

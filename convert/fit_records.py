@@ -16,6 +16,7 @@ from typing import Any
 
 from convert.fit_space import Size
 from edge_seg.errors import EdgeSegError
+from edge_seg.zoo import ZOO
 
 SCHEMA = 1
 
@@ -67,6 +68,13 @@ def read_device(files: Sequence[Path], threads: int | None) -> Device:
         raise RecordsError(
             f"{_names(files)}: {'only emulated records' if emulated else 'no records'}",
             remedy="measure on the device: `edge-seg bench run BUNDLE --out FILE`, then give that file",
+        )
+    other = [record for record in real if record["bundle"]["model"] not in ZOO]
+    if other:
+        raise RecordsError(
+            f"{_names(files)}: record {other[0]['id']} is of a {other[0]['bundle']['model']} from elsewhere, by whose"
+            " time that of the run can't be told",
+            remedy=f"give records of bundles of {', '.join(ZOO)}",
         )
     devices = {_device(record) for record in real}
     if len(devices) > 1:

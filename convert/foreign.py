@@ -84,7 +84,23 @@ def load(path: Path, options: Options) -> Foreign:
         )
     program = read_program(files.program)
     size = _size(files.program, program, config, options.size)
-    return Foreign(config, files, program, cut(program, size), size, options)
+    shorter = cut(program, size)
+    _check_classes(config, shorter.program)
+    return Foreign(config, files, program, shorter, size, options)
+
+
+def _check_classes(config: ForeignConfig, program: Program) -> None:
+    """Of too few names, the runtime would drop what has none."""
+    nms = [operator for operator in program.operators if "nms" in operator.kind][-1]
+    shape = program.shape(nms.inputs["Scores"][0]) or ()
+    scored = shape[1] if len(shape) > 1 else -1
+    count = scored - (0 <= int(nms.attributes.get("background_label", -1)) < scored)
+    if scored > 0 and len(config.classes) not in (scored, count):
+        raise ConversionError(
+            f"{config.file}: {len(config.classes)} names of classes, but the model tells {count} apart",
+            remedy=f"name every class, in the order of the training's category ids; {RAW}",
+            code="other-classes",
+        )
 
 
 def _size(file: Path, program: Program, config: ForeignConfig, asked: tuple[int, int] | None) -> tuple[int, int]:
@@ -201,7 +217,14 @@ def _picture(segmenter: Segmenter, foreign: Foreign) -> tuple[NDArray[np.uint8],
 
     if foreign.options.golden:
         picture = read_image(foreign.options.golden)
-        return picture, segmenter(picture)
+        found = segmenter(picture)
+        if len(found):
+            return picture, found
+        raise ConversionError(
+            f"{foreign.options.golden}: the model finds nothing in it, so the conversion can't be proven with it",
+            remedy="give a picture in which it finds something; if it should here, see mean and std in its settings",
+            code="nothing-found",
+        )
     for index in range(_PICTURES):
         picture = draw(0, max(foreign.size), index)[0]
         found = segmenter(picture)
@@ -222,6 +245,8 @@ def _job(prepared: Prepared) -> Job:
     score = least if options.score is None else options.score
     if score < least:
         raise UsageError(f"--score {score:g}: the model itself keeps nothing below {least:g}", remedy="leave it out")
+    if options.keep and 0 < most < options.keep:
+        raise UsageError(f"--keep {options.keep}: the model itself keeps {most} at most", remedy="leave it out")
     post = PostprocessSpec(
         score_threshold=score,
         nms_iou=float(attributes.get("nms_threshold", PostprocessSpec.nms_iou)),

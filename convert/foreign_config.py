@@ -5,6 +5,7 @@ It says what the model is, how pictures are made ready for it, and what its clas
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,8 +61,13 @@ def read_config(file: Path) -> ForeignConfig:
     """Raises :class:`ConversionError` when it isn't such a file, or asks for something that the runtime can't do."""
     content = _load(file)
     try:
-        return _paddledetection(file, content) if file.name == INFER_CFG else _paddlex(file, content)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as problem:
+        config = _paddledetection(file, content) if file.name == INFER_CFG else _paddlex(file, content)
+        if min(config.std) <= 0:
+            raise ValueError(f"std {config.std} of values from 0 to 1: expected above 0")
+        if config.color not in ("RGB", "BGR"):
+            raise ValueError(f"TransformsMode {config.color!r}: expected RGB or BGR")
+        return config
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError) as problem:
         said = f"{problem} is missing" if isinstance(problem, KeyError) else str(problem)
         raise _unusable(file, said) from None
 
@@ -94,7 +100,7 @@ def _unusable(file: Path, said: str) -> ConversionError:
 
 
 def _paddledetection(file: Path, content: Mapping[str, Any]) -> ForeignConfig:
-    steps = {str(step["type"]): step for step in _list(content["Preprocess"])}
+    steps = {str(step["type"]): step for step in map(_settings, _list(content["Preprocess"]))}
     _refuse_unknown(steps, ("Resize", "NormalizeImage"))
     resize, normalize = steps.get("Resize"), steps.get("NormalizeImage")
     mean, std = _normal(normalize or {"norm_type": "none"})
@@ -104,7 +110,7 @@ def _paddledetection(file: Path, content: Mapping[str, Any]) -> ForeignConfig:
         str(content["arch"]),
         bool(content.get("mask", False)),
         _classes(content["label_list"]),
-        _pair(resize["target_size"]) if resize else None,
+        _pair("target_size", resize["target_size"]) if resize else None,
         bool(resize) and not (resize or {}).get("keep_ratio", True),
         "RGB",
         mean,
@@ -117,21 +123,22 @@ def _normal(step: Mapping[str, Any]) -> tuple[tuple[float, float, float], tuple[
     unit = 1.0 if step.get("is_scale", True) else 255.0
     if step.get("norm_type", "mean_std") == "none":
         return (0.0, 0.0, 0.0), (1.0 / unit,) * 3
-    mean, std = _three(step["mean"]), _three(step["std"])
-    return _three([value / unit for value in mean]), _three([value / unit for value in std])
+    mean, std = (_three(name, step[name]) for name in ("mean", "std"))
+    return _three("mean", [value / unit for value in mean]), _three("std", [value / unit for value in std])
 
 
 def _paddlex(file: Path, content: Mapping[str, Any]) -> ForeignConfig:
-    steps = {name: step or {} for item in _list(content["Transforms"]) for name, step in item.items()}
+    items = (pair for item in _list(content["Transforms"]) for pair in _settings(item).items())
+    steps = {name: _settings(step or {}) for name, step in items}
     _refuse_unknown(steps, ("Resize", "ResizeByShort", "Normalize"))
     normal = steps.get("Normalize", {})
-    if any(value != 0 for value in _several(normal.get("min_val", 0))):
+    if any(value != 0 for value in _several("min_val", normal.get("min_val", 0))):
         raise ValueError(f"Normalize with min_val {normal['min_val']}")
     # Version 1 divides by max_val, version 2 by it as well unless is_scale says otherwise.
-    unit = [value / 255.0 for value in _several(normal.get("max_val", 255.0))]
+    unit = [value / 255.0 for value in _several("max_val", normal.get("max_val", 255.0))]
     if not normal.get("is_scale", True):
         unit = [1 / 255.0] * 3
-    mean, std = (_three(normal.get(name, default)) for name, default in (("mean", [0.5] * 3), ("std", [0.5] * 3)))
+    mean, std = (_three(name, normal.get(name, default)) for name, default in (("mean", [0.5] * 3), ("std", [0.5] * 3)))
     model = str(content["Model"])
     size, stretch = _paddlex_size(content, steps)
     return ForeignConfig(
@@ -143,21 +150,21 @@ def _paddlex(file: Path, content: Mapping[str, Any]) -> ForeignConfig:
         size,
         stretch,
         str(content.get("TransformsMode", "RGB")),
-        _three([m * u for m, u in zip(mean, unit, strict=True)]),
-        _three([s * u for s, u in zip(std, unit, strict=True)]),
+        _three("mean", [m * u for m, u in zip(mean, unit, strict=True)]),
+        _three("std", [s * u for s, u in zip(std, unit, strict=True)]),
     )
 
 
 def _paddlex_size(content: Mapping[str, Any], steps: Mapping[str, Any]) -> tuple[tuple[int, int] | None, bool]:
     fixed = content["_Attributes"].get("fixed_input_shape")
     if "Resize" in steps:
-        return _pair(steps["Resize"]["target_size"]), not steps["Resize"].get("keep_ratio", False)
+        return _pair("target_size", steps["Resize"]["target_size"]), not steps["Resize"].get("keep_ratio", False)
     if fixed:  # width and height, and in version 2 with batch and channels before
-        width, height = _list(fixed)[-1:-3:-1] if len(fixed) == 4 else _list(fixed)
-        return _pair([height, width]), False
+        sides = _list(fixed)
+        return _pair("fixed_input_shape", sides[-2:] if len(sides) == 4 else sides[::-1]), False
     if "ResizeByShort" in steps:
         short, long = steps["ResizeByShort"]["short_size"], steps["ResizeByShort"].get("max_size", -1)
-        return _pair([short, long if long > 0 else short]), False
+        return _pair("short_size", [short, long if long > 0 else short]), False
     return None, False
 
 
@@ -171,10 +178,16 @@ def _refuse_unknown(steps: Mapping[str, Any], known: tuple[str, ...]) -> None:
 
 
 def _classes(labels: Any) -> tuple[str, ...]:
-    classes = tuple(str(label) for label in _list(labels))
-    if not classes:
-        raise ValueError("no classes")
+    classes = tuple(str(label) for label in _list(labels) if label is not None)
+    if not classes or len(classes) < len(labels) or len(set(classes)) < len(classes):
+        raise ValueError(f"classes {', '.join(map(str, labels))}: expected names, each once")
     return classes
+
+
+def _settings(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{str(value)[:40]!r} where settings by name should be")
+    return value
 
 
 def _list(value: Any) -> list[Any]:
@@ -183,12 +196,15 @@ def _list(value: Any) -> list[Any]:
     return list(value)
 
 
-def _several(value: Any) -> tuple[float, float, float]:
-    return _three(value if isinstance(value, (list, tuple)) else [value] * 3)
+def _several(name: str, value: Any) -> tuple[float, float, float]:
+    return _three(name, value if isinstance(value, (list, tuple)) else [value] * 3)
 
 
-def _three(values: Any) -> tuple[float, float, float]:
-    a, b, c = (float(value) for value in _flat(values))
+def _three(name: str, values: Any) -> tuple[float, float, float]:
+    numbers = [float(value) for value in _flat(values)]
+    if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
+        raise ValueError(f"{name} {str(values)[:40]}: expected three numbers")
+    a, b, c = numbers
     return a, b, c
 
 
@@ -197,10 +213,10 @@ def _flat(values: Any) -> Iterator[Any]:
         yield from _flat(value) if isinstance(value, (list, tuple)) else (value,)
 
 
-def _pair(value: Any) -> tuple[int, int]:
+def _pair(name: str, value: Any) -> tuple[int, int]:
     """Height and width, or one number for both; rounded up to what the network takes."""
-    height, width = _list(value) if isinstance(value, (list, tuple)) else (value, value)
-    sides = [-(-int(side) // _MULTIPLE) * _MULTIPLE for side in (height, width)]
-    if not all(0 < side <= 8192 for side in sides):
-        raise ValueError(f"a target size of {height} x {width}")
-    return sides[0], sides[1]
+    sides = _list(value) if isinstance(value, (list, tuple)) else [value] * 2
+    if len(sides) != 2 or not all(isinstance(side, (int, float)) and 0 < side <= 8192 for side in sides):
+        raise ValueError(f"{name} {str(value)[:40]}: expected height and width, 1 to 8192")
+    height, width = (-(-int(side) // _MULTIPLE) * _MULTIPLE for side in sides)
+    return height, width

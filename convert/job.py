@@ -49,6 +49,13 @@ def run_job(path: Path, options: Options) -> Job:
     if options.golden is None and not run.golden.is_file():
         message = f"{path}: the run holds no {run.golden.name}"
         raise RunError(message, remedy="give a picture with --golden", code="run-invalid")
+    calibration, ranges = options.calibration, run.input_ranges()
+    if ranges and calibration.folder is None and calibration != CalibrationOptions():
+        raise UsageError(
+            f"{path}: its ranges for int8 were trained (--qat): how they would be found from pictures changes nothing",
+            remedy="leave --calibration-pictures, --calibration-seed, --algorithm and --keep-accuracy out, or calibrate"
+            " anew with --calibration DIR",
+        )
     model = run.build_model()
     return Job(
         model=model,
@@ -68,8 +75,8 @@ def run_job(path: Path, options: Options) -> Job:
             **({"box_width": run.config.box_width} if run.config.box_width else {}),
         },
         before_nms=options.before_nms,
-        calibration=Source(options.calibration, run.config.data, max(size)),
-        trained_ranges=run.input_ranges(),
+        calibration=Source(calibration, run.config.data, max(size)),
+        trained_ranges=ranges,
     )
 
 

@@ -25,6 +25,9 @@ from edge_seg.runtime.segmenter import Segmenter
 # model, far less than a wrong range does.
 DRIFT = {"w16": 1e-3, "w8": 0.15, "int8": 0.5}
 
+TRAINED = "quantisation-aware training"
+"""What ``algorithm`` says where the ranges were trained."""
+
 # The best of a picture that the mask graph sees: a hundred tell no more of its ranges, and cost as much as the trunk.
 _OBJECTS = 20
 
@@ -58,7 +61,7 @@ def _calibrated(job: Job, programs: Sequence[GraphProgram]) -> tuple[Plan, dict[
     """The plan for int8, and how it came about."""
     options = job.calibration.options
     if job.trained_ranges and options.folder is None:
-        return Plan(8, _trained(programs, job.trained_ranges)), {"algorithm": "quantisation-aware training"}
+        return Plan(8, _trained(programs, job.trained_ranges)), {"algorithm": TRAINED}
     dataset = job.calibration.validation() if options.keep_accuracy is not None else None
     pictures = job.calibration.pictures()
     plan = Plan(8, ranges(observe(programs, job, pictures), options.algorithm))

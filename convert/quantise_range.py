@@ -95,7 +95,7 @@ def _kl(seen: Observed) -> float:
         sizes = np.bincount(level, filled, _LEVELS)
         coarse = np.where(filled, sums[level] / np.maximum(sizes[level], 1), 0.0)
         both = (wanted > 0) & (coarse > 0)
-        p, q = wanted / wanted.sum(), coarse / coarse.sum()
+        p, q = wanted / wanted.sum(), coarse / max(coarse.sum(), 1.0)
         # A bin that the levels can't say costs as if it had the least share that counts.
         lost = float((p[both] * np.log(p[both] / q[both])).sum() + p[(wanted > 0) & (coarse <= 0)].sum() * 20.0)
         if lost < least:

@@ -102,6 +102,8 @@ def _fail(file: Path, what: str, expected: str, found: Any) -> NoReturn:
 
 def _classes(pictures: list[_Picture], wanted: Sequence[str]) -> tuple[str, ...]:
     labels = {label: picture.file for picture in pictures for label, _ in picture.objects}
+    if len(set(wanted)) < len(wanted):
+        raise UsageError(f"--classes {','.join(wanted)}: a class is named twice", remedy="name each class once")
     if not wanted:
         if not labels:
             raise DataError(f"{pictures[0].file.parent}: no file has a shape", remedy="annotate the pictures first")

@@ -54,6 +54,7 @@ def predict(
           --on ssh://pi@raspberrypi
     """
     from edge_seg.bundle import open_bundle
+    from edge_seg.files import refuse_overwriting
     from edge_seg.runtime.predict import check_folder, find_pictures
     from edge_seg.runtime.predict import predict as run
     from edge_seg.runtime.segmenter import Segmenter
@@ -61,6 +62,7 @@ def predict(
     opened = open_bundle(bundle)
     pictures = find_pictures(images, out)
     check_folder(out)
+    refuse_overwriting(out, [bundle])
 
     def progress(line: str) -> None:
         click.echo(line, err=True)

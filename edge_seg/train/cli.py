@@ -218,6 +218,8 @@ def _open(what: Path, threads: int, engine: str | None, device: str) -> Segmente
     from edge_seg.runtime.segmenter import Segmenter
 
     if (what / MANIFEST).is_file():
+        if device != "cpu":
+            raise UsageError("--device is for runs; a bundle's recipe says where it runs", remedy="leave it out")
         phase(f"loading {what}")
         return Segmenter(what, engine=engine, threads=threads)
     if not (what / CONFIG).is_file():

@@ -147,6 +147,7 @@ def test_time_on_this_machine(edge_seg: Callable[..., Any], made: Path, tmp_path
         (["--target-gmac", "nan"], 2, "target-gmac"),
         (["--target-gmac", "inf"], 2, "target-gmac"),
         (["--flops", "many"], 2, "5e9 or 5G"),
+        (["--flops", "0"], 2, "5e9 or 5G"),
         (["--target-gmac", "1", "--record", "x"], 2, "--record is for --target-ms"),
         (["--target-ms", "5", "--record", "nowhere.jsonl"], 1, "nowhere.jsonl"),
         (["--target-gmac", "1", "--sizes", "100"], 2, "100"),

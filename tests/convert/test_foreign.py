@@ -194,8 +194,19 @@ def test_programs_that_hold_branches_are_refused(tmp_path: Path) -> None:
         (("interp: 1", "interp: 2"), "interp 2, not 1"),
         (("- circle", "- [circle"), "can't be used"),
         (("arch: RCNN\n", ""), "'arch' is missing"),
-        (("label_list:\n- circle\n- triangle\n- star\n", "label_list: []\n"), "no classes"),
-        (("  target_size:\n  - 192\n  - 192\n", "  target_size: [-4, 0]\n"), "a target size of -4 x 0"),
+        (("label_list:\n- circle\n- triangle\n- star\n", "label_list: []\n"), "expected names, each once"),
+        (("- triangle", "- circle"), "circle, circle, star: expected names, each once"),
+        (("- star\n", ""), "2 names of classes, but the model tells 3 apart"),
+        (("- star\n", "- star\n- moon\n"), "4 names of classes, but the model tells 3 apart"),
+        (("  - 0.485\n", "  - .nan\n"), "mean [nan, 0.456, 0.406]: expected three numbers"),
+        (("  - 0.485\n", ""), "mean [0.456, 0.406]: expected three numbers"),
+        (("  - 0.229\n", "  - 0\n"), "expected above 0"),
+        (("- type: Permute", "- Permute"), "'Permute' where settings by name should be"),
+        (("  target_size:\n  - 192\n  - 192\n", "  target_size: .inf\n"), "target_size inf: expected"),
+        (
+            ("  target_size:\n  - 192\n  - 192\n", "  target_size: [-4, 0]\n"),
+            "target_size [-4, 0]: expected",
+        ),
         (("mode: paddle", "mode: !!python/object/apply:os.system ['true']"), "can't be used"),
     ],
 )
@@ -216,6 +227,19 @@ def test_another_size_than_exported_is_refused(exported: Path) -> None:
 def test_what_the_graph_has_fixed_cannot_be_set(exported: Path) -> None:
     with pytest.raises(UsageError, match="--proposals: fixed in the exported model"):
         foreign.load(exported, Options(proposals=10))
+
+
+@pytest.mark.slow
+def test_a_picture_that_proves_nothing_is_refused(
+    edge_seg: Callable[..., Finished], exported: Path, tmp_path: Path
+) -> None:
+    cv2.imwrite(str(tmp_path / "black.png"), np.zeros((64, 64, 3), np.uint8))
+    words = ("convert", exported, "--recipe", "cpu-fp32", "--out", tmp_path / "out", "--golden")
+    done = edge_seg(*words, tmp_path / "black.png")
+    assert (done.returncode, (tmp_path / "out").exists()) == (1, False)
+    assert "black.png: the model finds nothing in it" in done.stderr
+    done = edge_seg(*words, exported / "none.png", "--keep", "200")
+    assert "--keep 200: the model itself keeps 100 at most" in done.stderr
 
 
 def test_other_recipes_start_from_a_run() -> None:

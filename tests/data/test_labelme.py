@@ -174,6 +174,8 @@ def test_labels_can_be_fixed(save: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"2\.json: label: expected one of dog, cat, found 'ct'"):
         convert(tmp_path / "annotated", tmp_path / "set", classes=["dog", "cat"])
     assert convert(tmp_path / "annotated", tmp_path / "set", classes=["ct", "cat"])["classes"] == ["ct", "cat"]
+    with pytest.raises(UsageError, match="a class is named twice"):
+        convert(tmp_path / "annotated", tmp_path / "twice", classes=["ct", "cat", "ct"])
 
 
 def test_too_little_is_refused(save: Callable[..., Path], tmp_path: Path) -> None:

@@ -117,6 +117,14 @@ def test_command_with_json(edge_seg: Any, make_bundle: Callable[..., Path], pict
     assert json.loads(Path(answer["predictions"]).read_text()) == []
 
 
+def test_a_bundle_is_no_place_for_pictures(edge_seg: Any, make_bundle: Callable[..., Path], pictures: Path) -> None:
+    bundle = make_bundle()
+    before = (bundle / "golden/image.png").read_bytes()
+    (pictures / "a.jpg").rename(pictures / "image.png")
+    done = edge_seg("predict", bundle, pictures / "image.png", "--engine", "null", "--out", bundle / "golden")
+    assert (done.returncode, (bundle / "golden/image.png").read_bytes() == before) == (2, True), done.stderr
+
+
 def test_command_with_a_bad_picture(
     edge_seg: Any, make_bundle: Callable[..., Path], pictures: Path, tmp_path: Path
 ) -> None:

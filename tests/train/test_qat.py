@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,3 +68,10 @@ def test_such_a_run_is_converted_without_pictures(edge_seg: Callable[..., Any], 
     told = open_bundle(tmp_path / "bundle").manifest.optimizer["quantisation"]
     assert told["algorithm"] == "quantisation-aware training"
     assert all(value > 0 for of in told["ranges"].values() for value in of.values())
+    done = edge_seg("convert", "run", "--recipe", "x86-int8", "--out", "other", "--keep-accuracy", "0.5")
+    assert (done.returncode, (tmp_path / "other").exists()) == (2, False)
+    assert "its ranges for int8 were trained" in done.stderr
+    done = edge_seg("verify", "bundle", "--run", "run", "--data", "elsewhere", "--json")
+    readings = {rung["name"]: rung["readings"] for rung in json.loads(done.stdout)["rungs"]}
+    mean = next(item for item in readings["rounded"] if item["tensor"] == "mAP")
+    assert (mean["ok"], mean["limit"]) == (True, None)
