@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from convert.artifacts import Exported, ExportedGraph, Job, Referenced
 from convert.doctor_files import ModelFiles, find_model
-from convert.doctor_program import Program, gather, read_program
+from convert.doctor_program import Operator, Program, gather, read_program
 from convert.doctor_proof import Graph, run_paddle
 from convert.foreign_config import ForeignConfig, find_config, read_config
 from convert.foreign_cut import RAW, Cut, cut
@@ -89,9 +89,14 @@ def load(path: Path, options: Options) -> Foreign:
     return Foreign(config, files, program, shorter, size, options)
 
 
+def _nms(program: Program) -> Operator:
+    """The one that decides what is found: the last, as :mod:`convert.foreign_cut` takes it."""
+    return [operator for operator in program.operators if "nms" in operator.kind][-1]
+
+
 def _check_classes(config: ForeignConfig, program: Program) -> None:
     """Of too few names, the runtime would drop what has none."""
-    nms = [operator for operator in program.operators if "nms" in operator.kind][-1]
+    nms = _nms(program)
     shape = program.shape(nms.inputs["Scores"][0]) or ()
     scored = shape[1] if len(shape) > 1 else -1
     count = scored - (0 <= int(nms.attributes.get("background_label", -1)) < scored)
@@ -215,24 +220,19 @@ def _picture(segmenter: Segmenter, foreign: Foreign) -> tuple[NDArray[np.uint8],
     """The golden picture, and what is found in it."""
     from edge_seg.data.synth import draw
 
-    if foreign.options.golden:
-        picture = read_image(foreign.options.golden)
+    golden = foreign.options.golden
+    drawn = (draw(0, max(foreign.size), index)[0] for index in range(_PICTURES))
+    for picture in [read_image(golden)] if golden else drawn:
         found = segmenter(picture)
         if len(found):
             return picture, found
-        raise ConversionError(
-            f"{foreign.options.golden}: the model finds nothing in it, so the conversion can't be proven with it",
-            remedy="give a picture in which it finds something; if it should here, see mean and std in its settings",
-            code="nothing-found",
-        )
-    for index in range(_PICTURES):
-        picture = draw(0, max(foreign.size), index)[0]
-        found = segmenter(picture)
-        if len(found):
-            return picture, found
+    nothing, hint = f"the model finds nothing in {_PICTURES} drawn pictures", ": --golden FILE"
+    if golden:
+        nothing = f"{golden}: the model finds nothing in it"
+        hint = "; if it should in this one, see mean and std in its settings"
     raise ConversionError(
-        f"the model finds nothing in {_PICTURES} drawn pictures, so the conversion can't be proven with them",
-        remedy="give a picture in which it finds something: --golden FILE",
+        f"{nothing}, so the conversion can't be proven",
+        remedy=f"give a picture in which it finds something{hint}",
         code="nothing-found",
     )
 
@@ -240,7 +240,7 @@ def _picture(segmenter: Segmenter, foreign: Foreign) -> tuple[NDArray[np.uint8],
 def _job(prepared: Prepared) -> Job:
     foreign = prepared.foreign
     config, options = foreign.config, foreign.options
-    attributes = next(op.attributes for op in foreign.cut.program.operators if "nms" in op.kind)
+    attributes = _nms(foreign.cut.program).attributes
     least, most = float(attributes.get("score_threshold", 0.0)), int(attributes.get("keep_top_k", -1))
     score = least if options.score is None else options.score
     if score < least:

@@ -178,8 +178,8 @@ def _refuse_unknown(steps: Mapping[str, Any], known: tuple[str, ...]) -> None:
 
 
 def _classes(labels: Any) -> tuple[str, ...]:
-    classes = tuple(str(label) for label in _list(labels) if label is not None)
-    if not classes or len(classes) < len(labels) or len(set(classes)) < len(classes):
+    classes = tuple(map(str, _list(labels)))
+    if not classes or None in labels or len(set(classes)) < len(classes):
         raise ValueError(f"classes {', '.join(map(str, labels))}: expected names, each once")
     return classes
 

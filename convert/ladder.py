@@ -53,8 +53,6 @@ _ROUNDED = ("preprocessing", "paddle", "postprocessing", "exported", "rounded", 
 _STEPS_WITHOUT_MODEL = ("preprocessing", "paddle", "exported", "host", "golden", "postprocessing", "device")
 _PROVING = ("golden", "exported", "rounded", "host", "device")
 _MOST_SHOWN = 6
-_RUN = "the run that the bundle was made from (--run)"
-_NO_RUN = "the bundle that x86-fp32 makes of the same exported model"
 
 
 @dataclass(frozen=True)
@@ -151,10 +149,13 @@ def _climb(climb: Climb, rungs: list[Rung], fail_fast: bool, note: Callable[[Run
         note(rung)
     rungs = [_with_blame(rung, climb.blamed.get(rung.name)) for rung in rungs]
     if not any(rung.fault or (rung.name in _PROVING and rung.readings) for rung in rungs):
+        source = "the run that the bundle was made from (--run)"
+        if FULL in climb.manifest.graphs:
+            source = "the bundle that x86-fp32 makes of the same exported model"
         reasons = dict.fromkeys(rung.skipped for rung in rungs if rung.skipped)
         raise UsageError(
             f"{climb.bundle.path}: nothing of the model could be run: {'; '.join(reasons)}",
-            remedy=f"give {_NO_RUN if FULL in climb.manifest.graphs else _RUN}, or a device (--on, --runner)",
+            remedy=f"give {source}, or a device (--on, --runner)",
             code="nothing-verified",
         )
     return rungs

@@ -16,6 +16,7 @@ from convert.artifacts import Exported, Job
 from convert.ladder_compare import Reading, compare, merge, second_run
 from convert.ladder_heat import where
 from convert.ladder_trace import load, load_ties, unpack
+from convert.quantise_options import TRAINED
 from convert.steady import Ties
 from convert.verify import Tolerance
 from edge_seg.bundle import THREE_GRAPHS, TWO_GRAPHS, Bundle, Manifest
@@ -191,7 +192,6 @@ def map_reading(
     if found is None:
         answers: list[dict[str, Any]] = read_json(climb.traces[name] / "data.json", ConversionError)
         found = [unpack(answer) for answer in answers]
-    from convert.quantise_plan import TRAINED
     from edge_seg.train.evaluate import evaluate
 
     replay = _Replay(climb.manifest.classes, dict(zip(climb.data, found, strict=True)))

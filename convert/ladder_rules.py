@@ -141,7 +141,8 @@ def _usual(bundle: Bundle) -> Iterator[tuple[str, str, PreprocessSpec, Postproce
     told = options_of(bundle)
     choice = PostprocessSpec(keep=told.keep or PostprocessSpec.keep, score_threshold=told.score or 0.0)
     changed = [f.name for f in dataclasses.fields(post) if getattr(post, f.name) != getattr(choice, f.name)]
-    for names in [[name] for name in changed] + [changed] * (len(changed) > 1):
+    together = [changed] if len(changed) > 1 else []
+    for names in [[name] for name in changed] + together:
         chosen = dataclasses.replace(post, **{name: getattr(choice, name) for name in names})
         yield "postprocessing", _changes(post, choice, names), pre, chosen
 

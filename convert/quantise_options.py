@@ -15,6 +15,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # As convert.quantise_range has them; a test holds it.
 ALGORITHMS = ("mse", "kl", "hist", "abs_max")
+TRAINED = "quantisation-aware training"
+"""What a manifest says instead where the ranges were trained."""
 _NAMES = {
     "calibration": "folder",
     "calibration_pictures": "pictures",

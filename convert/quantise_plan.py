@@ -14,6 +14,7 @@ from convert import golden
 from convert.artifacts import Exported, Job, Referenced
 from convert.calibration import Pictures
 from convert.quantise import Plan, convolutions, quantise
+from convert.quantise_options import TRAINED
 from convert.quantise_range import Observed
 from convert.quantise_search import within
 from convert.simulate import Arrays, GraphProgram, Simulator, stepwise
@@ -24,9 +25,6 @@ from edge_seg.runtime.segmenter import Segmenter
 # How far P2 to P5 may move at most, root mean square as a part of their own: far more than rounding does to a sound
 # model, far less than a wrong range does.
 DRIFT = {"w16": 1e-3, "w8": 0.15, "int8": 0.5}
-
-TRAINED = "quantisation-aware training"
-"""What ``algorithm`` says where the ranges were trained."""
 
 # The best of a picture that the mask graph sees: a hundred tell no more of its ranges, and cost as much as the trunk.
 _OBJECTS = 20

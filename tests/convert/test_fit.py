@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import pytest
 
+from convert.fit_cli import Mac
 from edge_seg.bundle import PostprocessSpec, PreprocessSpec
 from edge_seg.data import synth
 from edge_seg.train.run import RunConfig, TrainSettings, write_config
@@ -188,6 +189,11 @@ def test_a_folder_of_other_things_and_other_classes_are_refused_before_anything_
     assert done.returncode == 1
     assert "aren't the model's" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("words", "billions"), [("5", 5), ("5G", 5), ("5e9", 5), ("0.5T", 500), ("50k", 5e-5)])
+def test_operations_are_read_with_their_unit(words: str, billions: float) -> None:
+    assert Mac().convert(words, None, None) == pytest.approx(billions)
 
 
 def test_data_without_annotations_is_refused(edge_seg: Callable[..., Any], made: Path, tmp_path: Path) -> None:

@@ -118,6 +118,7 @@ def edited(change: Callable[[dict[str, Any]], object], *, sign: bool = True) -> 
             "2, 4",
         ),
         (edited(lambda r: r["scenario"].update(threads=2)), 3, "choose one of these with --threads"),
+        (edited(lambda r: r["bundle"].update(model="mask_rcnn")), None, "is of a mask_rcnn from elsewhere"),
         (edited(lambda r: r["machine"].update(board="Pi")) + edited(lambda r: None), None, "2 devices"),
     ],
 )

@@ -183,6 +183,12 @@ def test_train_prints_one_json_object(train: Train, tmp_path: Path, capsys: Any)
     assert answer["mask_map"] == read_config(tmp_path / "run").metrics["mask_map"]
 
 
+def test_eval_of_a_bundle_leaves_the_device_to_its_recipe(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "manifest.json").touch()
+    assert main(["eval", str(tmp_path), "--data", "data", "--device", "gpu"]) == 2
+    assert "--device is for runs" in capsys.readouterr().err
+
+
 def test_eval_of_a_run_gives_the_training_s_figures(finished: Run, data: Path, capsys: Any) -> None:
     assert main(["eval", str(finished.path), "--data", str(data), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
