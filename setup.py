@@ -11,18 +11,38 @@ HERE = Path(__file__).parent
 VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "edge_seg/__init__.py").read_text(), re.MULTILINE)
 assert VERSION is not None
 
+# `make test-install` runs both ends of these ranges with CPython 3.10 to 3.13. A line with a marker raises
+# the lower end for the Pythons for which nothing older has wheels.
+# OpenCV 4.10.0.84, pycocotools 2.0.8 and ONNX Runtime 1.19 are the first that work with numpy 1 and with numpy 2.
+BASE = [
+    "numpy>=1.23.5,<3",
+    "numpy>=1.26; python_version == '3.12'",
+    "numpy>=2.1; python_version >= '3.13'",
+    "opencv-python>=4.10.0.84,<5",
+    "pycocotools>=2.0.8,<3",
+    "click>=8.2,<9",
+]
 # numpy <2 because paddlepaddle 2.6.2 was built against 1.x. opt needs the .pdmodel that 2.6.2 writes (3.x doesn't).
-# pyyaml reads the settings beside models that PaddleDetection or PaddleX exported.
-TRAIN = ["paddlepaddle==2.6.2", "numpy<2", "pyyaml>=6,<7"]
+# pyyaml reads the settings beside models that PaddleDetection or PaddleX exported; rich draws the training's line.
+TRAIN = ["paddlepaddle==2.6.2", "numpy<2", "pyyaml>=6,<7", "rich>=13,<16"]
 # A pre-release, and the last version with wheels for Python 3.10: only an exact pin makes pip take it.
 LITE = ["paddlelite==2.13rc0"]
-# onnxruntime alone runs a bundle (a board needs no more); onnx is for making one. Both work with paddle's protobuf.
-ONNX = ["onnxruntime>=1.17,<2", "onnx>=1.17,<2"]
+# Runs the bundles onnx-…; all that a board needs beside the base.
+ONNX = ["onnxruntime>=1.19,<2", "onnxruntime>=1.20; python_version >= '3.13'"]
+# Makes the bundles onnx-…, with paddle's protobuf, and checks them by running them.
+ONNX_EXPORT = [*ONNX, "onnx>=1.17,<2"]
 # Signatures of bundles; it has wheels for aarch64 and armv7l, so that boards can check them.
 SIGN = ["cryptography>=42"]
-# Reports need nothing beyond the base so far; the name stands in documented install commands.
-REPORT: list[str] = []
-DEV = ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "ruff>=0.9,<1", "mypy>=1.11,<3", "import-linter>=2,<3"]
+# The HTML pages: their templates and their plots. matplotlib 3.8.4 is the first that works with numpy 1 and 2.
+REPORT = ["jinja2>=3.1,<4", "matplotlib>=3.8.4,<4", "matplotlib>=3.9.2; python_version >= '3.13'"]
+DEV = [
+    "hypothesis>=6.100,<7",
+    "import-linter>=2,<3",
+    "mypy>=1.11,<3",
+    "pytest>=8,<10",
+    "pytest-xdist>=3.5,<4",
+    "ruff>=0.9,<1",
+]
 
 setup(
     name="edge-seg",
@@ -34,15 +54,16 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["edge_seg", "edge_seg.*", "convert", "convert.*", "bench", "bench.*"]),
     package_data={"edge_seg": ["py.typed", "boards/paddle_lite.json"]},
-    install_requires=["numpy>=1.23,<3", "opencv-python>=4.7,<5", "pycocotools>=2.0.7,<3", "click>=8.2,<9"],
+    install_requires=BASE,
     extras_require={
         "train": TRAIN,
         "lite": LITE,
         "onnx": ONNX,
+        "onnx-export": ONNX_EXPORT,
         "sign": SIGN,
         "report": REPORT,
         "dev": DEV,
-        "all": [*TRAIN, *LITE, *ONNX, *SIGN, *REPORT, *DEV],
+        "all": [*TRAIN, *LITE, *ONNX_EXPORT, *SIGN, *REPORT],
     },
     entry_points={"console_scripts": ["edge-seg = edge_seg.__main__:main"]},
     zip_safe=False,

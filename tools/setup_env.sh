@@ -85,7 +85,7 @@ quiet=--quiet
 if [ -t 1 ]; then quiet=; fi
 # PIP_CONSTRAINT rather than --constraint: it also holds for the environment in which the package is built.
 if ! PIP_CONSTRAINT=constraints.txt "$VENV/bin/python" -m pip install $quiet --disable-pip-version-check \
-    --editable '.[all]' >&2; then
+    --editable '.[all,dev]' >&2; then
     say "Error: the installation failed; pip's words are above. Run the same command to try again."
     exit 1
 fi
