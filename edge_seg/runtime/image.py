@@ -16,6 +16,8 @@ from edge_seg.errors import ImageError
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".jp2"})
 
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+# OpenCV 4.13 moved its log level's functions there.
+_LOGGING: Any = getattr(cv2.utils, "logging", cv2)
 _REMEDY = "save it again as JPEG or PNG, or leave it out"
 
 
@@ -62,15 +64,15 @@ def _read(path: Path) -> NDArray[np.uint8]:
 
 
 def _decode(path: Path, content: bytes) -> NDArray[Any] | None:
-    level = cv2.getLogLevel()
-    cv2.setLogLevel(0)  # silent: the one message is ours
+    level = _LOGGING.getLogLevel()
+    _LOGGING.setLogLevel(0)  # silent: the one message is ours
     try:
         # With any depth, because OpenCV would turn floating-point pictures into nearly black ones without a word.
         return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error as problem:
         raise ImageError(f"{path}: can't be decoded: {problem.err}", remedy=_REMEDY, code="image-unreadable") from None
     finally:
-        cv2.setLogLevel(level)
+        _LOGGING.setLogLevel(level)
 
 
 def as_bgr(image: Any) -> NDArray[np.uint8]:
