@@ -11,7 +11,7 @@ import click
 from edge_seg.options import COMMAND, MAX_THREADS, Finite, Numbers, echo_json, json_option
 
 if TYPE_CHECKING:
-    from bench.record import Record
+    from edge_seg.records.record import Record
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -92,10 +92,10 @@ def run(
       edge-seg bench run bundles/cpu-fp32 --images photo.jpg --instances 1,10,50
       edge-seg bench run bundles/arm-fp32 --target ssh://pi@raspberrypi
     """
-    from bench.record import Record, append, check_writable
+    from bench.measure import Settings, measure_all
     from bench.report import failure_text, record_json, record_text
-    from bench.run import Settings, measure_all
     from edge_seg.errors import UsageError
+    from edge_seg.records.record import Record, append, check_writable
     from edge_seg.runtime.image import SUFFIXES
     from edge_seg.targets import open_target
 
@@ -145,9 +145,9 @@ def table(records: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
     Example:
       edge-seg bench table records.jsonl --out table.md
     """
-    from bench.record import read
     from bench.table import as_json_value, make_table, markdown
     from edge_seg.files import refuse_overwriting, write_text
+    from edge_seg.records.record import read
 
     if out is not None:
         refuse_overwriting(out, records)

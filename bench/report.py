@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from bench.record import STAGES, TOTAL, Record
-from bench.run import Failure
-from bench.statistics import Summary
+from bench.measure import Failure
+from edge_seg.records.record import STAGES, TOTAL, Record
+from edge_seg.records.statistics import Summary
 
 
 def record_text(record: Record) -> str:

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.record import TOTAL, Record
 from bench.report import with_spread
+from edge_seg.records.record import TOTAL, Record
 from edge_seg.zoo import ZOO, ZooModel
 
 COLUMNS = {

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.board import BoardState, Ticks
-from bench.statistics import summarise
+from edge_seg.records.board_state import BoardState, Ticks
+from edge_seg.records.record import Reason, Verdict
+from edge_seg.records.statistics import summarise
 
 FEWEST_SAMPLES = 10
 LOAD_BEFORE_CORES = 0.2
@@ -23,23 +24,6 @@ SPREAD_SHARE = 0.10
 TREND_SHARE = 0.05
 FIRMWARE_NOW = 0xF
 """Raspberry Pi firmware: under-voltage, capped, throttled, soft temperature limit, now; << 16: since boot."""
-
-
-@dataclass(frozen=True)
-class Reason:
-    """Why a measurement is less than valid, and what to do."""
-
-    code: str
-    message: str
-    remedy: str
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """``status`` is valid, degraded or emulated; ``reasons`` is empty for valid alone."""
-
-    status: str
-    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True)

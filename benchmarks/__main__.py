@@ -15,13 +15,13 @@ from typing import Any
 
 import click
 
-from bench.board import snapshots
-from bench.machine import describe
 from bench.report import with_spread
-from bench.statistics import summarise
 from bench.verdict import Evidence
 from bench.verdict import judge as judge_machine
 from benchmarks.claims import Round, judge, model_ns
+from edge_seg.records.board_state import snapshots
+from edge_seg.records.machine import describe
+from edge_seg.records.statistics import summarise
 from edge_seg.targets.local import Local
 
 WARM_UP = 3

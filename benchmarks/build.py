@@ -11,17 +11,18 @@ import shutil
 import sys
 from pathlib import Path
 
+from benchmarks.full_graph import FullGraph
 from benchmarks.worker import picture
 from convert.artifacts import Draft, Exported
-from convert.bundles import make_bundles
-from convert.compile import compile_graphs
-from convert.export import export_graph
-from convert.golden import refer
-from convert.graphs import FullGraph
+from convert.backends.compile import compile_graphs
+from convert.export.export import export_graph
+from convert.export.reference import refer
 from convert.job import Options, random_job
+from convert.pipeline import make_bundles
 from convert.recipe import find
-from edge_seg.bundle import GraphSpec, open_bundle, write_manifest
+from edge_seg.bundle import open_bundle, write_manifest
 from edge_seg.files import scratch_dir, sha256
+from edge_seg.manifest import GraphSpec
 from edge_seg.runtime.segmenter import Segmenter
 from edge_seg.train.engine import DynamicEngine
 

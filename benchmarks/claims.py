@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench.record import MODEL_STAGES, STAGES
-from bench.statistics import Summary, summarise
+from edge_seg.records.record import MODEL_STAGES, STAGES
+from edge_seg.records.statistics import Summary, summarise
 
 Round = dict[str, dict[str, int]]
 """One run of every contestant, one after the other: contestant → stage → ns."""

@@ -20,9 +20,9 @@ import click
 import cv2
 import numpy as np
 
-from bench.statistics import Summary, summarise
 from benchmarks.null_bundle import make_null_bundle
 from benchmarks.worker import picture
+from edge_seg.records.statistics import Summary, summarise
 
 BUILD = Path(__file__).parents[1] / "build" / "native" / "host"
 RUNNERS = {

@@ -7,16 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_seg.bundle import (
-    Golden,
-    GraphSpec,
-    Manifest,
-    PostprocessSpec,
-    PreprocessSpec,
-    TensorSpec,
-    write_manifest,
-)
+from edge_seg.bundle import write_manifest
 from edge_seg.files import sha256
+from edge_seg.manifest import Golden, GraphSpec, Manifest, PostprocessSpec, PreprocessSpec, TensorSpec
 
 SIDE = 28
 """Of a mask's probabilities."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from convert.calibration import Source
 from convert.recipe import Recipe
-from edge_seg.bundle import THREE_GRAPHS, PostprocessSpec, PreprocessSpec, TensorSpec
+from edge_seg.manifest import THREE_GRAPHS, PostprocessSpec, PreprocessSpec, TensorSpec
 from edge_seg.runtime.result import Instances
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 
-from convert.artifacts import Assembled, Compiled
-from convert.golden import write_golden
-from edge_seg.bundle import GraphSpec, Manifest, write_manifest
-from edge_seg.files import sha256
+import cv2
+
+from convert.artifacts import Assembled, Compiled, Referenced
+from edge_seg.bundle import write_manifest
+from edge_seg.errors import ConversionError
+from edge_seg.files import sha256, write_json
+from edge_seg.manifest import Golden, GraphSpec, Manifest
 from edge_seg.runtime.engines import MODULES
 
 
@@ -47,3 +51,22 @@ def assemble(compiled: Compiled) -> Assembled:
     )
     write_manifest(draft.folder, manifest)
     return Assembled(draft)
+
+
+IMAGE = "golden/image.png"
+
+
+EXPECTED = "golden/expected.json"
+
+
+def write_golden(referenced: Referenced, folder: Path) -> Golden:
+    """Writes the picture (as PNG, which every machine decodes alike) and the expected instances into ``folder``."""
+    encoded, content = cv2.imencode(".png", referenced.job.picture)
+    if not encoded:
+        raise ConversionError("OpenCV can't write the golden picture as PNG")
+    (folder / IMAGE).parent.mkdir()
+    (folder / IMAGE).write_bytes(content.tobytes())
+    found = referenced.instances
+    write_json(folder / EXPECTED, {"height": found.height, "width": found.width, "instances": found.as_json()})
+    files = {name: sha256(folder / name) for name in (IMAGE, EXPECTED)}
+    return Golden(files=files, image=IMAGE, expected=EXPECTED, instances=referenced.best)

@@ -27,7 +27,7 @@ _FIRST_DRAWN = 100  # far from those that a golden picture is chosen from
 class CalibrationOptions:
     """What the user may set.
 
-    ``folder``: a COCO folder or one of pictures. ``algorithm``: of :data:`convert.quantise_range.ALGORITHMS`.
+    ``folder``: a COCO folder or one of pictures. ``algorithm``: of :data:`convert.quantize.ranges.ALGORITHMS`.
     ``keep_accuracy``: points of mask mAP that may be lost at most.
     """
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
 
 import click
 
-from convert.quantise_options import quantisation_of, quantisation_options
+from convert.quantize.options import quantisation_of, quantisation_options
+from convert.recipe import RECIPES, Recipe, find
 from edge_seg.errors import UsageError
 from edge_seg.files import refuse_non_utf8
-from edge_seg.guard import guarded, phase
 from edge_seg.options import MAX_BEFORE_NMS, MAX_KEEP, MAX_PROPOSALS, SCORE, SIZE, echo_json, json_option
+from edge_seg.process.guard import guarded, phase
 
 RECIPES_HELP = "What to convert to, as `edge-seg recipes` lists; several, separated by commas."
 
@@ -101,7 +103,7 @@ def convert(
         raise UsageError("--recipe is missing", remedy="say what to convert to, such as --recipe arm-fp32")
     recipes = parse(recipe)
     phase("converting")
-    from convert.bundles import check_destinations, make_bundles
+    from convert.pipeline import check_destinations, make_bundles
 
     check_destinations(out, recipes)  # before the work, not after it
     seconds: dict[str, float] = {}
@@ -142,7 +144,7 @@ def _job(
             f"{source} is a model of the zoo, not a run: it has no weights",
             remedy="add --random-weights to convert it untrained, or give a run's folder",
         )
-    from convert.doctor_files import is_exported
+    from convert.program.files import is_exported
 
     if is_exported(Path(source)):
         refuse_non_utf8(Path(source))
@@ -151,23 +153,23 @@ def _job(
 
 
 def _foreign(path: Path, recipes: Any, options: Any) -> tuple[Any, dict[str, Any]]:
-    from convert import foreign
-    from convert.doctor_files import find_model
+    from convert.importers import paddle_model
+    from convert.program.files import find_model
 
     find_model(path)  # what isn't a model at all is told first
-    if not foreign.is_foreign(path):
+    if not paddle_model.is_foreign(path):
         raise UsageError(
             f"{path}: an exported model without an infer_cfg.yml or model.yml, which say how its pictures are prepared",
             remedy="copy that file beside the model, or convert it to a plain .nb with --raw",
             code="config-missing",
         )
-    foreign.check_recipes(recipes)
-    return foreign.load(path, options), {"shared": foreign.shared_stages}
+    paddle_model.check_recipes(recipes)
+    return paddle_model.load(path, options), {"shared": paddle_model.shared_stages}
 
 
 def _raw(source: str, recipes: Any, out: Path, shapes: tuple[str, ...], as_json: bool, others: dict[str, Any]) -> None:
     from convert import raw
-    from convert.doctor_cli import parse_shapes
+    from convert.doctor.cli import parse_shapes
 
     given = [name for name, value in others.items() if value not in (None, False)]
     if given:
@@ -197,6 +199,43 @@ def _described(recipe: str, folder: Path, report: dict[str, Any]) -> dict[str, A
 
 
 def _line(bundle: dict[str, Any]) -> str:
-    from convert.verify import said
+    from convert.check.check import said
 
     return f"{bundle['path']}  {bundle['model_bytes'] / 1e6:.1f} MB, {said(bundle['verification'])}"
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]…")
+@json_option
+def recipes(names: tuple[str, ...], as_json: bool) -> None:
+    """List what `edge-seg convert --recipe` can make: what for, what it costs, what it needs, what checks it.
+
+    \b
+    Examples:
+      edge-seg recipes
+      edge-seg recipes arm-int8 --json
+    """
+    chosen = [find(name) for name in names] or list(RECIPES.values())
+    if as_json:
+        echo_json({"recipes": [_as_json(recipe) for recipe in chosen]})
+        return
+    for recipe in chosen:
+        click.echo(f"{recipe.name}: {recipe.summary}")
+        click.echo(f"    costs   {recipe.costs}")
+        click.echo(f"    needs   {recipe.needs}")
+        click.echo(f"    checked {checked(recipe)}")
+
+
+def checked(recipe: Recipe) -> str:
+    """How this host checks the recipe's bundles, in words."""
+    witness = find(recipe.witness)
+    if witness is recipe:
+        return "by running it here"
+    if witness.precision != recipe.precision:
+        return f"by its twin {witness.name}, here; {recipe.precision} itself can't be computed here"
+    return f"by its twin {witness.name}, here"
+
+
+def _as_json(recipe: Recipe) -> dict[str, object]:
+    plain = dataclasses.asdict(recipe)
+    return {**plain, "requires": list(recipe.requires), "checked": checked(recipe)}

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from convert.artifacts import Job
 from convert.calibration import CalibrationOptions, Source
-from convert.steady import steady_picture
-from edge_seg.bundle import PostprocessSpec, PreprocessSpec
+from convert.export.ties import steady_picture
 from edge_seg.errors import RunError, UsageError
 from edge_seg.files import sha256
+from edge_seg.manifest import PostprocessSpec, PreprocessSpec
 from edge_seg.runtime.image import read_image
 from edge_seg.zoo import ZOO, find
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.doctor_model import Options, examine_model
-from convert.doctor_report import Finding, Report
+from convert.doctor.model import Options, examine_model
+from convert.doctor.report import Finding, Report
 from convert.recipe import Recipe
 from edge_seg.errors import ConversionError, UsageError
 from edge_seg.files import atomic_file, refuse_other_kind, scratch_dir, sha256
-from edge_seg.guard import phase
+from edge_seg.process.guard import phase
 
 
 @dataclass(frozen=True)

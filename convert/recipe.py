@@ -6,8 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from edge_seg.bundle import THREE_GRAPHS, TWO_GRAPHS
 from edge_seg.errors import UsageError
+from edge_seg.manifest import THREE_GRAPHS, TWO_GRAPHS
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from typing import Any, TextIO
 
 import click
 
-from edge_seg import __version__, guard
+from edge_seg import __version__
 from edge_seg.explain import INTERRUPTED, TERMINATED, explain
+from edge_seg.process import guard
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,14 @@ class Entry:
 
 COMMANDS = {
     "data": Entry("edge_seg.data.cli:data", "Draw, check and convert datasets in COCO form."),
-    "zoo": Entry("edge_seg.zoo_cli:zoo", "List the models with their size, cost and published figures."),
+    "zoo": Entry("edge_seg.models.cli:zoo", "List the models with their size, cost and published figures."),
     "train": Entry("edge_seg.train.cli:train", "Train a model on a COCO folder."),
     "eval": Entry("edge_seg.train.cli:evaluate", "Box and mask mAP of a run or a bundle."),
     "convert": Entry("convert.cli:convert", "Turn a run into bundles that a device can run."),
-    "fit": Entry("convert.fit_cli:fit", "Find the settings of a run that fit a budget of time or operations."),
-    "recipes": Entry("convert.recipes_cli:recipes", "List what models can be converted to, at what cost."),
-    "verify": Entry("convert.verify_cli:verify", "Find where a bundle differs from its model: the parity ladder."),
-    "doctor": Entry("convert.doctor_cli:doctor", "Say what would go wrong with this machine, a model or a bundle."),
+    "fit": Entry("convert.tune.cli:fit", "Find the settings of a run that fit a budget of time or operations."),
+    "recipes": Entry("convert.cli:recipes", "List what models can be converted to, at what cost."),
+    "verify": Entry("convert.verify.cli:verify", "Find where a bundle differs from its model: the parity ladder."),
+    "doctor": Entry("convert.doctor.cli:doctor", "Say what would go wrong with this machine, a model or a bundle."),
     "bundle": Entry("edge_seg.bundles.cli:bundle", "Look at bundles, check, compare, pack and sign them."),
     "runtime": Entry("edge_seg.boards.cli:runtime", "Get Paddle Lite's library for boards."),
     "pack": Entry("edge_seg.boards.cli:pack", "Pack a bundle with its runner into one file for a board."),

@@ -27,7 +27,7 @@ except ImportError as problem:
         remedy="install it with: pip install 'edge-seg[train]' (Python 3.10)",
     ) from None
 
-# It prints a stack of its own to stdout for every signal, in between results; edge_seg.guard has a word for each.
+# It prints a stack of its own to stdout for every signal; edge_seg.process.guard reports signals itself.
 paddle.disable_signal_handler()
 
 # paddle says so at every batch normalisation of every training.

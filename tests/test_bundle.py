@@ -10,19 +10,9 @@ from typing import Any
 
 import pytest
 
-from edge_seg.bundle import (
-    Bundle,
-    Golden,
-    GraphSpec,
-    Manifest,
-    PostprocessSpec,
-    PreprocessSpec,
-    TensorSpec,
-    examine_bundle,
-    open_bundle,
-    write_manifest,
-)
+from edge_seg.bundle import Bundle, examine_bundle, open_bundle, write_manifest
 from edge_seg.errors import BundleError
+from edge_seg.manifest import Golden, GraphSpec, Manifest, PostprocessSpec, PreprocessSpec, TensorSpec
 
 
 def digest(content: bytes) -> str:

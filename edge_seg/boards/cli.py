@@ -125,7 +125,7 @@ def fetch(target: str, folder: Path, digest: str | None, url: str | None, archiv
       edge-seg runtime fetch --target armv7hf --archive downloads/lite.tar.gz \\
           --sha256 HEX
     """
-    from edge_seg.boards.paddle_lite import fetch as run
+    from edge_seg.boards.library import fetch as run
 
     if url is not None and archive is not None:
         raise UsageError("--url and --archive: one of them", remedy="--archive takes a file that is here already")

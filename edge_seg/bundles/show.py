@@ -6,9 +6,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from edge_seg.bundle import MANIFEST, Bundle, GraphSpec
+from edge_seg.bundle import MANIFEST, Bundle
 from edge_seg.bundles.sign import Signature, read_signature
 from edge_seg.bundles.text import megabytes, phrase, printable, table, tensor
+from edge_seg.manifest import GraphSpec
 
 LISTED_CLASSES = 20
 

@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_seg.bundle import MANIFEST, SIGNATURE, Bundle, from_plain
+from edge_seg.bundle import MANIFEST, SIGNATURE, Bundle
 from edge_seg.errors import BundleError, UsageError
 from edge_seg.files import atomic_file, read_json, write_json
+from edge_seg.plain import from_plain
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -79,9 +80,10 @@ def read_signature(bundle: Bundle) -> Signature | None:
     if file.is_symlink() or not file.is_file():
         raise _invalid(f"{file}: not a plain file")
     try:
-        found = from_plain(Signature, read_json(file, BundleError), f"{file}: signature")
+        plain = read_json(file, BundleError)
     except BundleError as problem:
         raise _invalid(problem.message) from None
+    found = from_plain(Signature, plain, f"{file}: signature", _invalid)
     if found.algorithm != ALGORITHM:
         raise _invalid(f"{file}: signature.algorithm: expected {ALGORITHM}, found {found.algorithm[:40]!r}")
     for name, value, digits in (("public_key", found.public_key, 64), ("signature", found.signature, 128)):

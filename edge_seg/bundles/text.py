@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-from edge_seg.bundle import TensorSpec
+from edge_seg.manifest import TensorSpec
 
 WIDTH = 100
 

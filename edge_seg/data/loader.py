@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.bundle import PreprocessSpec
 from edge_seg.data.batch import Batch
 from edge_seg.data.coco import CocoDataset, ImageRecord
 from edge_seg.data.transforms import Placement, letterbox, open_picture, put_picture, put_targets, short_side
 from edge_seg.errors import DataError, EdgeSegError, UsageError
+from edge_seg.manifest import PreprocessSpec
 
 STRIDE = 32
 """Sides of an input are multiples of this, the coarsest feature map's stride."""

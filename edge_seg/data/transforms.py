@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.bundle import PreprocessSpec
 from edge_seg.data.coco import Annotation, ImageRecord, decode
 from edge_seg.errors import DataError, ImageError
+from edge_seg.manifest import PreprocessSpec
 from edge_seg.runtime import preprocess
 from edge_seg.runtime.image import read_image
 

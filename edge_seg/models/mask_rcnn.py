@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_seg.bundle import PostprocessSpec
+from edge_seg.manifest import PostprocessSpec
 from edge_seg.models import box_head, mask_head, rpn
 from edge_seg.models.anchors import RATIOS, pyramid_anchors
 from edge_seg.models.boxes import decode

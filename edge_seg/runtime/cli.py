@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from edge_seg.errors import UsageError
-from edge_seg.guard import guarded, phase
 from edge_seg.options import COMMAND, SCORE, THREADS, echo_json, json_option
+from edge_seg.process.guard import guarded, phase
 
 if TYPE_CHECKING:
     from edge_seg.runtime.predict import Report
@@ -70,7 +70,7 @@ def predict(
     if runner and on is None:
         raise UsageError("--runner: only with --on", remedy="name the board with --on, or leave --runner out")
     if on is not None:
-        from edge_seg.runtime.predict_on import Settings, predict_on
+        from edge_seg.runtime.predict_remote import Settings, predict_on
         from edge_seg.targets import open_target
 
         with open_target(on, runner=runner) as target:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.bundle import GraphSpec, PostprocessSpec
+from edge_seg.manifest import GraphSpec, PostprocessSpec
 from edge_seg.runtime.postprocess import Detections
 from edge_seg.runtime.preprocess import Geometry
 

@@ -111,3 +111,22 @@ def mask_difference(a: dict[str, Any], b: dict[str, Any]) -> tuple[float, int]:
     either = int(coco_mask.area(coco_mask.merge([a, b])))
     both = int(coco_mask.area(coco_mask.merge([a, b], intersect=True)))
     return (both / either if either else 1.0), either - both
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far an engine may be from paddle in fp32; past it, a conversion has failed.
+
+    ``box_px`` is in pixels of the picture, or of the input where the picture is the larger of the two. A mask may miss
+    ``mask_iou`` by up to ``mask_pixels`` pixels: at the threshold a rounding error flips a pixel, and small masks have
+    few. ``feature`` is the largest difference of P2 to P5, as a part of the map's largest value. Only instances are
+    judged that score ``least_score`` on one side.
+    """
+
+    matched: float = 0.99
+    box_px: float = 0.01
+    score: float = 1e-4
+    mask_iou: float = 0.999
+    mask_pixels: int = 2
+    feature: float = 1e-3
+    least_score: float = 0.0

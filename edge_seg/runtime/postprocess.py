@@ -25,8 +25,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.bundle import PostprocessSpec
 from edge_seg.errors import UsageError
+from edge_seg.manifest import PostprocessSpec
 from edge_seg.runtime.preprocess import Geometry
 
 

@@ -14,7 +14,7 @@ import cv2
 
 from edge_seg.errors import EdgeSegError, ImageError, UsageError
 from edge_seg.files import atomic_file, write_json
-from edge_seg.guard import phase
+from edge_seg.process.guard import phase
 from edge_seg.runtime.image import SUFFIXES, read_image
 from edge_seg.runtime.overlay import draw
 from edge_seg.runtime.result import Instances

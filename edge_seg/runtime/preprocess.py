@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.bundle import STRETCH, PreprocessSpec
+from edge_seg.manifest import STRETCH, PreprocessSpec
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,10 @@ from pathlib import Path
 from time import perf_counter_ns, process_time_ns
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from edge_seg import __version__, guard
+from edge_seg import __version__
 from edge_seg.errors import EngineError, UsageError
 from edge_seg.explain import explain
+from edge_seg.process import guard
 
 if TYPE_CHECKING:
     import numpy as np

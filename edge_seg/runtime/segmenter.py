@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.bundle import FEATURES, Bundle, GraphSpec, PostprocessSpec, PreprocessSpec, open_bundle
+from edge_seg.bundle import Bundle, open_bundle
 from edge_seg.errors import BundleError, EngineError, UsageError
-from edge_seg.guard import phase
+from edge_seg.manifest import FEATURES, GraphSpec, PostprocessSpec, PreprocessSpec
+from edge_seg.process.guard import phase
 from edge_seg.runtime import one_graph
 from edge_seg.runtime.engines import Engine, PictureEngine, open_engine
 from edge_seg.runtime.image import as_bgr, read_image

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.bundle import MANIFEST, Bundle, from_plain
+from edge_seg.bundle import MANIFEST, Bundle
 from edge_seg.errors import BundleError
 from edge_seg.files import read_json
+from edge_seg.manifest import invalid
+from edge_seg.plain import from_plain
 from edge_seg.runtime.image import read_image
 from edge_seg.runtime.parity import Parity, compare
 from edge_seg.runtime.result import Instances
@@ -73,7 +75,7 @@ def tolerance_of(bundle: Bundle) -> Tolerance:
     stated = bundle.manifest.verification.get("self_test")
     if stated is None:
         return Tolerance()
-    return from_plain(Tolerance, stated, f"{bundle.path / MANIFEST}: manifest.verification.self_test")
+    return from_plain(Tolerance, stated, f"{bundle.path / MANIFEST}: manifest.verification.self_test", invalid)
 
 
 def self_test(segmenter: Segmenter, bundle: Bundle, tolerance: Tolerance | None = None) -> SelfTest:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from edge_seg.errors import UsageError
-from edge_seg.targets.running import Running
+from edge_seg.process.running import Running
 
 KINDS = {
     "local": "edge_seg.targets.local",

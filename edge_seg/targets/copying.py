@@ -11,40 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from edge_seg.errors import MissingDependencyError, TargetError
+from edge_seg.errors import MissingDependencyError
+from edge_seg.targets.link import failed
 
 if TYPE_CHECKING:
-    from edge_seg.targets.remote import Link
-
-# What the board's own commands say (asked in English), and what to do.
-_COMPLAINTS = {
-    "No space left on device": ("target-full", "its disk is full", "free some space there, or name another --dir"),
-    "Disk quota exceeded": ("target-full", "the disk quota is used up", "free some space, or name another --dir"),
-    "Read-only file system": ("target-read-only", "the file system can't be written to", "name another --dir"),
-    "Permission denied": ("target-denied", "permission denied", "name another --dir, or log in as another user"),
-    "tar: not found": ("target-tar", "it has no `tar`", "install tar or busybox there"),
-    "tar: command not found": ("target-tar", "it has no `tar`", "install tar or busybox there"),
-}
-
-
-def failed(name: str, said: Sequence[str]) -> TargetError:
-    """The error for a command that failed on the board ``name``, from the last lines of its stderr."""
-    words = "\n".join(f"    {line}" for line in said if line.strip())
-    tail = f"; its words:\n{words}" if words else ""
-    for sign, (code, what, remedy) in _COMPLAINTS.items():
-        if sign in words:
-            return TargetError(f"{name}: {what}{tail}", remedy=remedy, code=code)
-    message = f"{name}: a command failed there{tail}"
-    return TargetError(message, remedy="log in and try it by hand", code="target-failed")
-
-
-def broken(name: str, why: str) -> TargetError:
-    """The error for a connection that was lost."""
-    return TargetError(
-        f"{name}: the connection broke: {why}",
-        remedy="see whether the board is still there, then give the same command again",
-        code="link-lost",
-    )
+    from edge_seg.targets.link import Link
 
 
 def copy_through(

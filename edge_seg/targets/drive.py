@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from edge_seg.errors import EdgeSegError, EngineError
+from edge_seg.process.running import Running
 from edge_seg.targets import Target
-from edge_seg.targets.running import Running
 
 Message = dict[str, Any]
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_seg.errors import MissingDependencyError, UsageError
+from edge_seg.process.running import Running
 from edge_seg.targets.local import Local
-from edge_seg.targets.running import Running
 
 BUILDS_VARIABLE = "EDGE_SEG_NATIVE_BUILDS"
 BUILDS = Path(__file__).resolve().parents[2] / "build" / "native"

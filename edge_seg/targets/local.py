@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge_seg.errors import UsageError
 from edge_seg.files import atomic_file
-from edge_seg.targets.running import Running
+from edge_seg.process.running import Running
 
 
 def open_(rest: str, runner: tuple[str, ...], folder: str | None) -> Local:

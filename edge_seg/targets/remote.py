@@ -8,12 +8,11 @@ import secrets
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from edge_seg.errors import EdgeSegError, TargetError
 from edge_seg.files import HOST, atomic_file, is_gone
-from edge_seg.targets.copying import broken, failed
-from edge_seg.targets.running import Running
+from edge_seg.process.running import Running
+from edge_seg.targets.link import Link, broken, failed
 
 ANSWER_LIMIT_S = 60.0
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,80}")
@@ -49,28 +48,6 @@ elif command -v edge-seg-run > /dev/null 2>&1; then command -v edge-seg-run
 elif python3 -c 'import edge_seg.runtime' > /dev/null 2>&1; then echo python3; echo -m; echo edge_seg.runtime.runner
 fi
 """
-
-
-class Link(Protocol):
-    """How shell lines and files get to a board."""
-
-    name: str
-    folder: str
-
-    def command(self, line: str) -> list[str]:
-        """The command of this machine that runs a shell line there. Raises TargetError when there is no connection."""
-
-    def send(self, source: Path, to: str) -> None:
-        """Copies a file to the path ``to``, or all that is in a folder into the folder ``to``, which exists."""
-
-    def fetch(self, path: str, destination: Path) -> None:
-        """Copies a file from there into the new file ``destination``."""
-
-    def fault(self, code: int, said: Sequence[str]) -> EdgeSegError | None:
-        """What went wrong with the connection, judged by an exit code and the last lines of stderr; None: nothing."""
-
-    def close(self) -> None:
-        """Ends the connection."""
 
 
 class Board:

@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_seg.errors import TargetError, UsageError
-from edge_seg.targets.copying import broken, copy_through, find_program
+from edge_seg.targets.copying import copy_through, find_program
+from edge_seg.targets.link import broken
 from edge_seg.targets.remote import Board
 
 OPTIONS_VARIABLE = "EDGE_SEG_SSH_OPTIONS"

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_seg.bundle import from_plain
-from edge_seg.errors import BundleError, DataError, RunError
+from edge_seg.errors import DataError, RunError
 from edge_seg.files import read_json, write_json
+from edge_seg.plain import from_plain
 from edge_seg.train.run import LAST
 from edge_seg.train.weights import load_exactly, read_arrays, write_arrays
 
@@ -63,10 +63,12 @@ def save_state(run: Path, state: State) -> None:
 def load_state(run: Path) -> State:
     """The state of the last whole checkpoint; :class:`RunError` when the file was damaged."""
     file = run / LAST / STATE
-    try:
-        return from_plain(State, read_json(file, RunError), str(file))
-    except BundleError as problem:
-        raise RunError(problem.message, remedy=_REMEDY, code="checkpoint-invalid") from None
+    return from_plain(
+        State,
+        read_json(file, RunError),
+        str(file),
+        lambda message: RunError(message, remedy=_REMEDY, code="checkpoint-invalid"),
+    )
 
 
 def load_arrays(run: Path, step: int, model: MaskRCNN, optimizer: Optimizer) -> None:

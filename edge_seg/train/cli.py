@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge_seg import zoo
-from edge_seg.bundle import MANIFEST, PostprocessSpec, PreprocessSpec
+from edge_seg.bundle import MANIFEST
 from edge_seg.errors import RunError, UsageError
 from edge_seg.files import sha256
-from edge_seg.guard import guarded, phase
+from edge_seg.manifest import PostprocessSpec, PreprocessSpec
 from edge_seg.options import ABOVE_0, SIZE, THREADS, Finite, echo_json, json_option
+from edge_seg.process.guard import guarded, phase
 from edge_seg.train.run import CONFIG, RunConfig, TrainSettings, load_run
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.bundle import FEATURES
+from edge_seg.manifest import FEATURES
 from edge_seg.models.build import default_proposals
 from edge_seg.paddle_env import paddle
 

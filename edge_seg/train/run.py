@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_seg.bundle import PostprocessSpec, PreprocessSpec, check_processing, from_plain
-from edge_seg.errors import BundleError, RunError
+from edge_seg.errors import RunError
 from edge_seg.files import read_json, write_json
+from edge_seg.manifest import PostprocessSpec, PreprocessSpec, check_processing
+from edge_seg.plain import from_plain
 from edge_seg.zoo import ZOO
 
 if TYPE_CHECKING:
@@ -161,11 +162,8 @@ def read_config(path: Path) -> RunConfig:
             remedy="train again with this version of edge-seg, or use the version that made the run",
             code="run-schema",
         )
-    try:
-        config = from_plain(RunConfig, {**plain, "schema": SCHEMA}, str(file))
-        check_processing(config.preprocess, config.postprocess, str(file))
-    except BundleError as problem:
-        raise RunError(problem.message, remedy=_UNDO, code="run-invalid") from None
+    config = from_plain(RunConfig, {**plain, "schema": SCHEMA}, str(file), _altered)
+    check_processing(config.preprocess, config.postprocess, str(file), _altered)
     if config.model not in ZOO:
         raise RunError(
             f"{file}: model {config.model!r}, expected one of {', '.join(ZOO)}", remedy=_UNDO, code="run-invalid"
@@ -181,6 +179,10 @@ def read_config(path: Path) -> RunConfig:
             f"{file}: box_width {config.box_width}, expected 1 to {_WIDEST}", remedy=_UNDO, code="run-invalid"
         )
     return config
+
+
+def _altered(message: str) -> RunError:
+    return RunError(message, remedy=_UNDO, code="run-invalid")
 
 
 def load_run(path: Path | str) -> Run:

@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 import pytest
 
-from bench.board import BoardState
-from bench.machine import Machine
-from bench.record import STAGES, TOTAL, Picture, Record, Sample, Scenario, Subject
-from bench.verdict import Verdict
-from edge_seg.bundle import Golden, GraphSpec, Manifest, PostprocessSpec, PreprocessSpec, TensorSpec, write_manifest
+from edge_seg.bundle import write_manifest
 from edge_seg.files import sha256
+from edge_seg.manifest import Golden, GraphSpec, Manifest, PostprocessSpec, PreprocessSpec, TensorSpec
+from edge_seg.records.board_state import BoardState
+from edge_seg.records.machine import Machine
+from edge_seg.records.record import STAGES, TOTAL, Picture, Record, Sample, Scenario, Subject, Verdict
 from edge_seg.runtime.segmenter import Segmenter
 from edge_seg.targets.local import Local
 

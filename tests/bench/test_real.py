@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench.record import STAGES, TOTAL, read
+from edge_seg.records.record import STAGES, TOTAL, read
 
 
 @pytest.mark.slow

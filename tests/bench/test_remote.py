@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from bench.record import STAGES, read
 from edge_seg import cli
+from edge_seg.records.record import STAGES, read
 from tests.boards.conftest import ROOT, make_x86
 from tests.targets.sshd import Sshd, board, sshd
 
@@ -20,7 +20,7 @@ RUNNER = shlex.join(["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "edge_se
 
 
 def test_a_record_from_there(board: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.board.INTERVAL_S", 1)
+    monkeypatch.setattr("edge_seg.records.board_state.INTERVAL_S", 1)
     bundle, out = make_x86(tmp_path / "x86-fp32"), tmp_path / "records.jsonl"
     words = ["--target", board.name, "--runner", RUNNER, "--repeat", "300", "--warmup", "1", "--instances", "2"]
     assert cli.main(["bench", "run", str(bundle), *words, "--out", str(out)]) == 0

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from bench.board import BoardState
-from bench.machine import Machine
-from bench.record import Record
 from bench.table import Row, as_json_value, make_table, markdown
-from bench.verdict import Reason, Verdict
+from edge_seg.records.board_state import BoardState
+from edge_seg.records.machine import Machine
+from edge_seg.records.record import Reason, Record, Verdict
 from edge_seg.zoo import ZOO
 
 Make = Callable[..., Record]

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from bench.board import BoardState, Ticks
-from bench.verdict import Evidence, Verdict, judge
+from bench.verdict import Evidence, judge
+from edge_seg.records.board_state import BoardState, Ticks
+from edge_seg.records.record import Verdict
 
 STEADY = [10_000_000 + (i * 7919) % 100_000 for i in range(30)]
 

@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from bench.board import snapshots
-from bench.machine import describe
-from bench.record import read
 from edge_seg import cli
 from edge_seg.boards.elf import read_elf
 from edge_seg.boards.pack import LIGHT_LIBRARY
 from edge_seg.data import synth
 from edge_seg.errors import MissingDependencyError, UsageError
+from edge_seg.records.board_state import snapshots
+from edge_seg.records.machine import describe
+from edge_seg.records.record import read
 from edge_seg.runtime.parity import compare
 from edge_seg.runtime.segmenter import Segmenter
 from edge_seg.targets import open_target

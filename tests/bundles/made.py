@@ -11,16 +11,9 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from edge_seg.bundle import (
-    Golden,
-    GraphSpec,
-    Manifest,
-    PostprocessSpec,
-    PreprocessSpec,
-    TensorSpec,
-    write_manifest,
-)
+from edge_seg.bundle import write_manifest
 from edge_seg.files import sha256
+from edge_seg.manifest import Golden, GraphSpec, Manifest, PostprocessSpec, PreprocessSpec, TensorSpec
 
 GRAPHS = {"detect": "detect.nb", "mask": "mask.nb"}
 GOLDEN = ("golden/image.png", "golden/expected.json")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edge_seg.bundle import GraphSpec
+from edge_seg.manifest import GraphSpec
 from tests.bundles.made import GRAPHS, TENSORS, edit, f32, make_bundle
 
 Bundle = Callable[..., tuple[int, str, str]]

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from convert.artifacts import ExportedGraph, Job
-from convert.export import export_graph
+from convert.export.export import export_graph
 from convert.job import Options, random_job
 from edge_seg.paddle_env import nn, paddle
-from tests.convert.small import SmallGraph
+from tests.convert.export.small import SmallGraph
 
 
 @pytest.fixture(scope="session")

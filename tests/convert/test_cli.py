@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from convert.artifacts import Job
-from convert.ladder_source import rebuild
-from edge_seg.bundle import PostprocessSpec, PreprocessSpec, open_bundle
+from convert.verify.source import rebuild
+from edge_seg.bundle import open_bundle
 from edge_seg.data.synth import draw
+from edge_seg.manifest import PostprocessSpec, PreprocessSpec
 from edge_seg.train.run import RunConfig, TrainSettings, write_config
 from edge_seg.train.weights import write_arrays
 

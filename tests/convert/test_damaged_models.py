@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 
 from convert.artifacts import ExportedGraph, Job
-from convert.child import Outcome, run_module
-from convert.forks import warm
-from edge_seg.bundle import PostprocessSpec
-from edge_seg.guard import PIPE_VARIABLE
+from edge_seg.manifest import PostprocessSpec
+from edge_seg.process.child import Outcome, run_module
+from edge_seg.process.forks import warm
+from edge_seg.process.guard import PIPE_VARIABLE
 from edge_seg.train.run import GOLDEN, WEIGHTS, RunConfig, TrainSettings, write_config
 from edge_seg.train.weights import write_arrays
-from tests.convert.elsewhere import write_elsewhere
+from tests.convert.importers.elsewhere import write_elsewhere
 
 pytest.importorskip("paddlelite", reason="needs the extra 'lite'")
 pytestmark = pytest.mark.slow

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from convert import stages
-from convert.bundles import RECIPE_STAGES
+from convert.pipeline import RECIPE_STAGES
 from convert.stages import Stage
 
 COUNT = Stage("count", "words to a number", str, int, len)

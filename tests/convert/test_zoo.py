@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from convert.bundles import make_bundles
 from convert.job import Options, random_job
+from convert.pipeline import make_bundles
 from convert.recipe import parse
 from edge_seg.data.synth import draw
 from edge_seg.runtime.parity import compare

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import cv2
 
-from edge_seg.bundle import PostprocessSpec, PreprocessSpec
 from edge_seg.data.coco import load_split
+from edge_seg.manifest import PostprocessSpec, PreprocessSpec
 from edge_seg.train.run import RunConfig, TrainSettings, write_config
 
 WEIGHTS = Path(__file__).parents[2] / "weights" / "mask_rcnn_tiny_fpn_shapes.pdparams"

@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_seg.bundle import PreprocessSpec
 from edge_seg.data.batch import Batch
 from edge_seg.data.coco import CocoDataset, load_split
 from edge_seg.data.loader import LoaderSettings, batches, make_batch, steps_per_epoch
 from edge_seg.data.synth import make
 from edge_seg.errors import DataError, UsageError
+from edge_seg.manifest import PreprocessSpec
 from edge_seg.runtime.image import read_image
 from edge_seg.runtime.preprocess import preprocess
 

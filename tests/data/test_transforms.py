@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from edge_seg.bundle import PreprocessSpec
 from edge_seg.data.coco import Annotation, ImageRecord
 from edge_seg.data.transforms import Placement, letterbox, put_picture, put_targets, scale_mask, short_side
+from edge_seg.manifest import PreprocessSpec
 
 HEIGHT, WIDTH = 120, 160
 PLAIN = PreprocessSpec((96, 96), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))

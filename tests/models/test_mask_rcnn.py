@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_seg.bundle import PostprocessSpec
 from edge_seg.data.batch import Batch
 from edge_seg.errors import UsageError
+from edge_seg.manifest import PostprocessSpec
 
 pytest.importorskip("paddle", reason="needs the extra 'train'")
 

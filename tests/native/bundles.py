@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.null_bundle import make_null_bundle
-from edge_seg.bundle import GraphSpec, TensorSpec, open_bundle, write_manifest
+from edge_seg.bundle import open_bundle, write_manifest
 from edge_seg.files import sha256
+from edge_seg.manifest import GraphSpec, TensorSpec
 from edge_seg.runtime.segmenter import Segmenter
 
 Lines = list[dict[str, Any]]

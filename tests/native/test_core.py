@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from edge_seg.bundle import PostprocessSpec, PreprocessSpec
+from edge_seg.manifest import PostprocessSpec, PreprocessSpec
 from edge_seg.runtime.masks import paste
 from edge_seg.runtime.postprocess import select, to_picture
 from edge_seg.runtime.preprocess import Geometry, preprocess

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_seg.bundle import PreprocessSpec
 from edge_seg.data.synth import draw
+from edge_seg.manifest import PreprocessSpec
 from edge_seg.runtime.image import read_image
 from edge_seg.runtime.preprocess import preprocess
 from edge_seg.runtime.segmenter import Segmenter

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_seg.bundle import Golden, GraphSpec, Manifest, PostprocessSpec, PreprocessSpec, TensorSpec, write_manifest
+from edge_seg.bundle import write_manifest
 from edge_seg.files import sha256
+from edge_seg.manifest import Golden, GraphSpec, Manifest, PostprocessSpec, PreprocessSpec, TensorSpec
 
 Arrays = dict[str, np.ndarray]
 

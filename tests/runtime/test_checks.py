@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_seg.bundle import TensorSpec, open_bundle
+from edge_seg.bundle import open_bundle
 from edge_seg.errors import BundleError, EngineError, UsageError
+from edge_seg.manifest import TensorSpec
 from edge_seg.runtime.engines import open_engine
 from edge_seg.runtime.engines.checks import Checked
 

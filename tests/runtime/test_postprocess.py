@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_seg.bundle import PostprocessSpec
 from edge_seg.errors import UsageError
+from edge_seg.manifest import PostprocessSpec
 from edge_seg.runtime.postprocess import select, to_picture
 from edge_seg.runtime.preprocess import letterbox
 

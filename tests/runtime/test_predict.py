@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from edge_seg.bundle import PostprocessSpec, PreprocessSpec
 from edge_seg.errors import ImageError, UsageError
+from edge_seg.manifest import PostprocessSpec, PreprocessSpec
 from edge_seg.runtime.image import read_image
 from edge_seg.runtime.overlay import draw
 from edge_seg.runtime.predict import check_folder, find_pictures, predict

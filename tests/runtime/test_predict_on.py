@@ -107,7 +107,7 @@ def test_command_lines_that_can_not_be_meant(predict: Predict, pictures: Path, t
 def test_more_pictures_than_one_batch(
     predict: Predict, board: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_seg.runtime.predict_on.BATCH", 2)
+    monkeypatch.setattr("edge_seg.runtime.predict_remote.BATCH", 2)
     runner = make_runner(tmp_path / "runner", "--engine null")
     runner.chmod(0o755)
     (tmp_path / "pictures").mkdir()

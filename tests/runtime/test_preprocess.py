@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_seg.bundle import PreprocessSpec
+from edge_seg.manifest import PreprocessSpec
 from edge_seg.runtime.preprocess import letterbox, normalize, preprocess
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from edge_seg import Segmenter
-from edge_seg.bundle import PostprocessSpec, PreprocessSpec
 from edge_seg.errors import BundleError, EngineError, ImageError, UsageError
+from edge_seg.manifest import PostprocessSpec, PreprocessSpec
 
 PRE, POST = PreprocessSpec((64, 96)), PostprocessSpec(keep=8)
 

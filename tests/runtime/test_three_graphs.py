@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_seg.bundle import FEATURES, Bundle, GraphSpec, TensorSpec, open_bundle
+from edge_seg.bundle import Bundle, open_bundle
 from edge_seg.errors import BundleError
+from edge_seg.manifest import FEATURES, GraphSpec, TensorSpec
 from edge_seg.runtime.engines import open_engine
 from edge_seg.runtime.engines.three_graphs import in_two_steps
 from edge_seg.runtime.roi_align import Pyramid

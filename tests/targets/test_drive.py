@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from edge_seg.errors import EngineError
+from edge_seg.process.running import Running
 from edge_seg.targets.drive import Message, drive
 from edge_seg.targets.local import Local
-from edge_seg.targets.running import Running
 
 OPTIONS = ["--bundle", "b", "--images", "x.png", "--warmup", "0", "--repeat", "3", "--threads", "1", "--json"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_seg.bundle import PostprocessSpec, PreprocessSpec
 from edge_seg.errors import UsageError
+from edge_seg.manifest import PostprocessSpec, PreprocessSpec
 from edge_seg.models.build import default_proposals, randomize
 from edge_seg.runtime.segmenter import Segmenter
 from edge_seg.train import device

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.bundle import FEATURES, THREE_GRAPHS, TWO_GRAPHS, Bundle, GraphSpec, Manifest, TensorSpec
+from edge_seg.bundle import Bundle
 from edge_seg.errors import BundleError, EdgeSegError, EngineError
-from edge_seg.guard import phase
+from edge_seg.manifest import FEATURES, THREE_GRAPHS, TWO_GRAPHS, GraphSpec, Manifest, TensorSpec
+from edge_seg.process.guard import phase
 
 _FORMS = (("full",), TWO_GRAPHS, THREE_GRAPHS)
 _X86 = ("x86_64", "AMD64", "i686")

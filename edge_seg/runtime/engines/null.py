@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.bundle import Bundle, TensorSpec
+from edge_seg.bundle import Bundle
+from edge_seg.manifest import TensorSpec
 
 
 def version() -> str:

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.bundle import Bundle, GraphSpec, Manifest
+from edge_seg.bundle import Bundle
 from edge_seg.errors import BundleError, MissingDependencyError
+from edge_seg.manifest import GraphSpec, Manifest
 from edge_seg.runtime.engines.checks import check_names, file_of, loading
 
 NAME = "onnxruntime"

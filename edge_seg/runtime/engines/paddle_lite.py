@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_seg import mkl
-from edge_seg.bundle import Bundle, GraphSpec
+from edge_seg.bundle import Bundle
 from edge_seg.errors import MissingDependencyError
+from edge_seg.manifest import GraphSpec
 from edge_seg.runtime.engines.checks import check_names, file_of, loading
 
 NAME = "paddle-lite"

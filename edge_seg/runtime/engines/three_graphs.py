@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.bundle import FEATURES, THREE_GRAPHS, TensorSpec
+from edge_seg.manifest import FEATURES, THREE_GRAPHS, TensorSpec
 from edge_seg.runtime.roi_align import Pyramid
 
 Arrays = dict[str, NDArray[Any]]

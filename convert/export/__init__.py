@@ -1,0 +1,1 @@
+"""Layers → programs, and the reference result that every conversion is held to."""

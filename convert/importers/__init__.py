@@ -1,0 +1,1 @@
+"""Models that PaddleDetection or PaddleX exported."""

@@ -1,0 +1,1 @@
+"""`edge-seg tune`: the settings of a run that fit a budget."""

@@ -1,0 +1,229 @@
+"""What the search came to, in words, as JSON and as a picture."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from pathlib import Path
+from typing import Any
+
+from convert.tune.meter import Measured, Meter
+from convert.tune.plot import Mark, draw
+from convert.tune.run import RUNS, Found, Placed, Plan, choose_clocked
+from edge_seg.errors import EdgeSegError
+from edge_seg.files import write_json, write_text
+
+RESULT, PICTURE = "fit.json", "front.svg"
+DISTURBED = 0.1
+"""Share of a measurement that others may take before the user is told."""
+_HEADINGS = ("mask mAP", "box mAP", "size", "proposals", "before NMS", "keep", "box head", "recipe")
+
+
+class BudgetError(EdgeSegError):
+    """Nothing that was found meets the budget."""
+
+    code = "budget-missed"
+
+
+class MovedError(EdgeSegError):
+    """A point of the front no longer costs what the search found."""
+
+    code = "fit-moved"
+
+
+def command(plan: Plan, placed: Placed) -> str:
+    """The command that makes the point's bundle."""
+    setting = placed.point.setting
+    pruned = setting.box_width != plan.box_width
+    run = plan.out / RUNS / f"box-{setting.box_width}" if pruned else plan.run.path
+    height, width = setting.size
+    words = ["edge-seg", "convert", str(run), "--recipe", setting.recipe, "--size", f"{height}x{width}"]
+    words += ["--proposals", str(setting.proposals), "--before-nms", str(setting.before_nms)]
+    words += ["--keep", str(setting.keep), "--out", _bundle(placed)]
+    return shlex.join(words)
+
+
+def _bundle(placed: Placed) -> str:
+    return f"bundle-{placed.point.setting.key}"
+
+
+def measure_again(plan: Plan, meter: Meter, bundle: str) -> str | None:
+    """The command that measures a bundle as the search did; None where nothing was measured."""
+    if not isinstance(meter, Measured):
+        return None
+    words = ["edge-seg", "bench", "run", bundle, "--threads", str(meter.threads)]
+    for record in choose_clocked(plan.records):
+        words += ["--images", str(record.path)]
+    return shlex.join(words)
+
+
+def table(plan: Plan, found: Found, meter: Meter) -> str:
+    """The front as a Markdown table, cheapest first; the chosen point is marked."""
+    chosen = _chosen(plan, found)
+    cost = f"{meter.unit}{' (predicted)' if meter.predicted else ''}"
+    lines = ["| | " + " | ".join([cost, *_HEADINGS]) + " |", "|" + " --- |" * (len(_HEADINGS) + 2)]
+    for placed in found.front:
+        point, setting = placed.point, placed.point.setting
+        cells = [
+            "→" if placed is chosen else "",
+            f"{placed.cost:.4g}",
+            _percent(point.mask_map),
+            _percent(point.box_map),
+            "x".join(map(str, setting.size)),
+            str(setting.proposals),
+            str(setting.before_nms),
+            str(setting.keep),
+            str(setting.box_width),
+            setting.recipe,
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def text(plan: Plan, found: Found, meter: Meter) -> str:
+    """All for people: how it was counted, the front, what fell out, the recipe."""
+    tried, front = len(found.placed) + len(found.failures), len(found.front)
+    lines = [
+        f"{front} points on the front, of {tried} tried and {len(plan.space)} possible; accuracy on "
+        f"{len(plan.records)} pictures of {plan.data}",
+        f"cost: {meter.label}",
+        "",
+        table(plan, found, meter),
+        "",
+    ]
+    for setting, why in found.dropped.items():
+        lines.append(f"left out, unsteady: {setting.key}: {why}")
+    for setting, why in found.failures.items():
+        lines.append(f"failed: {setting.key}: {why.splitlines()[0]}")
+    chosen = _chosen(plan, found)
+    if chosen:
+        lines += [f"within {plan.target:g} {meter.unit}:", f"  {command(plan, chosen)}"]
+    elif plan.target is None:
+        lines += ["make one of them with:", *(f"  {command(plan, placed)}" for placed in found.front)]
+    if found.front and (again := measure_again(plan, meter, _bundle(chosen or found.front[-1]))):
+        lines += ["measured again, alone or with its front against the reference, with:", f"  {again}"]
+        lines += [] if found.again else [f"  {plan.command} --again"]
+    lines += _again(found, meter)
+    lines.append(f"picture: {plan.out / PICTURE}   all figures: {plan.out / RESULT}")
+    return "\n".join(lines)
+
+
+def _again(found: Found, meter: Meter) -> list[str]:
+    """How the front measured once more compares, in lines."""
+    if not found.again or not isinstance(meter, Measured):
+        return []
+    now, then = found.again.reference_ms, meter.reference_ms
+    lines = [f"measured once more, each against the reference, which took {now:.4g} ms (in the search {then:.4g} ms):"]
+    for placed in found.front:
+        cost = found.again.costs[placed.point.setting]
+        word = "holds" if found.again.holds(placed.point.setting, placed.cost) else "MOVED"
+        lines.append(
+            f"  {word}  {placed.cost:.4g} -> {cost:.4g} ms ({cost / placed.cost - 1:+.1%})  {placed.point.setting.key}"
+        )
+    return lines
+
+
+def moved(found: Found) -> MovedError | None:
+    """The error when a point of the front was measured once more and isn't where it was."""
+    again = found.again
+    places = [p.point.setting.key for p in found.front if again and not again.holds(p.point.setting, p.cost)]
+    if not places:
+        return None
+    return MovedError(
+        f"{len(places)} of {len(found.front)} points took another time than in the search: {', '.join(places)}",
+        remedy="end other programs and try again; if it stays so, search anew with another --out",
+    )
+
+
+def as_json(plan: Plan, found: Found, meter: Meter, warnings: list[str]) -> dict[str, Any]:
+    """All for programs. mAP from 0 to 1."""
+    chosen = _chosen(plan, found)
+    return {
+        "run": str(plan.run.path),
+        "data": str(plan.data),
+        "images": len(plan.records),
+        "seed": plan.seed,
+        "cost": {
+            "unit": meter.unit,
+            "how": meter.label,
+            "predicted": meter.predicted,
+            "reference_ms": getattr(meter, "reference_ms", None),
+            "disturbed": getattr(meter, "disturbed", None),
+            "reference_again_ms": found.again.reference_ms if found.again else None,
+        },
+        "target": plan.target,
+        "front": [_placed(plan, found, placed, meter) for placed in found.front],
+        "chosen": _placed(plan, found, chosen, meter) if chosen else None,
+        "points": [_placed(plan, found, placed, meter) for placed in found.placed],
+        "dropped": {setting.key: why for setting, why in found.dropped.items()},
+        "failed": {setting.key: why for setting, why in found.failures.items()},
+        "warnings": warnings,
+        "picture": str(plan.out / PICTURE),
+        "result": str(plan.out / RESULT),
+    }
+
+
+def late_warnings(found: Found, meter: Meter) -> list[str]:
+    """What the user should know of the measurements."""
+    warnings = []
+    disturbed = getattr(meter, "disturbed", None)
+    if disturbed is not None and disturbed > DISTURBED:
+        warnings.append(
+            f"other programs used this machine's cores, up to {disturbed:.0%} of a measurement; how the points compare "
+            "holds, but the milliseconds may be too high: end the other programs and search again with another --out"
+        )
+    if found.dropped:
+        warnings.append(f"{len(found.dropped)} points gave another time when measured again, and were left out")
+    return warnings
+
+
+def write(plan: Plan, found: Found, meter: Meter, result: dict[str, Any]) -> None:
+    """Writes the result and the picture into the search's folder."""
+    write_json(plan.out / RESULT, result)
+    chosen = _chosen(plan, found)
+    others = [p for p in found.placed if p not in found.front and p.point.setting not in found.dropped]
+    unit = f"{meter.unit} a picture{', predicted' if meter.predicted else ''}"
+    title = f"{Path(plan.run.path).name}: mask mAP against cost"
+    marks = ([_mark(p, meter) for p in others], [_mark(p, meter) for p in found.front])
+    svg = draw(title, unit, *marks, plan.target, _mark(chosen, meter) if chosen else None)
+    write_text(plan.out / PICTURE, svg)
+
+
+def missed(plan: Plan, found: Found, meter: Meter) -> BudgetError | None:
+    """The error when there is a budget and nothing meets it."""
+    if plan.target is None or _chosen(plan, found):
+        return None
+    if not found.front:
+        return BudgetError("no point held when it was measured again", remedy="try again on a quieter machine")
+    nearest = found.front[0]
+    return BudgetError(
+        f"nothing within {plan.target:g} {meter.unit}: the nearest costs {nearest.cost:.4g} {meter.unit} "
+        f"(mask mAP {_percent(nearest.point.mask_map)} %, {nearest.point.setting.key})",
+        remedy=f"give a larger budget, search smaller --sizes, or train a lighter model; the nearest is made with\n"
+        f"  {command(plan, nearest)}",
+    )
+
+
+def _chosen(plan: Plan, found: Found) -> Placed | None:
+    return None if plan.target is None else found.best_within(plan.target)
+
+
+def _placed(plan: Plan, found: Found, placed: Placed, meter: Meter) -> dict[str, Any]:
+    return {
+        **dataclasses.asdict(placed.point),
+        "gmac": placed.point.gmac,
+        "cost": placed.cost,
+        "cost_again": found.again.costs.get(placed.point.setting) if found.again else None,
+        "command": command(plan, placed),
+        "measure_again": measure_again(plan, meter, _bundle(placed)),
+    }
+
+
+def _mark(placed: Placed, meter: Meter) -> Mark:
+    point = placed.point
+    label = f"{point.setting.key}: {placed.cost:.4g} {meter.unit}, mask mAP {_percent(point.mask_map)} %"
+    return Mark(placed.cost, point.accuracy, label)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"

@@ -1,0 +1,94 @@
+"""The command ``edge-seg verify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge_seg.errors import UsageError
+from edge_seg.options import COMMAND, echo_json, json_option
+from edge_seg.process.guard import guarded, phase
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("bundle", type=_PATH)
+@click.option("--run", type=_PATH, help="The run that the bundle was made from. Random weights are made again.")
+@click.option(
+    "--images",
+    multiple=True,
+    metavar="FILE|DIR",
+    type=_PATH,
+    help="Picture, or folder of pictures; may be repeated. The golden picture is always among them.",
+)
+@click.option("--data", type=_PATH, help="COCO folder: mAP on every rung as well.")
+@click.option("--split", type=click.Choice(["train", "val"]), default="val", show_default=True, help="Of --data.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Pictures of --data, at most.")
+@click.option("--on", metavar="TARGET", help="The device: ssh://[user@]host[:port], adb:SERIAL, emulated:cortex-a72.")
+@click.option("--runner", type=COMMAND, help="Its runner: a program, or a command line in quotes.")
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write the report as one HTML file.")
+@click.option(
+    "--write",
+    is_flag=True,
+    help="Write the summary into the manifest: verification.ladder. The bundle then has another id.",
+)
+@click.option("--fail-fast", is_flag=True, help="Stop at the first rung that is out of tolerance.")
+@json_option
+@guarded
+def verify(
+    bundle: Path, html: Path | None, write: bool, as_json: bool, images: tuple[Path, ...], **options: Any
+) -> int:
+    """Find out where a BUNDLE differs from the model that it was made from.
+
+    The same pictures go through every form of the model: preprocessing, paddle itself, the exported graph, the
+    optimised graph on this host (for Arm its twin for x86), a device. The first of them that leaves its tolerance is
+    named, and in it the first tensor. Without --run, a bundle is held against its golden result.
+
+    The exit code is 0 when every rung is within its tolerance, 1 when one isn't.
+
+    \b
+    Examples:
+      edge-seg verify bundles/x86-fp32 --run run --html report.html --write
+      edge-seg verify bundles/arm-fp32 --run run --data shapes --images photo.jpg
+      edge-seg verify bundles/x86-fp32 --run run --json \\
+          --runner "python -m edge_seg.runtime.runner"
+      edge-seg verify bundles/arm-fp32 --run run --on ssh://pi@raspberrypi
+    """
+    phase("verifying")
+    from convert.verify import report as reports
+    from convert.verify.html import as_html
+    from convert.verify.verify import Options, verify_bundle
+    from edge_seg.bundle import SIGNATURE
+    from edge_seg.files import refuse_other_kind, refuse_overwriting, write_text
+    from edge_seg.runtime.predict import check_folder, find_files
+
+    pictures = find_files(images)
+    if html is not None:
+        refuse_overwriting(html, [bundle, *pictures, *filter(Path.is_file, map(Path, options["runner"] or ()))])
+        refuse_other_kind(html, b"<!doctype html>", "a report")
+        check_folder(html.parent)
+    if write and (bundle / SIGNATURE).exists():
+        raise UsageError(
+            f"--write: {bundle} is signed, and its signature would no longer hold",
+            remedy="verify a bundle first and sign it then, or leave --write out",
+            code="bundle-signed",
+        )
+    report = verify_bundle(
+        bundle,
+        Options(images=tuple(pictures), **options),
+        lambda rung: click.echo(reports.rung_line(rung).strip(), err=True),
+    )
+    if write and not any(rung.name == "files" and rung.fault for rung in report.rungs):
+        reports.keep(report)
+    shown = {}
+    if html is not None:
+        shown = reports.save_pictures(report, html)
+        write_text(html, as_html(report))
+    if as_json:
+        echo_json(reports.as_json(report, shown))
+    else:
+        click.echo(reports.as_text(report, shown))
+    return report.exit_code

@@ -1,0 +1,110 @@
+"""Runs one module of the conversion in a child process: the libraries abort on what they don't like."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_seg.errors import ConversionError, EdgeSegError
+
+REFUSED = 70
+"""Exit code of a child that printed an error with a message, see :func:`refusing`."""
+_PACKAGES = str(Path(__file__).resolve().parents[2])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a child ended. ``code`` is its exit code, negative for a signal, None when it ran out of time."""
+
+    code: int | None
+    stdout: str
+    stderr: str
+    limit_s: float
+
+    @property
+    def ok(self) -> bool:
+        return self.code == 0
+
+    def ending(self) -> str:
+        """``ended with exit code 3``, ``was killed by SIGABRT``, ``gave no answer within 600 s``."""
+        if self.code is None:
+            return f"gave no answer within {self.limit_s:g} s"
+        if self.code < 0:
+            return f"was killed by {signal.Signals(-self.code).name}"
+        return f"ended with exit code {self.code}"
+
+    def tail(self, lines: int = 8) -> str:
+        """The last lines that it wrote on stderr, or on stdout where stderr is empty."""
+        text = self.stderr.strip() or self.stdout.strip()
+        return "\n".join(line[:400] for line in text.splitlines()[-lines:])
+
+
+Fork = Callable[[str, list[str], float], Outcome | None]
+forks: ContextVar[Mapping[str, Fork]] = ContextVar("forks", default={})  # noqa: B039 - never changed in place
+"""Set by :func:`edge_seg.process.forks.warm`: what forks the child of a module instead of starting it."""
+
+
+def run_module(module: str, *arguments: str | Path, limit_s: float) -> Outcome:
+    """``python -m module arguments…`` with its output captured; killed after ``limit_s`` seconds."""
+    words = [str(argument) for argument in arguments]
+    fork = forks.get().get(module)
+    return (fork and fork(module, words, limit_s)) or run_command([sys.executable, "-m", module, *words], limit_s)
+
+
+def run_command(command: list[str], limit_s: float) -> Outcome:
+    """Runs ``command`` with its output captured; kills it after ``limit_s`` seconds."""
+    try:
+        done = subprocess.run(
+            command, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s, check=False
+        )
+    except subprocess.TimeoutExpired as problem:
+        return Outcome(None, _text(problem.stdout), _text(problem.stderr), limit_s)
+    return Outcome(done.returncode, _text(done.stdout), _text(done.stderr), limit_s)
+
+
+def environment() -> dict[str, str]:
+    """This process's, with the packages of this checkout to be found by a child."""
+    path = os.pathsep.join(filter(None, [_PACKAGES, os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path}
+
+
+def refusing(work: Callable[[], object]) -> int:
+    """The main part of a child: does ``work`` and returns the exit code.
+
+    An :class:`EdgeSegError` becomes a line of JSON on stdout and the exit code :data:`REFUSED`.
+    """
+    no_core_file()
+    try:
+        work()
+    except EdgeSegError as problem:
+        print(json.dumps(problem.as_json()), flush=True)
+        return REFUSED
+    return 0
+
+
+def refusal(outcome: Outcome, prefix: str = "") -> ConversionError | None:
+    """The error with which a child by :func:`refusing` ended, ``prefix`` before its message; None for another end."""
+    if outcome.code != REFUSED:
+        return None
+    try:
+        said = json.loads(outcome.stdout.splitlines()[-1])
+        return ConversionError(prefix + said["message"], remedy=said["remedy"], code=said["code"])
+    except (ValueError, IndexError, KeyError, TypeError):
+        return None
+
+
+def no_core_file() -> None:
+    """Called by a child before it loads a library that may abort: leaves no core file in the user's folder."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _text(output: bytes | None) -> str:
+    return (output or b"").decode("utf-8", errors="replace")

@@ -1,0 +1,271 @@
+"""What a target is: CPU, SoC, cores, memory, system. Read by one shell script, so that a board needs only a shell."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from edge_seg.errors import EngineError
+from edge_seg.targets import Target
+
+PROBE_LIMIT_S = 20.0
+
+# $1: root of the tree (empty but in tests). Files are printed between marks; device-tree strings end in NUL bytes.
+SCRIPT = r"""
+r=$1
+echo "@uname"; uname -srm
+for f in /proc/cpuinfo /proc/meminfo /etc/os-release /proc/device-tree/model /proc/device-tree/compatible \
+         /sys/devices/soc0/soc_id /proc/self/status; do
+  if [ -r "$r$f" ]; then echo "@$f"; tr '\000' '\n' < "$r$f"; echo; fi
+done
+for p in ro.soc.manufacturer ro.soc.model ro.product.model ro.build.version.release; do
+  if command -v getprop > /dev/null 2>&1; then echo "@$p"; getprop "$p"; fi
+done
+"""
+
+ARM_PARTS = {
+    0xD03: "Cortex-A53",
+    0xD04: "Cortex-A35",
+    0xD05: "Cortex-A55",
+    0xD07: "Cortex-A57",
+    0xD08: "Cortex-A72",
+    0xD09: "Cortex-A73",
+    0xD0A: "Cortex-A75",
+    0xD0B: "Cortex-A76",
+    0xD0C: "Neoverse-N1",
+    0xD0D: "Cortex-A77",
+    0xD40: "Neoverse-V1",
+    0xD41: "Cortex-A78",
+    0xD44: "Cortex-X1",
+    0xD46: "Cortex-A510",
+    0xD47: "Cortex-A710",
+    0xD48: "Cortex-X2",
+    0xD49: "Neoverse-N2",
+    0xD4D: "Cortex-A715",
+    0xD4E: "Cortex-X3",
+    0xD80: "Cortex-A520",
+    0xD81: "Cortex-A720",
+}
+"""Arm's own cores by the part number in /proc/cpuinfo, as arch/arm64/include/asm/cputype.h of Linux lists them."""
+
+ARM_IMPLEMENTER = 0x41
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine in words. ``cores`` counts what the system shows, ``allowed_cores`` is the list a program may use."""
+
+    arch: str | None = None
+    cpu: str | None = None
+    soc: str | None = None
+    board: str | None = None
+    cores: int | None = None
+    allowed_cores: str | None = None
+    memory_bytes: int | None = None
+    os: str | None = None
+    kernel: str | None = None
+
+    @property
+    def is_arm(self) -> bool:
+        return self.arch is not None and self.arch.startswith(("aarch64", "arm"))
+
+    @property
+    def is_x86(self) -> bool:
+        return self.arch in ("x86_64", "amd64", "i686", "AMD64")
+
+    @property
+    def title(self) -> str:
+        """A short name for tables: the board or SoC where known, else the CPU."""
+        return self.board or self.soc or self.cpu or self.arch or "unknown machine"
+
+
+def describe(target: Target, root: str = "") -> Machine:
+    """The target's description; what it doesn't show is None, all of it where it has no shell."""
+    try:
+        with target.run(["sh", "-c", SCRIPT, "sh", root or target.root]) as running:
+            machine = parse_machine(list(running.lines(PROBE_LIMIT_S)))
+    except (EngineError, TimeoutError):
+        return Machine(arch=target.arch)
+    # An emulated board's shell is this machine's, and so is the system that it names.
+    return dataclasses.replace(machine, arch=target.arch, kernel=None) if target.arch else machine
+
+
+def parse_machine(lines: list[str]) -> Machine:
+    """Reads the script's output."""
+    parts: dict[str, list[str]] = {}
+    current: list[str] = []
+    for line in lines:
+        if line.startswith("@"):
+            current = parts.setdefault(line[1:], [])
+        elif line.strip():
+            current.append(line.strip())
+    uname = (_first(parts, "uname") or "").split()
+    cpuinfo = [_pair(line, ":") for line in parts.get("/proc/cpuinfo", [])]
+    release = dict(_pair(line, "=") for line in parts.get("/etc/os-release", []))
+    memory = dict(_pair(line, ":") for line in parts.get("/proc/meminfo", []))
+    status = dict(_pair(line, ":") for line in parts.get("/proc/self/status", []))
+    kilobytes = re.match(r"(\d+) kB", memory.get("MemTotal", ""))
+    android = _first(parts, "ro.build.version.release")
+    return Machine(
+        arch=uname[2] if len(uname) == 3 else None,
+        cpu=_cpu(cpuinfo),
+        soc=_soc(parts),
+        board=_first(parts, "/proc/device-tree/model") or _first(parts, "ro.product.model"),
+        cores=sum(key == "processor" for key, _ in cpuinfo) or None,
+        allowed_cores=status.get("Cpus_allowed_list"),
+        memory_bytes=int(kilobytes[1]) * 1024 if kilobytes else None,
+        os=f"Android {android}" if android else release.get("PRETTY_NAME", "").strip('"') or None,
+        kernel=" ".join(uname[:2]) or None,
+    )
+
+
+def _pair(line: str, separator: str) -> tuple[str, str]:
+    key, _, value = line.partition(separator)
+    return key.strip(), value.strip()
+
+
+def _first(parts: dict[str, list[str]], name: str) -> str | None:
+    return parts[name][0] if parts.get(name) else None
+
+
+def _soc(parts: dict[str, list[str]]) -> str | None:
+    model = _first(parts, "ro.soc.model")
+    if model:
+        return " ".join(word for word in (_first(parts, "ro.soc.manufacturer"), model) if word)
+    # The device tree names the board first and the chip last: "raspberrypi,5-model-b", "brcm,bcm2712".
+    compatible = parts.get("/proc/device-tree/compatible")
+    return compatible[-1] if compatible else _first(parts, "/sys/devices/soc0/soc_id")
+
+
+def _cpu(cpuinfo: list[tuple[str, str]]) -> str | None:
+    names = [value for key, value in cpuinfo if key == "model name"]
+    implementers = [_hexadecimal(value) for key, value in cpuinfo if key == "CPU implementer"]
+    numbers = [_hexadecimal(value) for key, value in cpuinfo if key == "CPU part"]
+    if numbers:
+        # 32-bit kernels also print a "model name", but only of the architecture: the part number says more.
+        kinds = Counter(
+            ARM_PARTS.get(number, f"Arm part {number:#x}")
+            if maker == ARM_IMPLEMENTER
+            else f"maker {maker:#x} part {number:#x}"
+            for maker, number in zip(implementers, numbers, strict=False)
+        )
+        return " + ".join(f"{count}x {kind}" for kind, count in kinds.items()) or None
+    return names[0] if names else None
+
+
+def _hexadecimal(text: str) -> int:
+    try:
+        return int(text, 16)
+    except ValueError:
+        return 0
+
+
+# (implementer, part) of /proc/cpuinfo. Arm's own numbers are in each core's Technical Reference Manual (MIDR_EL1).
+_ARM = 0x41
+
+
+CORES = {
+    (_ARM, 0xC07): "Cortex-A7",
+    (_ARM, 0xC08): "Cortex-A8",
+    (_ARM, 0xC09): "Cortex-A9",
+    (_ARM, 0xC0D): "Cortex-A17",
+    (_ARM, 0xC0F): "Cortex-A15",
+    (_ARM, 0xD01): "Cortex-A32",
+    (_ARM, 0xD03): "Cortex-A53",
+    (_ARM, 0xD04): "Cortex-A35",
+    (_ARM, 0xD05): "Cortex-A55",
+    (_ARM, 0xD07): "Cortex-A57",
+    (_ARM, 0xD08): "Cortex-A72",
+    (_ARM, 0xD09): "Cortex-A73",
+    (_ARM, 0xD0A): "Cortex-A75",
+    (_ARM, 0xD0B): "Cortex-A76",
+    (_ARM, 0xD0C): "Neoverse-N1",
+    (_ARM, 0xD0D): "Cortex-A77",
+    (_ARM, 0xD0E): "Cortex-A76AE",
+    (_ARM, 0xD40): "Neoverse-V1",
+    (_ARM, 0xD41): "Cortex-A78",
+    (_ARM, 0xD42): "Cortex-A78AE",
+    (_ARM, 0xD44): "Cortex-X1",
+    (_ARM, 0xD46): "Cortex-A510",
+    (_ARM, 0xD47): "Cortex-A710",
+    (_ARM, 0xD48): "Cortex-X2",
+    (_ARM, 0xD49): "Neoverse-N2",
+    (_ARM, 0xD4B): "Cortex-A78C",
+    (_ARM, 0xD4D): "Cortex-A715",
+    (_ARM, 0xD4E): "Cortex-X3",
+    (_ARM, 0xD80): "Cortex-A520",
+    (_ARM, 0xD81): "Cortex-A720",
+}
+
+
+_A76 = (_ARM, 0xD0B)
+
+
+# What a flag of /proc/cpuinfo means to a reader, by family of processors.
+_X86 = {"avx": "AVX", "avx2": "AVX2", "fma": "FMA", "avx512f": "AVX-512", "avx512_vnni": "AVX-512 VNNI"}
+
+
+_AARCH64 = {"asimd": "NEON", "asimddp": "dot product", "asimdhp": "fp16", "i8mm": "int8 matrices", "sve": "SVE"}
+
+
+_ARMV7 = {"neon": "NEON", "vfpv4": "VFPv4"}
+
+
+@dataclass(frozen=True)
+class Processor:
+    """``cores`` counts the cores of each kind; ``features`` are the words for those flags that matter here."""
+
+    machine: str
+    name: str
+    cores: dict[str, int]
+    features: tuple[str, ...]
+    misread: bool
+
+    @property
+    def x86(self) -> bool:
+        return self.machine in ("x86_64", "AMD64", "i686")
+
+    @property
+    def count(self) -> int:
+        return sum(self.cores.values())
+
+    def lacks(self, feature: str) -> bool:
+        return feature not in self.features
+
+
+def read_processor(machine: str, cpuinfo: str) -> Processor:
+    """From ``platform.machine()`` and the text of ``/proc/cpuinfo``."""
+    blocks = [_fields(block) for block in cpuinfo.split("\n\n")]
+    cores = [block for block in blocks if "processor" in block]
+    kinds: dict[str, int] = {}
+    for block in cores:
+        kind = block.get("model name", "") if "CPU part" not in block else _core(block)
+        kinds[kind or machine] = kinds.get(kind or machine, 0) + 1
+    flags = {flag for block in cores for flag in (block.get("flags") or block.get("Features") or "").split()}
+    words = _X86 if machine in ("x86_64", "AMD64", "i686") else _AARCH64 if machine == "aarch64" else _ARMV7
+    return Processor(
+        machine,
+        next((block["Model"] for block in blocks if "Model" in block), ""),
+        kinds,
+        tuple(word for flag, word in words.items() if flag in flags),
+        any(_part(block) == _A76 for block in cores),
+    )
+
+
+def _fields(block: str) -> dict[str, str]:
+    pairs = (line.partition(":") for line in block.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _part(block: dict[str, str]) -> tuple[int, int] | None:
+    try:
+        return int(block["CPU implementer"], 0), int(block["CPU part"], 0)
+    except (KeyError, ValueError):
+        return None
+
+
+def _core(block: dict[str, str]) -> str:
+    part = _part(block)
+    return CORES.get(part, f"part {part[0]:#x}:{part[1]:#x}") if part else ""
