@@ -53,7 +53,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["edge_seg", "edge_seg.*", "convert", "convert.*", "bench", "bench.*"]),
-    package_data={"edge_seg": ["py.typed", "boards/paddle_lite.json"]},
+    package_data={"edge_seg": ["py.typed", "boards/paddle_lite.json", "models/costs.json"]},
     install_requires=BASE,
     extras_require={
         "train": TRAIN,

@@ -23,6 +23,7 @@ from edge_seg.records.record import STAGES, TOTAL, Picture, Record, RecordError,
 from edge_seg.runtime.predict import find_files
 from edge_seg.targets import Target
 from edge_seg.targets.drive import Message, Outcome, drive
+from edge_seg.words import counted
 
 Progress = Callable[[str], None]
 
@@ -74,7 +75,10 @@ def measure_all(
         instances: Sequence[int | None] = settings.instances or (bundle.manifest.golden.instances,)
         for threads, count in itertools.product(settings.threads or (_cores(machine),), instances):
             scenario = Scenario(tuple(shown), settings.warmup, settings.repeats, threads, count)
-            what = f"{path.name}, {threads} thread{'s' * (threads != 1)}{'' if count is None else f', {count} objects'}"
+            parts = [path.name, counted(threads, "thread")]
+            if count is not None:
+                parts.append(counted(count, "detection"))
+            what = ", ".join(parts)
             note = _prefixed(progress, what)
             try:
                 yield measure(target, machine, bundle, images or [golden], scenario, settings.silence, note)

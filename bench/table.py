@@ -18,6 +18,7 @@ from typing import Any
 
 from bench.report import with_spread
 from edge_seg.records.record import TOTAL, Record
+from edge_seg.words import counted
 from edge_seg.zoo import ZOO, ZooModel
 
 COLUMNS = {
@@ -109,9 +110,9 @@ def _measured_row(group: list[Record]) -> Row:
     first = group[0]
     height, width = first.bundle.size
     pictures = first.scenario.pictures
-    where = pictures[0].name if len(pictures) == 1 else f"{len(pictures)} pictures"
+    where = pictures[0].name if len(pictures) == 1 else counted(len(pictures), "picture")
     count = first.scenario.instances
-    objects = f"objects as found in {where}" if count is None else f"{count} objects in {where}"
+    objects = f"objects as found in {where}" if count is None else f"{counted(count, 'object')} in {where}"
     weights = ", random weights" if first.bundle.random_weights else ""
     cells = {"map": _map_cell(group), "size": _size_cell(group)}
     for column in SPEEDS:
@@ -220,7 +221,7 @@ def _origin(record: Record) -> str:
     parts = [
         machine.title,
         machine.cpu if machine.cpu not in (None, machine.title) else None,
-        f"{machine.cores} cores" if machine.cores else None,
+        counted(machine.cores, "core") if machine.cores else None,
         f"{machine.memory_bytes / 2**30:.1f} GiB" if machine.memory_bytes else None,
         machine.os,
         f"{record.bundle.engine} {record.bundle.engine_version}",

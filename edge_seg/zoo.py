@@ -77,3 +77,12 @@ def find(name: str) -> ZooModel:
             f"no model named {name!r} in the zoo", remedy=f"choose one of: {', '.join(ZOO)}", code="unknown-model"
         )
     return ZOO[name]
+
+
+def default_proposals(size: tuple[int, int]) -> int:
+    """Proposals for an input of ``size``: as many a pixel as the published recipe's 1000 at 800 x 1344, at least 50.
+
+    320x320 has 100, 640x640 has 400.
+    """
+    share = size[0] * size[1] / (800 * 1344)
+    return max(50, 50 * round(1000 * share / 50))

@@ -20,6 +20,7 @@ from edge_seg.errors import ConversionError
 from edge_seg.files import scratch_dir
 from edge_seg.process.forks import warm
 from edge_seg.process.guard import phase
+from edge_seg.words import counted
 
 
 def examine_foreign(path: Path, options: Options) -> Report:
@@ -63,7 +64,8 @@ def _told(config: ForeignConfig) -> str:
     size = f"{config.size[0]}x{config.size[1]}" if config.size else "any size"
     what = f"{printable(config.architecture)}{' with masks' if config.masks else ''}"
     rule = "stretched to it" if config.stretch else "scaled into it"
-    return f"{config.made_by}'s {config.file.name}: {what}, {len(config.classes)} classes, {size}, pictures {rule}"
+    classes = counted(len(config.classes), "class", "classes")
+    return f"{config.made_by}'s {config.file.name}: {what}, {classes}, {size}, pictures {rule}"
 
 
 def _cut(found: paddle_model.Foreign) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from convert.tune.plot import Mark, draw
 from convert.tune.run import RUNS, Found, Placed, Plan, choose_clocked
 from edge_seg.errors import EdgeSegError
 from edge_seg.files import write_json, write_text
+from edge_seg.words import counted
 
 RESULT, PICTURE = "fit.json", "front.svg"
 DISTURBED = 0.1
@@ -84,8 +85,8 @@ def text(plan: Plan, found: Found, meter: Meter) -> str:
     """All for people: how it was counted, the front, what fell out, the recipe."""
     tried, front = len(found.placed) + len(found.failures), len(found.front)
     lines = [
-        f"{front} points on the front, of {tried} tried and {len(plan.space)} possible; accuracy on "
-        f"{len(plan.records)} pictures of {plan.data}",
+        f"{counted(front, 'point')} on the front, of {tried} tried and {len(plan.space)} possible; accuracy on "
+        f"{counted(len(plan.records), 'image')} of {plan.data}",
         f"cost: {meter.label}",
         "",
         table(plan, found, meter),
@@ -173,7 +174,9 @@ def late_warnings(found: Found, meter: Meter) -> list[str]:
             "holds, but the milliseconds may be too high: end the other programs and search again with another --out"
         )
     if found.dropped:
-        warnings.append(f"{len(found.dropped)} points gave another time when measured again, and were left out")
+        warnings.append(
+            f"{counted(len(found.dropped), 'point')} gave another time when measured again, and were left out"
+        )
     return warnings
 
 

@@ -18,6 +18,7 @@ from edge_seg.data.coco import CocoDataset, ImageRecord
 from edge_seg.errors import EdgeSegError, UsageError
 from edge_seg.files import check_replaceable, remove, scratch_dir, sha256
 from edge_seg.train.run import Run
+from edge_seg.words import counted
 
 POINTS = "points.jsonl"
 RUNS = "runs"
@@ -182,7 +183,7 @@ def search(
 
     with contextlib.closing(workshop):
         if chosen:
-            say(f"{len(chosen)} points are known from before")
+            say(f"{counted(len(chosen), 'point')} known from before")
         for point in chosen.values():
             meter.measure(point)
         while not again and len(chosen) + len(failed) < plan.most:

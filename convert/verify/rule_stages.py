@@ -25,6 +25,7 @@ from edge_seg.runtime.one_graph import FULL
 from edge_seg.runtime.postprocess import select
 from edge_seg.runtime.result import Instances
 from edge_seg.runtime.selftest import read_golden
+from edge_seg.words import counted
 
 
 def files(bundle: Bundle, faults: Mapping[str, BundleError], checked: CheckReport) -> Rung:
@@ -208,7 +209,7 @@ def _chosen(climb: Climb, number: int, spec: PostprocessSpec) -> tuple[Chosen, C
 def _choice(expected: Chosen, found: Chosen) -> Reading:
     other = len(set(expected) ^ set(found)) or int(expected != found)
     total = max(1, len(expected) + len(found))
-    note = f"{len(found)} boxes kept, {len(expected)} by the rule"
+    note = f"{counted(len(found), 'box', 'boxes')} kept, {len(expected)} by the rule"
     return Reading("kept boxes", other / total, None, "not common", 0.0, other == 0, note)
 
 

@@ -24,6 +24,7 @@ from edge_seg.files import read_json
 from edge_seg.manifest import THREE_GRAPHS, TWO_GRAPHS, Manifest
 from edge_seg.runtime.parity import Tolerance
 from edge_seg.runtime.result import Instances
+from edge_seg.words import counted
 
 if TYPE_CHECKING:
     from edge_seg.data.coco import CocoDataset
@@ -198,7 +199,7 @@ def map_reading(
     replay = _Replay(climb.manifest.classes, dict(zip(climb.data, found, strict=True)))
     done = evaluate(cast("Segmenter", replay), climb.dataset, limit=len(climb.data))
     climb.maps[name] = done.mask_map, done.box_map
-    note = f"mask {_mean(done.mask_map)}, box {_mean(done.box_map)}, {done.images} pictures"
+    note = f"mask {_mean(done.mask_map)}, box {_mean(done.box_map)}, {counted(done.images, 'image')}"
     pairs = zip(climb.maps[name], climb.maps.get(below or "", (None, None)), strict=True)
     apart = [b - a for a, b in pairs if a is not None and b is not None]
     if not apart:

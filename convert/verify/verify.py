@@ -24,6 +24,7 @@ from edge_seg.files import refuse_non_utf8, scratch_dir
 from edge_seg.runtime.image import read_image
 from edge_seg.runtime.one_graph import FULL
 from edge_seg.runtime.overlay import draw
+from edge_seg.words import counted
 
 TITLES = {
     "files": "files and their hashes",
@@ -190,7 +191,10 @@ def _compared(climb: Climb) -> Iterable[Compared]:
     ends = dict.fromkeys((next(iter(climb.traces)), next(reversed(climb.traces))))
     for picture, *results in list(zip(climb.pictures, *map(climb.results, ends), strict=True))[:_MOST_SHOWN]:
         drawn = (
-            Shown(f"{TITLES[name]}: {len(found)} instances", draw(picture.pixels, found, climb.manifest.classes))
+            Shown(
+                f"{TITLES[name]}: {counted(len(found), 'instance')}",
+                draw(picture.pixels, found, climb.manifest.classes),
+            )
             for name, found in zip(ends, results, strict=True)
         )
         yield Compared(picture.name, tuple(drawn))

@@ -20,6 +20,7 @@ from edge_seg.runtime.engines import MODULES, SUFFIXES
 from edge_seg.runtime.engines.checks import check_graphs, file_of
 from edge_seg.runtime.result import Instances
 from edge_seg.runtime.selftest import read_golden
+from edge_seg.words import counted
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def check(path: Path, public_key: Path | None = None) -> CheckReport:
     report = CheckReport(path, bundle)
     count, size = len(bundle.files), megabytes(_size(bundle))
     report.checks["manifest"] = f"schema {manifest.schema}, {printable(manifest.name)}"
-    report.checks["files"] = [*faults.values()] or f"{count} files, {size}, hashes as in the manifest"
+    report.checks["files"] = [*faults.values()] or f"{counted(count, 'file')}, {size}, hashes as in the manifest"
     report.checks["engine"] = _outcome(lambda: _check_engine(bundle))
     report.checks["tensors"] = _outcome(lambda: _check_tensors(bundle))
     report.checks["golden"] = [] if faults.keys() & manifest.golden.files else _outcome(lambda: _check_golden(bundle))
@@ -145,7 +146,7 @@ def _check_golden(bundle: Bundle) -> str:
         raise BundleError(
             f"{bundle.path / bundle.manifest.golden.expected}: {fault}", remedy="convert anew", code="golden-invalid"
         )
-    return f"a picture of {height}x{width} with {len(expected)} instances"
+    return f"a picture of {height}x{width} with {counted(len(expected), 'instance')}"
 
 
 def _instances_fault(found: Instances, classes: int, height: int, width: int) -> str | None:

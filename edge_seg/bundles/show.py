@@ -10,6 +10,7 @@ from edge_seg.bundle import MANIFEST, Bundle
 from edge_seg.bundles.sign import Signature, read_signature
 from edge_seg.bundles.text import megabytes, phrase, printable, table, tensor
 from edge_seg.manifest import GraphSpec
+from edge_seg.words import counted
 
 LISTED_CLASSES = 20
 
@@ -50,7 +51,7 @@ class Description:
                 f"{height}x{width} (height x width), {pre.color}, mean {phrase(pre.mean)}, std {phrase(pre.std)}",
             ),
             ("", f"{pre.resize}, padded with {pre.pad:g}"),
-            ("output", f"at most {post.keep} instances of {manifest.proposals} proposals"),
+            ("output", f"at most {counted(post.keep, 'instance')} of {counted(manifest.proposals, 'proposal')}"),
             (
                 "",
                 f"score from {post.score_threshold:g}, overlap (IoU) up to {post.nms_iou:g}, "

@@ -10,7 +10,7 @@ from edge_seg.models.hrnet import HRNet
 from edge_seg.models.mask_rcnn import MaskRCNN, Settings
 from edge_seg.models.random_weights import randomize
 from edge_seg.models.resnet import ResNet
-from edge_seg.zoo import find
+from edge_seg.zoo import default_proposals, find
 
 __all__ = ["box_width", "build_model", "default_proposals", "randomize"]
 
@@ -49,12 +49,3 @@ def build_model(name: str, num_classes: int, *, frozen_norm: bool = False, box_w
 def box_width(name: str) -> int:
     """How wide the box head of the zoo's model ``name`` is before any pruning."""
     return _RECIPES[find(name).name][1].box_width
-
-
-def default_proposals(size: tuple[int, int]) -> int:
-    """Proposals for an input of ``size``: as many a pixel as the published recipe's 1000 at 800 x 1344, at least 50.
-
-    320x320 has 100, 640x640 has 400.
-    """
-    share = size[0] * size[1] / (800 * 1344)
-    return max(50, 50 * round(1000 * share / 50))

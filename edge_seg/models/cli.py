@@ -8,12 +8,13 @@ from typing import Any
 import click
 
 from edge_seg.options import SIZE, echo_json, json_option
+from edge_seg.words import counted
 
 
 @click.command()
 @click.option("--size", type=SIZE, default="640", show_default=True, help="Input size that the GMAC are counted for.")
 @click.option("--classes", type=click.IntRange(1, 10000), default=80, show_default=True, help="Classes, no background.")
-@click.option("--objects", type=click.IntRange(0, 1000), default=10, show_default=True, help="Objects in a picture.")
+@click.option("--objects", type=click.IntRange(0, 1000), default=10, show_default=True, help="Detections per image.")
 @json_option
 def zoo(size: tuple[int, int], classes: int, objects: int, as_json: bool) -> None:
     """List the models: parameters, size, cost, and the figures that others published.
@@ -23,14 +24,13 @@ def zoo(size: tuple[int, int], classes: int, objects: int, as_json: bool) -> Non
       edge-seg zoo
       edge-seg zoo --size 320x480 --classes 3 --json
     """
-    from edge_seg.models.build import build_model, default_proposals
-    from edge_seg.models.cost import measure
-    from edge_seg.zoo import ZOO
+    from edge_seg.models.stored_cost import stored_cost
+    from edge_seg.zoo import ZOO, default_proposals
 
     proposals = default_proposals(size)
     models: list[dict[str, Any]] = []
     for entry in ZOO.values():
-        cost = measure(build_model(entry.name, classes), size)
+        cost = stored_cost(entry.name, size, classes)
         models.append(
             {
                 **asdict(entry),
@@ -53,8 +53,8 @@ def zoo(size: tuple[int, int], classes: int, objects: int, as_json: bool) -> Non
             f"{model['name']:22} {model['parameters'] / 1e6:8.1f} M {model['size_mb']:8} {model['gmac']:7}  {cited}"
         )
     click.echo(
-        f"\nGMAC: input {size[0]}x{size[1]}, {proposals} proposals, {objects} objects. "
-        f"Parameters: {classes} classes and background."
+        f"\nGMAC: input {size[0]}x{size[1]}, {proposals} proposals, {counted(objects, 'detection')}. "
+        f"Parameters: {counted(classes, 'class', 'classes')} and background."
     )
     for model in models:
         if model["published"]:

@@ -2,50 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from edge_seg.models import box_head, mask_head
 from edge_seg.models.mask_rcnn import MaskRCNN
+from edge_seg.models.stored_cost import PROBE, Cost, scaled_trunk
 from edge_seg.paddle_env import nn, paddle
-
-_PROBE = 64
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Trained parameters (no normalisation statistics), and MAC: multiply-accumulates of convolutions, matrices.
-
-    ``trunk_mac`` (backbone, FPN, RPN) is for a picture, ``box_mac`` for a proposal, ``mask_mac`` for an object.
-    """
-
-    parameters: int
-    trunk_mac: int
-    box_mac: int
-    mask_mac: int
-
-    @property
-    def bytes(self) -> int:
-        """Size of the parameters in fp32."""
-        return 4 * self.parameters
-
-    def total_mac(self, proposals: int, objects: int) -> int:
-        """MAC of one picture with that many proposals and objects."""
-        return self.trunk_mac + proposals * self.box_mac + objects * self.mask_mac
 
 
 def measure(model: MaskRCNN, size: tuple[int, int]) -> Cost:
     """The cost of ``model`` at input ``size`` (height, width).
 
-    The trunk's is counted on a small picture and scaled by the area (P6, rounded up, makes less than 0.1 % of it).
+    The trunk's is counted on a small image and scaled by the area.
     """
     width = model.settings.pyramid_width
     with paddle.no_grad(), _Counter(model) as counter:
-        maps = model.features(paddle.zeros([1, 3, _PROBE, _PROBE]))
+        maps = model.features(paddle.zeros([1, 3, PROBE, PROBE]))
         model.rpn_head(maps)
-        trunk = counter.take() * size[0] * size[1] // _PROBE**2
+        trunk = scaled_trunk(counter.take(), size)
         model.bbox_head(paddle.zeros([1, width, box_head.RESOLUTION, box_head.RESOLUTION]))
         box = counter.take()
         model.mask_head(paddle.zeros([1, width, mask_head.RESOLUTION, mask_head.RESOLUTION]))

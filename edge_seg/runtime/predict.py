@@ -19,6 +19,7 @@ from edge_seg.runtime.image import SUFFIXES, read_image
 from edge_seg.runtime.overlay import draw
 from edge_seg.runtime.result import Instances
 from edge_seg.runtime.segmenter import Segmenter
+from edge_seg.words import counted
 
 PREDICTIONS = "predictions.json"
 _JPEG_QUALITY = 92
@@ -84,9 +85,9 @@ class Report:
     def __str__(self) -> str:
         objects = sum(len(item.found) for item in self.done if item.found is not None)
         good = len(self.done) - len(self.failed)
-        text = f"{_count(objects, 'object')} in {_count(good, 'picture')} → {self.predictions}"
+        text = f"{counted(objects, 'object')} in {counted(good, 'image')} → {self.predictions}"
         if self.failed:
-            text += f"\n{_count(len(self.failed), 'picture')} could not be used: " + ", ".join(
+            text += f"\n{counted(len(self.failed), 'image')} could not be used: " + ", ".join(
                 item.picture.name for item in self.failed
             )
         return text
@@ -219,7 +220,3 @@ def line_of(item: Done, classes: tuple[str, ...]) -> str:
     counted = Counter(classes[c] for c in item.found.classes.tolist())
     what = ", ".join(f"{number} {name}" for name, number in counted.most_common()) or "nothing"
     return f"{item.picture.name}: {what} ({item.ms:.1f} ms)"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -53,7 +53,7 @@ def test_results_are_what_pycocotools_reads(fake_engine: Any, pictures: Path, tm
     assert loaded.annToMask(loaded.anns[1]).shape == (120, 200)
     assert report.exit_code == 0
     assert [line.split(" (")[0] for line in lines] == [f"{n}: 2 circle, 1 star" for n in ("a.jpg", "b.png", "c.bmp")]
-    assert str(report).startswith("9 objects in 3 pictures → ")
+    assert str(report).startswith("9 objects in 3 images → ")
 
 
 def test_an_overlay_for_each_picture(fake_engine: Any, pictures: Path, tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_bad_pictures_are_named_and_the_others_done(fake_engine: Any, pictures: 
     report, lines = run(fake_engine(1), pictures, tmp_path / "out")
     assert report.exit_code == 1
     assert "b.png: left out" in lines[1]
-    assert "1 picture could not be used: b.png" in str(report)
+    assert "1 image could not be used: b.png" in str(report)
     assert [f["file_name"] for f in report.as_json()["failed"]] == ["b.png"]
     results = json.loads((tmp_path / "out/predictions.json").read_text())
     assert [r["image_id"] for r in results] == [1, 3]  # the number is the picture's, whether it could be used or not
@@ -139,7 +139,7 @@ def test_command_with_what_is_no_file(edge_seg: Any, make_bundle: Callable[..., 
     os.mkfifo(tmp_path / "pipe")
     done = edge_seg("predict", make_bundle(), "/dev/zero", "pipe", "--engine", "null", "--out", "out", timeout=60)
     assert done.returncode == 1
-    assert "2 pictures could not be used" in done.stdout
+    assert "2 images could not be used" in done.stdout
     assert done.stderr.count("a pipe or a device") == 2
 
 
