@@ -17,7 +17,9 @@ __all__ = ["Segmenter", "__version__"]
 
 def __getattr__(name: str) -> Any:
     if name == "Segmenter":
-        from edge_seg.runtime.segmenter import Segmenter
+        from edge_seg.install import explained_imports
 
+        with explained_imports():
+            from edge_seg.runtime.segmenter import Segmenter
         return Segmenter
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

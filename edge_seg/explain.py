@@ -7,14 +7,12 @@ import os
 
 import click
 
-from edge_seg.errors import EdgeSegError, MissingDependencyError
+from edge_seg.errors import EdgeSegError
 from edge_seg.files import final_name
+from edge_seg.install import missing_module, missing_system_library
 
 INTERRUPTED = 130
 TERMINATED = 143
-
-# The extra that brings a library, for the remedy when it is missing.
-EXTRAS = {"paddle": "train", "paddlelite": "lite", "cryptography": "sign"}
 
 
 def explain(problem: BaseException) -> tuple[int, EdgeSegError]:
@@ -32,6 +30,8 @@ def explain(problem: BaseException) -> tuple[int, EdgeSegError]:
         return code, EdgeSegError("terminated", code="terminated")
     if isinstance(problem, ModuleNotFoundError) and problem.name:
         return 1, missing_module(problem.name)
+    if isinstance(problem, ImportError) and (missing := missing_system_library(str(problem), problem.name or "")):
+        return 1, missing
     if isinstance(problem, OSError) and problem.errno is not None:
         return 1, explain_os_error(problem)
     if isinstance(problem, OSError):  # numpy raises some without a number
@@ -43,13 +43,6 @@ def explain(problem: BaseException) -> tuple[int, EdgeSegError]:
         remedy="this is a bug in edge-seg: please report it with what EDGE_SEG_TRACEBACK=1 adds to this message",
         code="bug",
     )
-
-
-def missing_module(name: str) -> MissingDependencyError:
-    """The error for a library that isn't installed."""
-    extra = EXTRAS.get(name.partition(".")[0])
-    what = f"'edge-seg[{extra}]'" if extra else "edge-seg"
-    return MissingDependencyError(f"the Python library {name!r} is not installed", remedy=f"pip install {what}")
 
 
 _OS_ERRORS = {

@@ -12,6 +12,7 @@ import zlib
 
 from edge_seg import mkl
 from edge_seg.errors import MissingDependencyError
+from edge_seg.install import pip_install
 
 zlib.decompress(zlib.compress(b""))
 os.environ.setdefault("GLOG_minloglevel", "2")  # paddle's C++ side greets on stderr otherwise
@@ -24,7 +25,7 @@ try:
 except ImportError as problem:
     raise MissingDependencyError(
         f"this command needs PaddlePaddle, which can't be imported: {problem}",
-        remedy="install it with: pip install 'edge-seg[train]' (Python 3.10)",
+        remedy=f"install it with: {pip_install('train')} (Python 3.10 to 3.12)",
     ) from None
 
 # It prints a stack of its own to stdout for every signal; edge_seg.process.guard reports signals itself.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from edge_seg.errors import ConversionError, MissingDependencyError
+from edge_seg.install import pip_install
 from edge_seg.process.child import no_core_file, run_module
 
 LIMIT_S = 120.0
@@ -42,7 +43,7 @@ def kernels(target: str) -> Kernels:
     if "No module named 'paddlelite'" in outcome.stderr:
         raise MissingDependencyError(
             "Paddle Lite's optimiser isn't installed",
-            remedy="install it with: pip install 'edge-seg[lite]' (Python 3.10, x86-64)",
+            remedy=f"install it with: {pip_install('lite')} (Python 3.10, x86-64)",
         )
     table = parse_table(outcome.stdout) if outcome.ok else {}
     if not table:

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from edge_seg.errors import ConversionError, EdgeSegError, MissingDependencyError
+from edge_seg.install import pip_install
 from edge_seg.process.child import Outcome, no_core_file, run_module
 
 LIMIT_S = 300.0
@@ -100,7 +101,7 @@ def _failure(what: str, outcome: Outcome) -> EdgeSegError:
     if "No module named 'paddlelite'" in outcome.stderr:
         return MissingDependencyError(
             "Paddle Lite's optimiser isn't installed",
-            remedy="install it with: pip install 'edge-seg[lite]' (Python 3.10, x86-64)",
+            remedy=f"install it with: {pip_install('lite')} (Python 3.10, x86-64)",
         )
     unsupported = _UNSUPPORTED.search(outcome.stderr)
     if unsupported:

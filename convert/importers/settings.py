@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_seg.errors import ConversionError, MissingDependencyError
+from edge_seg.install import pip_install
 from edge_seg.manifest import PreprocessSpec
 
 INFER_CFG, MODEL_YML = "infer_cfg.yml", "model.yml"
@@ -77,7 +78,7 @@ def _load(file: Path) -> Mapping[str, Any]:
         import yaml
     except ModuleNotFoundError:
         raise MissingDependencyError(
-            f"reading {file} needs the Python library PyYAML", remedy="pip install 'edge-seg[train]'"
+            f"reading {file} needs the Python library PyYAML", remedy=pip_install("train")
         ) from None
 
     class Loader(yaml.SafeLoader):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_seg.errors import MissingDependencyError
+from edge_seg.install import pip_install
 
 # VarType.Type: what a tensor may hold, and bytes of a value. numpy has no bfloat16.
 DTYPES = {
@@ -43,5 +44,5 @@ def framework() -> Any:
             found.loader.exec_module(module)
             return module
     raise MissingDependencyError(
-        "reading a model needs PaddlePaddle, which isn't installed", remedy="pip install 'edge-seg[train]'"
+        "reading a model needs PaddlePaddle, which isn't installed", remedy=pip_install("train")
     )

@@ -16,6 +16,7 @@ from edge_seg.bundles.sign import read_signature, verify
 from edge_seg.bundles.text import megabytes, printable, table
 from edge_seg.data.rle import decompress
 from edge_seg.errors import BundleError, EdgeSegError, ImageError
+from edge_seg.install import pip_install
 from edge_seg.runtime.engines import MODULES, SUFFIXES
 from edge_seg.runtime.engines.checks import check_graphs, file_of
 from edge_seg.runtime.result import Instances
@@ -179,7 +180,7 @@ def _check_signature(bundle: Bundle, public_key: Path | None) -> str:
         return "none"
     if find_spec("cryptography") is None:
         check_signed(bundle)
-        return "not checked: needs pip install 'edge-seg[sign]'"
+        return f"not checked: needs {pip_install('sign')}"
     verify(bundle)
     return f"holds, with the key {signature.public_key[:16]}…; whose that is, --public-key checks"
 

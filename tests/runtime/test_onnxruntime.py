@@ -69,4 +69,4 @@ def test_a_missing_library_is_named_with_the_remedy(tiny_bundles: Path, monkeypa
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingDependencyError) as caught:
         Segmenter(tiny_bundles / "onnx-fp32")
-    assert "pip install onnxruntime" in caught.value.remedy
+    assert "[onnx]" in caught.value.remedy

@@ -15,6 +15,7 @@ from convert.artifacts import ExportedGraph
 from convert.program.program import read_program
 from convert.program.weights import read_weights
 from edge_seg.errors import ConversionError, MissingDependencyError
+from edge_seg.install import pip_install
 
 # The first in which RoiAlign places its pixels as Mask R-CNN wants them (half_pixel): older runtimes can read it too.
 OPSET = 16
@@ -71,6 +72,6 @@ def _onnx() -> Any:
     except ImportError as problem:
         raise MissingDependencyError(
             f"the recipes for ONNX need the Python library onnx, which can't be imported: {problem}",
-            remedy="install it with: pip install 'edge-seg[onnx]'",
+            remedy=f"install it with: {pip_install('onnx-export')}",
         ) from None
     return onnx

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edge_seg.bundle import Bundle
 from edge_seg.errors import BundleError, MissingDependencyError
+from edge_seg.install import pip, pip_install
 from edge_seg.manifest import GraphSpec, Manifest
 from edge_seg.runtime.engines.checks import check_names, file_of, loading
 
@@ -67,7 +68,7 @@ def _library() -> Any:
     except ImportError as problem:
         raise MissingDependencyError(
             f"this bundle needs the Python library onnxruntime, which can't be imported: {problem}",
-            remedy="install it with: pip install onnxruntime (onnxruntime-gpu for a bundle for GPUs)",
+            remedy=f"install it with: {pip_install('onnx')} (for a bundle for GPUs: {pip()} install onnxruntime-gpu)",
         ) from None
     return onnxruntime
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from edge_seg import mkl
 from edge_seg.bundle import Bundle
 from edge_seg.errors import MissingDependencyError
+from edge_seg.install import pip_install
 from edge_seg.manifest import GraphSpec
 from edge_seg.runtime.engines.checks import check_names, file_of, loading
 
@@ -31,7 +32,7 @@ def version() -> str:
     except importlib.metadata.PackageNotFoundError:
         raise MissingDependencyError(
             "this bundle needs the Python library paddlelite, which is not installed",
-            remedy="pip install 'edge-seg[lite]' (wheels are for x86-64 and CPython 3.10; this is"
+            remedy=f"{pip_install('lite')} (wheels are for x86-64 and CPython 3.10; this is"
             f" {platform.machine()}, Python {platform.python_version()})",
         ) from None
 

@@ -246,4 +246,4 @@ def test_a_missing_onnx_is_named_with_the_remedy(
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingDependencyError) as caught:
         write_onnx(small, tmp_path / "graph.onnx")
-    assert "edge-seg[onnx]" in caught.value.remedy
+    assert "[onnx-export]" in caught.value.remedy
