@@ -3,11 +3,12 @@
 
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint format bench clean distclean
+.PHONY: help env demo test test-install lint format bench clean distclean
 
 help:
 	@echo "make demo       train, convert, run and measure a small model; everything it makes is in demo/"
 	@echo "make test       run the tests"
+	@echo "make test-install  install the package with every CPython 3.10 to 3.13 found here, and try it"
 	@echo "make lint       ruff, mypy and the import contract"
 	@echo "make format     let ruff format the code"
 	@echo "make bench      measure this project's own speed claims"
@@ -21,8 +22,22 @@ demo: env
 	@$(BIN)/python tools/demo.py
 
 # Every worker has a core to itself: paddle's own threads would only get in each other's way.
-test: env
+test: env native-if-possible
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+# A third of the tests needs the host's native runner. What it is built with may be missing; what is built must build.
+.PHONY: native-if-possible
+native-if-possible:
+	@mkdir -p build/native
+	@if ! command -v c++ >/dev/null || ! (cd cmake && cmake --preset host) >build/native/configured.txt 2>&1; then \
+	    echo "Skipped: the native runner, and the tests that need it. sh tools/setup_native.sh installs what it is" \
+	        "built with; what is missing stands in build/native/configured.txt" >&2; \
+	else \
+	    cd cmake && cmake --build --preset host; \
+	fi
+
+test-install: env
+	$(BIN)/python tools/test_install.py $(INSTALL)
 
 lint: env
 	$(BIN)/ruff check
@@ -43,6 +58,6 @@ clean:
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf .venv
+	rm -rf .venv .test-install
 
 -include cmake/native.mk

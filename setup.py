@@ -1,8 +1,13 @@
-"""The package: ``pip install .`` for a board, ``pip install '.[all]'`` for the machine that trains and converts."""
+"""The package.
+
+``pip install '.[onnx]'`` for a machine that runs bundles, ``pip install '.[all]'`` for one that trains and converts,
+``pip install -e '.[all,dev]'`` for work on edge-seg itself.
+"""
 
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -10,6 +15,40 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "edge_seg/__init__.py").read_text(), re.MULTILINE)
 assert VERSION is not None
+
+
+def home() -> str | None:
+    """The web page of the repository that this checkout was cloned from; None where it has none."""
+    words = ["git", "-C", str(HERE), "remote", "get-url", "origin"]
+    try:
+        # A checkout only: a copy of the sources inside another repository isn't that one's.
+        origin = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        return None
+    if not (HERE / ".git").exists():
+        return None
+    # ssh://git@host/owner/name.git, git@host:owner/name.git and https://user:secret@host/owner/name.git
+    found = re.fullmatch(r"(?:(?:https?|ssh)://)?(?:[^@/]+@)?([\w.-]+\.\w+)(?::\d+)?[:/](.+?)(?:\.git)?/?", origin)
+    return f"https://{found[1]}/{found[2]}" if found else None
+
+
+def description(page: str | None) -> str:
+    """README.md for a page elsewhere: its links to files of the repository are absolute, or go where there is none."""
+    readme = HERE / "README.md"
+    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+
+    def link(found: re.Match[str]) -> str:
+        image, title, target = found.groups()
+        if "://" in target or target.startswith("#"):
+            return found[0]
+        if page is None:
+            return "" if image else title
+        return f"{image}[{title}]({page}/{'raw' if image else 'blob'}/HEAD/{target})"
+
+    return re.sub(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)", link, text)
+
+
+PAGE = home()
 
 # `make test-install` runs both ends of these ranges with CPython 3.10 to 3.13. A line with a marker raises
 # the lower end for the Pythons for which nothing older has wheels.
@@ -48,9 +87,27 @@ setup(
     name="edge-seg",
     version=VERSION[1],
     description="Instance segmentation for small devices: train Mask R-CNN, convert it, run it, measure it",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8") if (HERE / "README.md").exists() else "",
+    long_description=description(PAGE),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    author="The edge-seg developers",
+    keywords="instance segmentation, Mask R-CNN, PaddlePaddle, Paddle Lite, Arm, edge",
+    url=PAGE,
+    project_urls={"Changelog": f"{PAGE}/blob/HEAD/CHANGELOG.md", "Issues": f"{PAGE}/issues"} if PAGE else {},
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 14)),
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: Implementation :: CPython",
+        "Programming Language :: C++",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
     python_requires=">=3.10",
     packages=find_packages(include=["edge_seg", "edge_seg.*", "convert", "convert.*", "bench", "bench.*"]),
     package_data={"edge_seg": ["py.typed", "boards/paddle_lite.json", "models/costs.json"]},
