@@ -16,15 +16,13 @@ from benchmarks.worker import picture
 from convert.artifacts import Draft, Exported
 from convert.backends.compile import compile_graphs
 from convert.export.export import export_graph
-from convert.export.reference import refer
-from convert.job import Options, random_job
+from convert.job import Options, layers, random_job
 from convert.pipeline import make_bundles
-from convert.recipe import find
+from convert.recipe import find_recipe
 from edge_seg.bundle import open_bundle, write_manifest
 from edge_seg.files import scratch_dir, sha256
 from edge_seg.manifest import GraphSpec
 from edge_seg.runtime.segmenter import Segmenter
-from edge_seg.train.engine import DynamicEngine
 
 RECIPES = ("cpu-fp32", "x86-fp32")
 SEED = 1
@@ -34,14 +32,14 @@ CLASSES = 80
 def build(out: Path, model: str, size: int, objects: int) -> None:
     """Writes all bundles. Each keeps ``objects`` boxes: the threshold is so low that more are found in the picture."""
     job = random_job(model, SEED, CLASSES, Options(size=(size, size), keep=objects))
-    engine = DynamicEngine(job.model, job.size, job.proposals)
+    engine = layers(job).engine(job.size, job.proposals)
     best = Segmenter.over(engine, job.preprocess, job.postprocess, instances=objects)(picture())
     low = dataclasses.replace(job.postprocess, score_threshold=float(best.scores.min()) / 2)
     job = dataclasses.replace(job, postprocess=low)
-    made = make_bundles(job, [find(name) for name in RECIPES], out)
+    made = make_bundles(job, [find_recipe(name) for name in RECIPES], out)
     with scratch_dir(out) as scratch:
-        graph = export_graph(FullGraph(job.model, job.size, job.postprocess), scratch)
-        exported = Exported(refer(job), (graph,))
+        graph = export_graph(FullGraph(layers(job).network, job.size, job.postprocess), scratch)
+        exported = Exported(job.model.refer(job), (graph,))
         for verified in made:
             folder = out / f"{verified.recipe.name}-full"
             shutil.copytree(verified.folder / "golden", folder / "golden")

@@ -5,37 +5,52 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convert.calibration import Source
 from convert.recipe import Recipe
-from edge_seg.manifest import THREE_GRAPHS, PostprocessSpec, PreprocessSpec, TensorSpec
+from edge_seg.manifest import THREE_GRAPHS, Manifest, PostprocessSpec, PreprocessSpec, TensorSpec
 from edge_seg.runtime.result import Instances
+
+
+class Model(Protocol):
+    """What is converted: layers (:class:`convert.job.Layers`), or a program that was exported elsewhere."""
+
+    @property
+    def canonical_size(self) -> int | None:
+        """Side in pixels of a box of the pyramid's level 4, see Manifest; None where the graph holds the RoIAlign."""
+
+    def form(self, recipe: Recipe) -> tuple[str, ...]:
+        """Names of the graphs that bundles of ``recipe`` hold."""
+
+    def refer(self, job: Job) -> Referenced:
+        """What paddle makes of the job's golden image. Raises ConversionError when that isn't finite."""
+
+    def export(self, referenced: Referenced, form: tuple[str, ...], folder: Path) -> Exported:
+        """The graphs named ``form`` as programs in ``folder``. Raises ConversionError when paddle can't export them."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A model with its weights, and all that its bundles are to say of it. ``picture`` is uint8[h, w, 3] BGR.
+    """A model with its weights, and all that its bundles are to say of it.
 
-    ``before_nms``: boxes of each pyramid level that enter the proposals' NMS; None leaves it to the model. ``model`` is
-    a MaskRCNN, or None for one from elsewhere, of which there is the exported graph alone. ``trained_ranges``: what a
-    quantisation-aware training says of each convolution, see :meth:`Run.input_ranges`.
+    ``image``: the golden image, uint8[h, w, 3] BGR. ``source``: what the manifest says of the model's origin.
+    ``trained_ranges``: what a quantization-aware training says of each convolution, see :meth:`Run.input_ranges`.
     """
 
-    model: Any
+    model: Model
     zoo_model: str
     classes: tuple[str, ...]
     category_ids: tuple[int, ...]
     preprocess: PreprocessSpec
     postprocess: PostprocessSpec
     proposals: int
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     random_weights: bool
     source: dict[str, Any]
-    before_nms: int | None = None
     calibration: Source = field(default_factory=Source)
     trained_ranges: Mapping[str, float] = field(default_factory=dict)
 
@@ -44,15 +59,10 @@ class Job:
         """Height and width of the network's input, pixels."""
         return self.preprocess.size
 
-    @property
-    def canonical_size(self) -> int | None:
-        """The model's, see Manifest; None for a model from elsewhere."""
-        return int(self.model.settings.canonical_size) if self.model else None
-
 
 @dataclass(frozen=True)
 class Referenced:
-    """What paddle itself makes of the golden picture: the `detect` graph's outputs, and the instances.
+    """What paddle itself makes of the golden image: the `detect` graph's outputs, and the instances.
 
     ``best`` is None for the ordinary result, else the number of best boxes taken whatever their scores.
     """
@@ -78,13 +88,13 @@ class ExportedGraph:
 class Exported:
     """All graphs of a bundle; every recipe starts from these.
 
-    ``quantised`` is empty, or what a manifest says of how their numbers were rounded; then ``referenced`` is what
+    ``quantized`` is empty, or what a manifest says of how their numbers were rounded; then ``referenced`` is what
     paddle makes of the rounded graphs.
     """
 
     referenced: Referenced
     graphs: tuple[ExportedGraph, ...]
-    quantised: dict[str, Any] = field(default_factory=dict)
+    quantized: dict[str, Any] = field(default_factory=dict)
 
     @property
     def form(self) -> tuple[str, ...]:
@@ -94,11 +104,11 @@ class Exported:
     @property
     def canonical_size(self) -> int | None:
         """The manifest's: None unless the runtime is to do the RoIAlign."""
-        return self.referenced.job.canonical_size if self.form == THREE_GRAPHS else None
+        return self.referenced.job.model.canonical_size if self.form == THREE_GRAPHS else None
 
 
 @dataclass(frozen=True)
-class Verified:
+class Checked:
     """A whole bundle in ``folder``; ``report`` is the manifest's ``verification``."""
 
     recipe: Recipe
@@ -108,12 +118,12 @@ class Verified:
 
 @dataclass(frozen=True)
 class Draft:
-    """A bundle to be made in ``folder`` (empty). ``witness`` is the bundle that was run in its place, if another's."""
+    """A bundle to be made in ``folder`` (empty). ``host_check``: the bundle that was run in its place, if any."""
 
     exported: Exported
     recipe: Recipe
     folder: Path
-    witness: Verified | None
+    host_check: Checked | None
 
 
 @dataclass(frozen=True)
@@ -127,6 +137,7 @@ class Compiled:
 
 @dataclass(frozen=True)
 class Assembled:
-    """A bundle with a manifest, ready to be opened, but not checked yet."""
+    """A bundle but for its check: the ``manifest`` isn't on disk yet."""
 
     draft: Draft
+    manifest: Manifest

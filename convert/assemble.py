@@ -1,4 +1,4 @@
-"""Compiled graphs → a bundle: the golden picture and the manifest beside them."""
+"""Compiled graphs → a bundle: the golden image beside them, and the manifest."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 
 from convert.artifacts import Assembled, Compiled, Referenced
-from edge_seg.bundle import write_manifest
 from edge_seg.errors import ConversionError
 from edge_seg.files import sha256, write_json
 from edge_seg.manifest import Golden, GraphSpec, Manifest
@@ -16,7 +15,7 @@ from edge_seg.runtime.engines import MODULES
 
 
 def assemble(compiled: Compiled) -> Assembled:
-    """Writes everything but the verification into the manifest; it holds no time and no path of this machine."""
+    """The manifest without its ``verification``; it holds no time and no path of this machine."""
     draft = compiled.draft
     referenced = draft.exported.referenced
     job, recipe = referenced.job, draft.recipe
@@ -49,8 +48,7 @@ def assemble(compiled: Compiled) -> Assembled:
         optimizer=compiled.optimizer,
         canonical_size=draft.exported.canonical_size,
     )
-    write_manifest(draft.folder, manifest)
-    return Assembled(draft)
+    return Assembled(draft, manifest)
 
 
 IMAGE = "golden/image.png"
@@ -60,10 +58,10 @@ EXPECTED = "golden/expected.json"
 
 
 def write_golden(referenced: Referenced, folder: Path) -> Golden:
-    """Writes the picture (as PNG, which every machine decodes alike) and the expected instances into ``folder``."""
-    encoded, content = cv2.imencode(".png", referenced.job.picture)
+    """Writes the image (as PNG, which every machine decodes alike) and the expected instances into ``folder``."""
+    encoded, content = cv2.imencode(".png", referenced.job.image)
     if not encoded:
-        raise ConversionError("OpenCV can't write the golden picture as PNG")
+        raise ConversionError("OpenCV can't write the golden image as PNG")
     (folder / IMAGE).parent.mkdir()
     (folder / IMAGE).write_bytes(content.tobytes())
     found = referenced.instances

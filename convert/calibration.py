@@ -1,4 +1,4 @@
-"""Which pictures a model is calibrated with: a sample of the run's own training data, or of a folder that was named."""
+"""Which images a model is calibrated with: a sample of the run's own training data, or of a folder that was named."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from edge_seg.runtime.image import read_image
 if TYPE_CHECKING:
     from edge_seg.data.coco import CocoDataset
 
-PICTURES = 16
+IMAGES = 16
 DRAWN = 2
-"""So many drawn pictures serve a model that has learned nothing, unless told otherwise."""
-_FIRST_DRAWN = 100  # far from those that a golden picture is chosen from
+"""So many drawn images serve a model that has learned nothing, unless told otherwise."""
+_FIRST_DRAWN = 100  # far from those that a golden image is chosen from
 
 
 @dataclass(frozen=True)
 class CalibrationOptions:
     """What the user may set.
 
-    ``folder``: a COCO folder or one of pictures. ``algorithm``: of :data:`convert.quantize.ranges.ALGORITHMS`.
+    ``folder``: a COCO folder or one of images. ``algorithm``: of :data:`convert.quantize.ranges.ALGORITHMS`.
     ``keep_accuracy``: points of mask mAP that may be lost at most.
     """
 
     folder: Path | None = None
-    pictures: int | None = None
+    images: int | None = None
     seed: int = 0
     algorithm: str = "mse"
     keep_accuracy: float | None = None
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """The pictures, uint8[h, w, 3] BGR each, and what a manifest says of them."""
+class Images:
+    """The images, uint8[h, w, 3] BGR each, and what a manifest says of them."""
 
     pixels: tuple[NDArray[np.uint8], ...]
     described: dict[str, Any]
@@ -51,37 +51,37 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Source:
-    """Where calibration pictures come from.
+    """Where calibration images come from.
 
     The folder of the ``options``, else the ``data`` that a run was trained on, else, for a model that has seen none,
-    drawn pictures of ``side`` pixels.
+    drawn images of ``side`` pixels.
     """
 
     options: CalibrationOptions = CalibrationOptions()
     data: str | None = None
     side: int = 320
 
-    def pictures(self) -> Pictures:
+    def images(self) -> Images:
         """Reads the sample. Raises :class:`RunError` when the training data isn't there, DataError and ImageError."""
         if self.options.folder is None and self.data is None:
             return self._drawn()
         files, told = self._files()
-        count = self.options.pictures or PICTURES
+        count = self.options.images or IMAGES
         rng = np.random.default_rng(self.options.seed)
         chosen = [files[i] for i in sorted(rng.permutation(len(files))[:count])]
         digest = hashlib.sha256()
         for file in chosen:
             digest.update(file.read_bytes())
         names = [file.name for file in chosen]
-        return Pictures(tuple(map(read_image, chosen)), self._said(told, names, digest.hexdigest()))
+        return Images(tuple(map(read_image, chosen)), self._said(told, names, digest.hexdigest()))
 
     def validation(self) -> CocoDataset:
-        """Annotated pictures to measure accuracy on: the validation split of the same data."""
+        """Annotated images to measure accuracy on: the validation split of the same data."""
         from edge_seg.data.coco import load_split
 
         folder = self.options.folder or self._trained_on()
         if folder is None or not _is_coco(folder):
-            what = f"{folder}: holds pictures without annotations" if folder else "a model with random weights"
+            what = f"{folder}: holds images without annotations" if folder else "a model with random weights"
             raise UsageError(
                 f"{what}: --keep-accuracy can't be measured",
                 remedy="give a COCO folder (train.json, val.json, images/) with --calibration, or leave it out",
@@ -99,31 +99,31 @@ class Source:
             return [record.path for record in load_split(trained_on, "train").images], "the training data"
         if _is_coco(folder):
             return [record.path for record in load_split(folder, "train").images], folder.resolve().name
-        return [picture.file for picture in find_pictures([folder], folder / "out")], folder.resolve().name
+        return [image.file for image in find_pictures([folder], folder / "out")], folder.resolve().name
 
     def _trained_on(self) -> Path | None:
         if self.data is None:
             return None
         if not Path(self.data).is_dir():
             raise RunError(
-                f"{self.data}: the data that this run was trained on isn't on this machine, and quantisation has to see"
-                " pictures like those that the model will see",
-                remedy="give --calibration DIR: a folder of such pictures (16 or more), or a COCO folder",
+                f"{self.data}: the data that this run was trained on isn't on this machine, and quantization has to see"
+                " images like those that the model will see",
+                remedy="give --calibration DIR: a folder of such images (16 or more), or a COCO folder",
                 code="calibration-missing",
             )
         return Path(self.data)
 
-    def _drawn(self) -> Pictures:
+    def _drawn(self) -> Images:
         from edge_seg.data.synth import draw
 
-        count = self.options.pictures or DRAWN
+        count = self.options.images or DRAWN
         pixels = tuple(draw(self.options.seed, self.side, _FIRST_DRAWN + i)[0] for i in range(count))
-        digest = hashlib.sha256(b"".join(picture.tobytes() for picture in pixels)).hexdigest()
-        return Pictures(pixels, self._said("drawn shapes", [], digest))
+        digest = hashlib.sha256(b"".join(image.tobytes() for image in pixels)).hexdigest()
+        return Images(pixels, self._said("drawn shapes", [], digest))
 
     def _said(self, told: str, names: list[str], digest: str) -> dict[str, Any]:
-        count = len(names) or self.options.pictures or DRAWN
-        return {"from": told, "pictures": count, "names": names, "sha256": digest, "seed": self.options.seed}
+        count = len(names) or self.options.images or DRAWN
+        return {"from": told, "images": count, "names": names, "sha256": digest, "seed": self.options.seed}
 
 
 def _is_coco(folder: Path) -> bool:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from convert.quantize.options import quantisation_of, quantisation_options
-from convert.recipe import RECIPES, Recipe, find
+from convert.quantize.options import quantization_of, quantization_options
+from convert.recipe import RECIPES, Recipe, find_recipe
 from edge_seg.errors import UsageError
-from edge_seg.files import refuse_non_utf8
+from edge_seg.files import refuse_non_utf8, scratch_dir
 from edge_seg.options import MAX_BEFORE_NMS, MAX_KEEP, MAX_PROPOSALS, SCORE, SIZE, echo_json, json_option
 from edge_seg.process.guard import guarded, phase
+
+if TYPE_CHECKING:
+    from convert.artifacts import Job
+    from convert.job import Options
 
 RECIPES_HELP = "What to convert to, as `edge-seg recipes` lists; several, separated by commas."
 
@@ -42,11 +49,11 @@ RECIPES_HELP = "What to convert to, as `edge-seg recipes` lists; several, separa
 @click.option(
     "--keep",
     type=click.IntRange(1, MAX_KEEP),
-    help="Most instances in a picture.  [default: the run's, 100 for a MODEL]",
+    help="Most instances in an image.  [default: the run's, 100 for a MODEL]",
 )
 @click.option("--score", type=SCORE, help="Least score of an instance.  [default: the run's, 0.05 for a MODEL]")
 @click.option(
-    "--golden", type=click.Path(path_type=Path), help="The picture to check the bundle with.  [default: the run's]"
+    "--golden", type=click.Path(path_type=Path), help="The image to check the bundle with.  [default: the run's]"
 )
 @click.option("--random-weights", is_flag=True, help="Convert a MODEL of the zoo, untrained: to know size and speed.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Of the random weights.  [default: 0]")
@@ -59,7 +66,7 @@ RECIPES_HELP = "What to convert to, as `edge-seg recipes` lists; several, separa
     metavar="NAME=1x3x64x64",
     help="With --raw: shape of an input that the model leaves open, to try it with.",
 )
-@quantisation_options
+@quantization_options
 @json_option
 @guarded
 def convert(
@@ -74,7 +81,7 @@ def convert(
 ) -> None:
     """Turn a RUN, or a zoo MODEL with random weights, into bundles that a device can run.
 
-    Each is checked: this machine's engine must find in the golden picture what paddle finds. An Arm bundle is
+    Each is checked: this machine's engine must find in the golden image what paddle finds. An Arm bundle is
     checked by its twin for x86. A bundle that stands at --out is replaced, nothing else is. The same run and recipe
     give the same bytes.
 
@@ -112,13 +119,13 @@ def convert(
         seconds[stage] = round(elapsed, 2)
         click.echo(f"{stage}  {elapsed:.1f} s", err=True)
 
-    begun = time.monotonic()
-    job, more = _job(
-        source, random_weights, recipes, **quantisation_of(options, used=any(r.precision == "int8" for r in recipes))
-    )
-    note("model", time.monotonic() - begun)
-    made = make_bundles(job, recipes, out, note, **more)
-    bundles = [_described(verified.recipe.name, verified.folder, verified.report) for verified in made]
+    with ExitStack() as stack:
+        begun = time.monotonic()
+        quantization = quantization_of(options, used=any(r.precision == "int8" for r in recipes))
+        job = stack.enter_context(_job(source, random_weights, recipes, **quantization))
+        note("model", time.monotonic() - begun)
+        made = make_bundles(job, recipes, out, note)
+    bundles = [_described(bundle.recipe.name, bundle.folder, bundle.report) for bundle in made]
     if as_json:
         echo_json({"bundles": bundles, "seconds": seconds})
         return
@@ -126,16 +133,24 @@ def convert(
         click.echo(_line(bundle))
 
 
+@contextmanager
 def _job(
-    source: str, random_weights: bool, recipes: Any, *, seed: int | None, classes: int | None, **options: Any
-) -> tuple[Any, dict[str, Any]]:
-    """What bundles are made from, and how ``make_bundles`` is to treat it."""
+    source: str,
+    random_weights: bool,
+    recipes: Sequence[Recipe],
+    *,
+    seed: int | None,
+    classes: int | None,
+    **options: Any,
+) -> Iterator[Job]:
+    """What bundles are made from; its files are there as long as the context is open."""
     from convert.job import Options, random_job, refuse_unknown, run_job
     from edge_seg.zoo import ZOO
 
     refuse_unknown(source)
     if random_weights:
-        return random_job(source, seed or 0, classes or 80, Options(**options)), {}
+        yield random_job(source, seed or 0, classes or 80, Options(**options))
+        return
     for name, value in (("--seed", seed), ("--classes", classes)):
         if value is not None:
             raise UsageError(f"{name} is for --random-weights", remedy="leave it out, or add --random-weights")
@@ -148,26 +163,30 @@ def _job(
 
     if is_exported(Path(source)):
         refuse_non_utf8(Path(source))
-        return _foreign(Path(source), recipes, Options(**options))
-    return run_job(Path(source), Options(**options)), {}
+        with scratch_dir(Path(tempfile.gettempdir()) / "imported") as scratch:
+            yield _imported(Path(source), recipes, Options(**options), scratch)
+        return
+    yield run_job(Path(source), Options(**options))
 
 
-def _foreign(path: Path, recipes: Any, options: Any) -> tuple[Any, dict[str, Any]]:
+def _imported(path: Path, recipes: Sequence[Recipe], options: Options, scratch: Path) -> Job:
     from convert.importers import paddle_model
     from convert.program.files import find_model
 
     find_model(path)  # what isn't a model at all is told first
-    if not paddle_model.is_foreign(path):
+    if not paddle_model.is_imported(path):
         raise UsageError(
-            f"{path}: an exported model without an infer_cfg.yml or model.yml, which say how its pictures are prepared",
+            f"{path}: an exported model without an infer_cfg.yml or model.yml, which say how its images are prepared",
             remedy="copy that file beside the model, or convert it to a plain .nb with --raw",
             code="config-missing",
         )
     paddle_model.check_recipes(recipes)
-    return paddle_model.load(path, options), {"shared": paddle_model.shared_stages}
+    return paddle_model.imported_job(paddle_model.load(path, options), scratch)
 
 
-def _raw(source: str, recipes: Any, out: Path, shapes: tuple[str, ...], as_json: bool, others: dict[str, Any]) -> None:
+def _raw(
+    source: str, recipes: tuple[Recipe, ...], out: Path, shapes: tuple[str, ...], as_json: bool, others: dict[str, Any]
+) -> None:
     from convert import raw
     from convert.doctor.cli import parse_shapes
 
@@ -215,7 +234,7 @@ def recipes(names: tuple[str, ...], as_json: bool) -> None:
       edge-seg recipes
       edge-seg recipes arm-int8 --json
     """
-    chosen = [find(name) for name in names] or list(RECIPES.values())
+    chosen = [find_recipe(name) for name in names] or list(RECIPES.values())
     if as_json:
         echo_json({"recipes": [_as_json(recipe) for recipe in chosen]})
         return
@@ -228,12 +247,12 @@ def recipes(names: tuple[str, ...], as_json: bool) -> None:
 
 def checked(recipe: Recipe) -> str:
     """How this host checks the recipe's bundles, in words."""
-    witness = find(recipe.witness)
-    if witness is recipe:
+    by = find_recipe(recipe.host_check)
+    if by is recipe:
         return "by running it here"
-    if witness.precision != recipe.precision:
-        return f"by its twin {witness.name}, here; {recipe.precision} itself can't be computed here"
-    return f"by its twin {witness.name}, here"
+    if by.precision != recipe.precision:
+        return f"through {by.name}, here; {recipe.precision} itself can't be computed here"
+    return f"through {by.name}, here: the same graphs"
 
 
 def _as_json(recipe: Recipe) -> dict[str, object]:

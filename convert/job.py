@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from convert.artifacts import Job
+from convert.artifacts import Exported, Job, Referenced
 from convert.calibration import CalibrationOptions, Source
-from convert.export.ties import steady_picture
+from convert.export.ties import steady_image
 from edge_seg.errors import RunError, UsageError
 from edge_seg.files import sha256
 from edge_seg.manifest import PostprocessSpec, PreprocessSpec
 from edge_seg.runtime.image import read_image
 from edge_seg.zoo import ZOO, find
 
+if TYPE_CHECKING:
+    from convert.recipe import Recipe
+    from edge_seg.models.mask_rcnn import MaskRCNN
+    from edge_seg.runtime.engines import Engine
+
 DEFAULT_SIZE = (320, 320)
 DEFAULT_CLASSES = 80
 """COCO's number, so that an untrained model has the size and cost of the published one."""
+_OPTION = re.compile(r"--([\w-]+) (\S+)")
 _CANDIDATES = 8
-"""Drawn pictures that are looked at, at most, for one that can prove the conversion of an untrained model."""
+"""Drawn images that are looked at, at most, for one that can prove the conversion of an untrained model."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,51 @@ class Options:
     calibration: CalibrationOptions = field(default_factory=CalibrationOptions)
 
 
+@dataclass(frozen=True)
+class Layers:
+    """A model that paddle runs layer by layer, and that can be exported in every form.
+
+    ``before_nms``: boxes of each pyramid level that enter the proposals' NMS; None leaves it to the model.
+    """
+
+    network: MaskRCNN
+    before_nms: int | None = None
+
+    @property
+    def canonical_size(self) -> int | None:
+        """The side in pixels of a box of the pyramid's level 4."""
+        return int(self.network.settings.canonical_size)
+
+    def form(self, recipe: Recipe) -> tuple[str, ...]:
+        """Those of the recipe."""
+        return recipe.graphs
+
+    def engine(self, size: tuple[int, int], proposals: int) -> Engine:
+        """The layers as an engine, for inputs of ``size`` (height, width)."""
+        from edge_seg.train.engine import DynamicEngine
+
+        return DynamicEngine(self.network, size, proposals, self.before_nms)
+
+    def refer(self, job: Job) -> Referenced:
+        """What the layers make of the golden image."""
+        from convert.export.reference import refer
+
+        return refer(job, self.engine(job.size, job.proposals))
+
+    def export(self, referenced: Referenced, form: tuple[str, ...], folder: Path) -> Exported:
+        """The graphs named ``form``, two or three."""
+        from convert.export.export import export
+
+        return export(self.network, referenced, form, folder)
+
+
+def layers(job: Job) -> Layers:
+    """The job's model, which must be one of layers."""
+    if not isinstance(job.model, Layers):
+        raise TypeError("an imported program has no layers")
+    return job.model
+
+
 def run_job(path: Path, options: Options) -> Job:
     """The run's best weights. Raises :class:`RunError` when it can't be used."""
     from edge_seg.models.build import default_proposals
@@ -48,24 +101,23 @@ def run_job(path: Path, options: Options) -> Job:
     post = _postprocess(run.config.postprocess, options)
     if options.golden is None and not run.golden.is_file():
         message = f"{path}: the run holds no {run.golden.name}"
-        raise RunError(message, remedy="give a picture with --golden", code="run-invalid")
+        raise RunError(message, remedy="give an image with --golden", code="run-invalid")
     calibration, ranges = options.calibration, run.input_ranges()
     if ranges and calibration.folder is None and calibration != CalibrationOptions():
         raise UsageError(
-            f"{path}: its ranges for int8 were trained (--qat): how they would be found from pictures changes nothing",
-            remedy="leave --calibration-pictures, --calibration-seed, --algorithm and --keep-accuracy out, or calibrate"
+            f"{path}: its ranges for int8 were trained (--qat): how they would be found from images changes nothing",
+            remedy="leave --calibration-images, --calibration-seed, --algorithm and --keep-accuracy out, or calibrate"
             " anew with --calibration DIR",
         )
-    model = run.build_model()
     return Job(
-        model=model,
+        model=Layers(run.build_model(), options.before_nms),
         zoo_model=run.config.model,
         classes=run.config.classes,
         category_ids=run.config.category_ids,
         preprocess=dataclasses.replace(run.config.preprocess, size=size),
         postprocess=post,
         proposals=proposals,
-        picture=read_image(options.golden or run.golden),
+        image=read_image(options.golden or run.golden),
         random_weights=False,
         source={
             "run": path.resolve().name,
@@ -74,7 +126,6 @@ def run_job(path: Path, options: Options) -> Job:
             "metrics": run.config.metrics,
             **({"box_width": run.config.box_width} if run.config.box_width else {}),
         },
-        before_nms=options.before_nms,
         calibration=Source(calibration, run.config.data, max(size)),
         trained_ranges=ranges,
     )
@@ -84,7 +135,6 @@ def random_job(name: str, seed: int, classes: int, options: Options) -> Job:
     """The zoo's model ``name`` with the random weights of ``seed``; its classes have numbers for names."""
     from edge_seg.data.synth import draw
     from edge_seg.models.build import build_model, default_proposals, randomize
-    from edge_seg.train.engine import DynamicEngine
 
     _compute_reproducibly()
     find(name)
@@ -92,13 +142,14 @@ def random_job(name: str, seed: int, classes: int, options: Options) -> Job:
     proposals = options.proposals or default_proposals(size)
     post = _postprocess(PostprocessSpec(), options)
     pre = PreprocessSpec(size)
-    model = build_model(name, classes)
-    randomize(model, seed)
+    network = build_model(name, classes)
+    randomize(network, seed)
+    model = Layers(network, options.before_nms)
     if options.golden:
-        picture = read_image(options.golden)
+        image = read_image(options.golden)
     else:
         drawn = (draw(seed, max(size), index)[0] for index in range(_CANDIDATES))
-        picture = steady_picture(DynamicEngine(model, size, proposals, options.before_nms), drawn, pre, post)
+        image = steady_image(model.engine(size, proposals), drawn, pre, post)
     return Job(
         model=model,
         zoo_model=name,
@@ -107,14 +158,13 @@ def random_job(name: str, seed: int, classes: int, options: Options) -> Job:
         preprocess=pre,
         postprocess=post,
         proposals=proposals,
-        picture=picture,
+        image=image,
         random_weights=True,
         source={
             "seed": seed,
-            "weights_sha256": _weights_sha256(model),
+            "weights_sha256": _weights_sha256(network),
             "options": _described(size, proposals, post, options.before_nms),
         },
-        before_nms=options.before_nms,
         calibration=Source(options.calibration, None, max(size)),
     )
 
@@ -148,8 +198,13 @@ def _described(size: tuple[int, int], proposals: int, post: PostprocessSpec, bef
     return words if before_nms is None else f"{words} --before-nms {before_nms}"
 
 
-def _weights_sha256(model: object) -> str:
+def told_options(text: str) -> dict[str, str]:
+    """``{"size": "320x320", …}`` of a manifest's ``source.options``, as :func:`_described` wrote it."""
+    return dict(_OPTION.findall(text))
+
+
+def _weights_sha256(network: MaskRCNN) -> str:
     digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):  # type: ignore[attr-defined]
+    for name, value in sorted(network.state_dict().items()):
         digest.update(name.encode() + b"\0" + value.numpy().tobytes())
     return digest.hexdigest()

@@ -64,8 +64,8 @@ def check(recipes: tuple[Recipe, ...], out: Path) -> Recipe:
 def convert_raw(path: Path, recipe: Recipe, out: Path, shapes: Mapping[str, tuple[int, ...]]) -> Raw:
     """Writes ``out`` when opt converts the model and nothing that was tried went wrong.
 
-    An x86 file, or an Arm file's twin for x86, was loaded and run on inputs of random values, twice, and gave paddle's
-    values; where that can't be done here, the report says so. Raises :class:`ConversionError` with the doctor's remedy.
+    The model for x86 (for an Arm file too) was loaded and run twice on random inputs, and gave paddle's values. Where
+    that can't be done here, the report says so. Raises :class:`ConversionError` with the doctor's remedy.
     """
     with scratch_dir(Path(tempfile.gettempdir()) / "raw") as scratch:
         made = scratch / "model.nb"

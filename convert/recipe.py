@@ -14,8 +14,8 @@ from edge_seg.manifest import THREE_GRAPHS, TWO_GRAPHS
 class Recipe:
     """One kind of bundle.
 
-    ``witness`` names the recipe whose bundle the host runs to check this one: itself where the host has the engine,
-    its twin for x86 or for the CPU where it hasn't (same graphs, same tools, other kernels). ``places`` is the hardware
+    ``host_check`` names the recipe whose bundle the host runs to check this one: itself where the host has the engine,
+    else one for x86 or for the CPU (same graphs, same tools, other kernels). ``places`` is the hardware
     in the words of the tool or engine: Paddle Lite's valid places, ONNX Runtime's providers. ``precision``: fp32, fp16
     (computed in half precision), w8 and w16 (weights stored as integers, computed in fp32), int8 (convolutions computed
     in integers). ``costs`` and ``needs`` are for people; ``requires`` says to programs, in the manifest, what Paddle
@@ -29,33 +29,33 @@ class Recipe:
     engine: str
     target: str
     precision: str
-    witness: str
+    host_check: str
     places: str = ""
     costs: str = ""
     needs: str = ""
     requires: tuple[str, ...] = ()
     graphs: tuple[str, ...] = TWO_GRAPHS
 
-    def twin(self) -> Recipe:
-        """The recipe of the bundle that the host runs to check this one's: the witness, with the same graphs."""
-        return dataclasses.replace(find(self.witness), graphs=self.graphs)
+    def checked_by(self) -> Recipe:
+        """The recipe of the bundle that the host runs to check this one's, with the same graphs."""
+        return dataclasses.replace(find_recipe(self.host_check), graphs=self.graphs)
 
     @property
-    def rounding(self) -> str:
+    def quantization(self) -> str:
         """Which rounded form of the graphs it starts from: w8, w16, int8; "" for the graphs as they were exported."""
         return self.precision if self.precision in ("w8", "w16", "int8") else ""
 
 
 _ARM_LIBRARY = "Paddle Lite 2.13rc0 for Arm, extra kernels in"
 _HOST = "nothing more"
-_PICTURES = "calibration pictures, or a run of `edge-seg train --qat`"
+_IMAGES = "calibration images, or a run of `edge-seg train --qat`"
 _SIZE = "the size of the weights"
 _W8, _W16 = "a quarter of the size; boxes and scores move a little", "half the size; nothing else to be noticed"
 _INT8 = "a quarter of the size; up to a point of mask mAP"
 
 
 def _lite(target: str, precision: str, summary: str, costs: str, needs: str, **more: Any) -> Recipe:
-    name, witness = f"{target}-{precision}", f"x86-{precision}"
+    name, host_check = f"{target}-{precision}", f"x86-{precision}"
     settings: dict[str, Any] = {"places": target, "requires": ("extra",), "graphs": THREE_GRAPHS, **more}
     return Recipe(
         name,
@@ -63,7 +63,7 @@ def _lite(target: str, precision: str, summary: str, costs: str, needs: str, **m
         "paddle-lite",
         target,
         precision,
-        settings.pop("witness", witness),
+        settings.pop("host_check", host_check),
         costs=costs,
         needs=needs,
         **settings,
@@ -90,14 +90,12 @@ _RECIPES = (
         "Paddle Lite on Arm v8.2, computed in half precision",
         "the size of fp32; about three digits are left",
         _FP16_ARM,
-        witness="x86-fp32",
+        host_check="x86-fp32",
         requires=("extra", "fp16"),
     ),
     _lite("arm", "w16", "Paddle Lite on Arm, weights stored in 16 bits, computed in fp32", _W16, _ARM_LIBRARY),
     _lite("arm", "w8", "Paddle Lite on Arm, weights stored in 8 bits, computed in fp32", _W8, _ARM_LIBRARY),
-    _lite(
-        "arm", "int8", "Paddle Lite on Arm, convolutions computed in integers", _INT8, f"{_ARM_LIBRARY}; {_PICTURES}"
-    ),
+    _lite("arm", "int8", "Paddle Lite on Arm, convolutions computed in integers", _INT8, f"{_ARM_LIBRARY}; {_IMAGES}"),
     Recipe(
         "arm-opencl",
         "Paddle Lite on the GPU of an Arm board or phone",
@@ -112,9 +110,9 @@ _RECIPES = (
         THREE_GRAPHS,
     ),
     _lite("x86", "fp32", "Paddle Lite on this host, as a check; slow", _SIZE, _HOST),
-    _lite("x86", "w16", "arm-w16's twin on this host", _W16, _HOST),
-    _lite("x86", "w8", "arm-w8's twin on this host", _W8, _HOST),
-    _lite("x86", "int8", "arm-int8's twin on this host: the same integers, computed in fp32", _INT8, _PICTURES),
+    _lite("x86", "w16", "the host check of arm-w16", _W16, _HOST),
+    _lite("x86", "w8", "the host check of arm-w8", _W8, _HOST),
+    _lite("x86", "int8", "the host check of arm-int8: the same integers, computed in fp32", _INT8, _IMAGES),
     Recipe(
         "cpu-fp32",
         "Paddle Inference with oneDNN on x86 CPUs",
@@ -134,7 +132,7 @@ _RECIPES = (
         "int8",
         "cpu-int8",
         costs="the size of fp32; up to a point of mask mAP",
-        needs=_PICTURES,
+        needs=_IMAGES,
         graphs=THREE_GRAPHS,
     ),
     _gpu("fp32", "Paddle Inference on GPUs", _SIZE),
@@ -152,7 +150,7 @@ _RECIPES = (
 RECIPES = {recipe.name: recipe for recipe in _RECIPES}
 
 
-def find(name: str) -> Recipe:
+def find_recipe(name: str) -> Recipe:
     """The recipe of that name; :class:`UsageError`, listing the choices, when there is none."""
     if name not in RECIPES:
         raise UsageError(f"no recipe named {name!r}", remedy=f"choose: {', '.join(RECIPES)}", code="unknown-recipe")
@@ -161,7 +159,7 @@ def find(name: str) -> Recipe:
 
 def parse(names: str) -> tuple[Recipe, ...]:
     """The recipes of a comma-separated list, each once, in the order given."""
-    recipes = tuple(find(name.strip()) for name in names.split(","))
+    recipes = tuple(find_recipe(name.strip()) for name in names.split(","))
     if len(set(recipes)) < len(recipes):
         raise UsageError(f"--recipe {names}: a recipe is named twice", remedy="name each recipe once")
     return recipes

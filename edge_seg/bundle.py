@@ -59,10 +59,15 @@ def open_bundle(path: Path) -> Bundle:
     Raises :class:`BundleError` when the folder or a file is missing, a hash doesn't match or the schema isn't ours.
     """
     bundle = _read(path)
-    for _, fault in _faults(bundle):
-        raise fault
+    check_files(bundle)
     check_signed(bundle)
     return bundle
+
+
+def check_files(bundle: Bundle) -> None:
+    """Raises :class:`BundleError` for the first file of the bundle that is missing or has another hash."""
+    for _, fault in _faults(bundle):
+        raise fault
 
 
 def examine_bundle(path: Path) -> tuple[Bundle, dict[str, BundleError]]:

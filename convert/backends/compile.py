@@ -25,13 +25,13 @@ def _paddle_lite(draft: Draft) -> tuple[Files, dict[str, Any]]:
     from convert.quantize.rewrite import spell_out
 
     files: Files = {}
-    recipe, quantised = draft.recipe, draft.exported.quantised
-    bits = quantised.get("weight_bits", 0)
+    recipe, quantized = draft.recipe, draft.exported.quantized
+    bits = quantized.get("weight_bits", 0)
     fp16 = recipe.name == "arm-fp16"
     with scratch_dir(draft.folder) as scratch:
         for graph in draft.exported.graphs:
             nb = draft.folder / f"{graph.name}.nb"
-            if recipe.target == "x86" and quantised.get("ranges"):
+            if recipe.target == "x86" and quantized.get("ranges"):
                 graph = spell_out(GraphProgram.read(graph)).write(graph, scratch)
             opt.optimise(
                 graph.program,
@@ -52,7 +52,7 @@ def _paddle_lite(draft: Draft) -> tuple[Files, dict[str, Any]]:
         "requires": list(recipe.requires),
         **({"enable_fp16": True} if fp16 else {}),
         **({"quant_type": f"QUANT_INT{bits}"} if bits else {}),
-        **_quantisation(draft),
+        **_quantization(draft),
     }
 
 
@@ -62,7 +62,7 @@ def _paddle_inference(draft: Draft) -> tuple[Files, dict[str, Any]]:
         for file in (graph.program, graph.weights):
             shutil.copyfile(file, draft.folder / file.name)
         files[graph.name] = (graph.program.name, graph.weights.name)
-    return files, _quantisation(draft)
+    return files, _quantization(draft)
 
 
 def _onnxruntime(draft: Draft) -> tuple[Files, dict[str, Any]]:
@@ -75,8 +75,8 @@ def _onnxruntime(draft: Draft) -> tuple[Files, dict[str, Any]]:
     return files, {"tool": "onnx", "version": model.version(), "opset": model.OPSET, **told}
 
 
-def _quantisation(draft: Draft) -> dict[str, Any]:
-    return {"quantisation": draft.exported.quantised} if draft.exported.quantised else {}
+def _quantization(draft: Draft) -> dict[str, Any]:
+    return {"quantization": draft.exported.quantized} if draft.exported.quantized else {}
 
 
 _COMPILERS: dict[str, Callable[[Draft], tuple[Files, dict[str, Any]]]] = {

@@ -1,7 +1,7 @@
-"""The proof: a bundle, run by its engine on the golden picture, against paddle running the layers themselves.
+"""The check: a bundle, run by its engine on the golden image, against paddle running the layers themselves.
 
-A bundle for another kind of machine is vouched for by its witness: the same graphs through the same tools, for an
-engine that the host has.
+A bundle for another kind of machine is checked through its host check: a bundle of the same graphs, made by the same
+tools, for an engine that the host has.
 """
 
 from __future__ import annotations
@@ -14,61 +14,63 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.artifacts import Assembled, Draft, Referenced, Verified
+from convert.artifacts import Assembled, Checked, Draft, Referenced
 from convert.check import run_bundle
 from convert.check.tolerance import FP32, SELF_TEST, SELF_TEST_RUNS, tolerance_for
-from convert.recipe import find
-from edge_seg.bundle import MANIFEST, write_manifest
-from edge_seg.errors import BundleError, ConversionError
-from edge_seg.files import read_json, scratch_dir
-from edge_seg.manifest import FEATURES, Manifest, invalid
-from edge_seg.plain import from_plain
+from convert.recipe import find_recipe
+from edge_seg.bundle import write_manifest
+from edge_seg.errors import ConversionError
+from edge_seg.files import scratch_dir
+from edge_seg.manifest import FEATURES, Manifest
 from edge_seg.process.child import Outcome, refusal, run_module
 from edge_seg.runtime.parity import Parity, Tolerance, compare
 
 LIMIT_S = 600.0
 
 
-def verify(assembled: Assembled) -> Verified:
-    """Completes the manifest with what was measured. Raises :class:`ConversionError` when it is out of tolerance."""
-    draft = assembled.draft
-    report = draft.witness.report if draft.witness else examine(draft.folder, draft.exported.referenced)
-    manifest = from_plain(Manifest, read_json(draft.folder / MANIFEST, BundleError), MANIFEST, invalid)
+def check(assembled: Assembled) -> Checked:
+    """Completes the manifest with what was measured, and writes it.
+
+    Raises :class:`ConversionError` when a difference is out of tolerance.
+    """
+    draft, manifest = assembled.draft, assembled.manifest
+    done = draft.host_check
+    report = done.report if done else examine(draft.folder, manifest, draft.exported.referenced)
     report = {**report, **_precision_notes(draft, report)}
     write_manifest(draft.folder, dataclasses.replace(manifest, verification=report))
-    return Verified(draft.recipe, draft.folder, report)
+    return Checked(draft.recipe, draft.folder, report)
 
 
 def _precision_notes(draft: Draft, report: dict[str, Any]) -> dict[str, Any]:
-    """What a program or a reader has to know of a bundle beyond its witness's word."""
+    """What a program or a reader has to know of a bundle beyond what its host check measured."""
     recipe = draft.recipe
     notes: dict[str, Any] = {}
     if recipe.precision == "fp16":
         from convert.check import fp16
 
-        notes["half"] = fp16.check(draft.exported)
+        notes["fp16"] = fp16.check(draft.exported)
     if recipe.precision in SELF_TEST:
         notes["self_test"] = SELF_TEST[recipe.precision] if report["judged"] == "instances" else SELF_TEST_RUNS
-    if recipe.precision != find(recipe.witness).precision:
+    if recipe.precision != find_recipe(recipe.host_check).precision:
         notes["unchecked"] = (
             f"{recipe.precision} can't be computed on the host that converted: its graphs were checked in "
-            f"{find(recipe.witness).precision} by {recipe.witness}, its arithmetic was not"
+            f"{find_recipe(recipe.host_check).precision} by {recipe.host_check}, its arithmetic was not"
         )
     return notes
 
 
-def examine(bundle: Path, referenced: Referenced) -> dict[str, Any]:
-    """Runs ``bundle`` in a child process and returns the report, or raises :class:`ConversionError`.
+def examine(folder: Path, manifest: Manifest, referenced: Referenced) -> dict[str, Any]:
+    """Runs the bundle in ``folder`` in a child process and returns the report, or raises :class:`ConversionError`.
 
     The report's numbers are those of the instances that were judged, and ``unsure`` says how many weren't. Where
     ``judged`` is "features", the numbers of all instances are told, and none was judged.
     """
-    with scratch_dir(bundle) as scratch:
-        outcome = run_module("convert.check.run_bundle", bundle, scratch, limit_s=LIMIT_S)
+    with scratch_dir(folder) as scratch:
+        write_manifest(scratch, manifest)
+        outcome = run_module("convert.check.run_bundle", folder, scratch, limit_s=LIMIT_S)
         if not outcome.ok:
             raise _failure(outcome)
         detect, found, repeats = run_bundle.read(scratch)
-    manifest = from_plain(Manifest, read_json(bundle / MANIFEST, BundleError), MANIFEST, invalid)
     maps = [name for name in FEATURES if name in referenced.detect]  # a model from elsewhere shows none
     features = {name: _relative(referenced.detect[name], detect[name]) for name in maps}
     limit = tolerance_for(manifest.precision)
@@ -80,12 +82,12 @@ def examine(bundle: Path, referenced: Referenced) -> dict[str, Any]:
     faults = _faults(held, features, repeats, limit, _pixel_scale(referenced))
     if faults:
         raise ConversionError(
-            f"{manifest.name}: on the golden picture, {manifest.engine} differs from paddle: {'; '.join(faults)}",
-            remedy="nothing was written; try another --golden picture, and report the command line if it stays",
+            f"{manifest.name}: on the golden image, {manifest.engine} differs from paddle: {'; '.join(faults)}",
+            remedy="nothing was written; try another --golden image, and report the command line if it stays",
             code="parity",
         )
     return {
-        "witness": manifest.recipe,
+        "checked_by": manifest.recipe,
         "engine": manifest.engine,
         "engine_version": manifest.engine_version,
         "features": {name: _rounded(value) for name, value in features.items()},
@@ -110,12 +112,12 @@ def said(report: dict[str, Any]) -> str:
     if report["judged"] == "features":
         worst = max(report["features"].values(), default=0.0)
         return (
-            f"checked by {report['witness']} by its features alone, which differ by at most {worst:g} of their range: "
-            f"in the golden picture no instance is sure enough to be judged"
+            f"checked by {report['checked_by']} by its features alone, which differ by at most {worst:g} of their "
+            f"range: in the golden image no instance is sure enough to be judged"
         )
     unsure = f"; {report['unsure']} that score less than {least:g} aren't judged" if report["unsure"] else ""
     return (
-        f"checked by {report['witness']}: {report['matched']} of {report['instances']} instances, "
+        f"checked by {report['checked_by']}: {report['matched']} of {report['instances']} instances, "
         f"worst box {report['box_px']:g} px, score {report['score']:g}, mask IoU {report['mask_iou']:g}{unsure}"
     )
 
@@ -156,7 +158,7 @@ def _faults(parity: Parity, features: dict[str, float], repeats: bool, limit: To
 
 
 def _pixel_scale(referenced: Referenced) -> float:
-    """Picture pixels to a pixel of the input, at least 1."""
+    """Image pixels to a pixel of the input, at least 1."""
     height, width = referenced.job.size
     found = referenced.instances
     return max(1.0, found.height / height, found.width / width)
@@ -192,7 +194,7 @@ def _failure(outcome: Outcome) -> ConversionError:
         return refused
     tail = outcome.tail()
     return ConversionError(
-        f"running the converted model on the golden picture failed: the engine's process {outcome.ending()}"
+        f"running the converted model on the golden image failed: the engine's process {outcome.ending()}"
         f"{', its last words: ' + tail if tail else ''}",
         code="engine-died",
     )

@@ -13,7 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.bundle import open_bundle
+from edge_seg.bundle import MANIFEST, Bundle, check_files
+from edge_seg.errors import BundleError
+from edge_seg.files import read_json
+from edge_seg.manifest import Manifest, invalid
+from edge_seg.plain import from_plain
 from edge_seg.process.child import refusing
 from edge_seg.runtime.engines.recorder import Recorder
 from edge_seg.runtime.image import read_image
@@ -24,24 +28,26 @@ from edge_seg.runtime.segmenter import Segmenter
 DETECT, INSTANCES = "detect.npz", "instances.json"
 
 
-def testify(bundle: Path, out: Path) -> None:
-    """Writes into ``out`` what the bundle's engine makes of its golden picture.
+def run(folder: Path, out: Path) -> None:
+    """Writes into ``out``, which holds the manifest, what the engine makes of the golden image.
 
     ``detect.npz``: the outputs of the graph `detect`, or `full`; ``instances.json``: the instances, and whether a
     second run gave the same bytes.
     """
-    opened = open_bundle(bundle)
-    golden = opened.manifest.golden
-    picture = read_image(opened.path / golden.image)
+    manifest = from_plain(Manifest, read_json(out / MANIFEST, BundleError), MANIFEST, invalid)
+    opened = Bundle(folder, manifest)
+    check_files(opened)
+    golden = manifest.golden
+    image = read_image(opened.path / golden.image)
     # One thread, so that the manifest says the same whatever the number of cores.
     with Segmenter(opened, instances=golden.instances, threads=1) as segmenter:
         segmenter.engine = recorder = Recorder(segmenter.engine)
         graph = FULL if segmenter.full else "detect"
-        first, detect = segmenter(picture), recorder.outputs[graph]
-        second, again = segmenter(picture), recorder.outputs[graph]
+        first, detect = segmenter(image), recorder.outputs[graph]
+        second, again = segmenter(image), recorder.outputs[graph]
         if segmenter.full:
-            print("a black picture, in which nothing is found", file=sys.stderr, flush=True)
-            segmenter(np.zeros_like(picture))
+            print("a black image, in which nothing is found", file=sys.stderr, flush=True)
+            segmenter(np.zeros_like(image))
     same = _bytes(detect) == _bytes(again) and first.as_json() == second.as_json()
     np.savez(out / DETECT, **detect)
     answer = {"repeats": same, "height": first.height, "width": first.width, "instances": first.as_json()}
@@ -49,7 +55,7 @@ def testify(bundle: Path, out: Path) -> None:
 
 
 def read(out: Path) -> tuple[dict[str, NDArray[Any]], Instances, bool]:
-    """What :func:`testify` wrote: `detect` outputs, instances, and whether the second run equalled the first."""
+    """What :func:`run` wrote: `detect` outputs, instances, and whether the second run equalled the first."""
     with np.load(out / DETECT) as arrays:
         detect = {name: arrays[name] for name in arrays.files}
     answer = json.loads((out / INSTANCES).read_text())
@@ -62,4 +68,4 @@ def _bytes(outputs: dict[str, NDArray[Any]]) -> list[bytes]:
 
 
 if __name__ == "__main__":
-    sys.exit(refusing(lambda: testify(Path(sys.argv[1]), Path(sys.argv[2]))))
+    sys.exit(refusing(lambda: run(Path(sys.argv[1]), Path(sys.argv[2]))))

@@ -42,7 +42,7 @@ def _findings(checked: CheckReport) -> list[Finding]:
 
 
 def self_test(bundle: Path, runner: Sequence[str] = ()) -> Finding:
-    """Has the golden picture run and compared, by ``runner`` or, without one, here."""
+    """Has the golden image run and compared, by ``runner`` or, without one, here."""
     outcome = run_command([*(runner or LOCAL), "--bundle", str(bundle), "--self-test", "--json"], LIMIT_S)
     lines = {line["type"]: line for line in _lines(outcome)}
     subject = "runner" if runner else "self-test"

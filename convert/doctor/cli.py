@@ -55,7 +55,7 @@ def doctor(
 
     Without an argument it examines this machine. A FILE is a model that paddle exported (.pdmodel, __model__, or their
     folder). A model is converted by opt, then loaded, run and compared with paddle, in processes of their own; one for
-    Arm is run as its twin for x86, or by a --runner. Nothing is written.
+    For Arm, the same graph is run for x86 here, or by a --runner. Nothing is written.
 
     \b
     Examples:
@@ -107,13 +107,13 @@ def _examine(
         return examine_run(what, target, size, runner)
     if is_file:
         from convert.doctor.model import Options, examine_model
-        from convert.importers.paddle_model import is_foreign
+        from convert.importers.paddle_model import is_imported
 
         options = Options(target, shapes, runner)
-        if is_foreign(path):
-            from convert.doctor.imported import examine_foreign
+        if is_imported(path):
+            from convert.doctor.imported import examine_imported
 
-            return examine_foreign(path, options)
+            return examine_imported(path, options)
         return examine_model(path, options)
     raise UsageError(
         f"{what}: no such file or folder, and no model of the zoo",

@@ -12,7 +12,7 @@ from convert.backends.run_graph import LITE
 from convert.doctor.model import Options, describe, examine_model, facts, prove
 from convert.doctor.report import Finding, Report, failure
 from convert.importers import paddle_model
-from convert.importers.settings import ForeignConfig, find_config, read_config
+from convert.importers.settings import ImportedConfig, find_config, read_config
 from convert.job import Options as JobOptions
 from convert.program.files import find_model
 from edge_seg.bundles.text import printable
@@ -23,7 +23,7 @@ from edge_seg.process.guard import phase
 from edge_seg.words import counted
 
 
-def examine_foreign(path: Path, options: Options) -> Report:
+def examine_imported(path: Path, options: Options) -> Report:
     """The model at ``path``, which has settings beside it. Raises :class:`EdgeSegError` when it isn't whole."""
     program = find_model(path).program
     phase(f"examining {program}")
@@ -43,7 +43,7 @@ def examine_foreign(path: Path, options: Options) -> Report:
     return Report("model", f"{program} for {options.target}", tuple(findings), known)
 
 
-def _examine(path: Path, config: ForeignConfig, options: Options) -> tuple[list[Finding], dict[str, Any]]:
+def _examine(path: Path, config: ImportedConfig, options: Options) -> tuple[list[Finding], dict[str, Any]]:
     findings = [Finding("ok", "settings", _told(config))]
     size = next((shape[2:4] for shape in options.shapes.values() if len(shape) == 4), None)
     try:
@@ -60,15 +60,15 @@ def _examine(path: Path, config: ForeignConfig, options: Options) -> tuple[list[
     return findings, facts(graph.program, table)
 
 
-def _told(config: ForeignConfig) -> str:
+def _told(config: ImportedConfig) -> str:
     size = f"{config.size[0]}x{config.size[1]}" if config.size else "any size"
     what = f"{printable(config.architecture)}{' with masks' if config.masks else ''}"
     rule = "stretched to it" if config.stretch else "scaled into it"
     classes = counted(len(config.classes), "class", "classes")
-    return f"{config.made_by}'s {config.file.name}: {what}, {classes}, {size}, pictures {rule}"
+    return f"{config.made_by}'s {config.file.name}: {what}, {classes}, {size}, images {rule}"
 
 
-def _cut(found: paddle_model.Foreign) -> Iterator[Finding]:
+def _cut(found: paddle_model.Imported) -> Iterator[Finding]:
     mended = f"; {', '.join(found.cut.mended)}" if found.cut.mended else ""
     yield Finding(
         "note",

@@ -23,11 +23,11 @@ _CARRIERS = ("cast", "reshape2", "squeeze2", "unsqueeze2", "scale", "assign", "s
 _INDEXES = ("Index", "Ids", "IndexTensor")
 _COUNTS = ("RoisNum",)
 _ONES = ("Variances",)
-_PICTURE = ("ImShape", "ImInfo", "ImgSize")
+_IMAGE = ("ImShape", "ImInfo", "ImgSize")
 _SHARES = ("Scores",)
 _DELTAS = ("BboxDeltas", "TargetBox")
-# PaddleDetection's and PaddleX's other inputs: they have one row a picture.
-_PER_PICTURE = ("im_shape", "scale_factor", "im_info")
+# PaddleDetection's and PaddleX's other inputs: they have one row an image.
+_PER_IMAGE = ("im_shape", "scale_factor", "im_info")
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -72,7 +72,7 @@ def _side(tensor: TensorSpec, at: int, sizes: Sizes) -> int:
         return side
     rank = len(tensor.shape)
     if at == 0:
-        return 1 if rank >= 4 or tensor.name in _PER_PICTURE else sizes.rows
+        return 1 if rank >= 4 or tensor.name in _PER_IMAGE else sizes.rows
     if rank == 4:
         return 3 if at == 1 else sizes.side
     return 8
@@ -100,19 +100,19 @@ def _value(
 ) -> NDArray[np.generic]:
     shape = chosen[tensor.name]
     slots = set(_slots(program, tensor.name))
-    if tensor.name in _PER_PICTURE:
+    if tensor.name in _PER_IMAGE:
         sides = next((s[2:4] for name, s in chosen.items() if len(s) == 4), (SIDE, SIDE))
         row = {"im_shape": sides, "scale_factor": (1, 1), "im_info": (*sides, 1)}[tensor.name]
         return np.broadcast_to(np.array(row, tensor.dtype), shape).copy()
     if tensor.dtype == "bool":
         return rng.integers(0, 2, shape).astype(bool)
-    if tensor.dtype.startswith(("int", "uint")) and not slots & set(_PICTURE):
+    if tensor.dtype.startswith(("int", "uint")) and not slots & set(_IMAGE):
         if slots & set(_COUNTS):
             count = np.zeros(shape, tensor.dtype)
             count.reshape(-1)[:1] = next((s[0] for s in chosen.values() if len(s) == 2 and s[1] == 4), 1)
             return count
         return np.full(shape, 0 if slots & set(_INDEXES) else 1, tensor.dtype)
-    if slots & set(_PICTURE):
+    if slots & set(_IMAGE):
         return np.full(shape, SIDE, tensor.dtype)
     if slots & set(_ONES):
         return np.ones(shape, tensor.dtype)

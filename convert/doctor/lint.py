@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from convert.doctor.stress import MAY_FIND_NOTHING, NO_ROWS, NOTHING_FOUND, ODD_SIZE, Trial
 from convert.program.program import FLATTEN, Operator, Program
 
 
@@ -16,8 +17,8 @@ from convert.program.program import FLATTEN, Operator, Program
 class Suspicion:
     """``kinds``: the operators it is about.
 
-    ``conditional``: one good trial doesn't refute it, others may go wrong. ``silent``: it shows in wrong values, on
-    every target.
+    ``conditional``: one good run doesn't refute it, other inputs may go wrong; ``trial`` is the one that would, where
+    there is one. ``silent``: it shows in wrong values, on every target.
     """
 
     code: str
@@ -26,13 +27,13 @@ class Suspicion:
     remedy: str
     conditional: bool = False
     silent: bool = False
+    trial: Trial | None = None
 
 
 Rule = Callable[[Program], Iterator[Suspicion]]
 
 HEADS = ("roi_align", "conv2d", "depthwise_conv2d", "conv2d_transpose", "fc", "mul", "matmul", "matmul_v2")
 _RESHAPES = ("reshape", "reshape2")
-MAY_FIND_NOTHING = ("multiclass_nms", "multiclass_nms2", "multiclass_nms3", "matrix_nms", "where_index")
 RANDOM = ("uniform_random", "gaussian_random", "randint", "randperm", "bernoulli", "multinomial", "dropout")
 # Attributes that Paddle Lite reads and that some ways of exporting leave out.
 _ATTRIBUTES = {
@@ -170,7 +171,7 @@ def _layout(program: Program) -> Iterator[Suspicion]:
             yield Suspicion(
                 "nhwc",
                 (operator.kind,),
-                f"{operator.kind} with channels last (NHWC): Paddle Lite takes every picture as NCHW",
+                f"{operator.kind} with channels last (NHWC): Paddle Lite takes every image as NCHW",
                 "build the layers with data_format='NCHW', and transpose the input outside of the model",
             )
             return
@@ -257,6 +258,7 @@ def _sizes(program: Program) -> Iterator[Suspicion]:
                 f"the input {tensor.name} takes any size ({text}), but others than multiples of 32 may abort",
                 "export with a fixed size; edge-seg's models are",
                 conditional=True,
+                trial=ODD_SIZE,
             )
 
 
@@ -278,6 +280,7 @@ def _nothing_found(program: Program) -> Iterator[Suspicion]:
                 f"what {source} finds is reshaped with a -1; when it finds nothing, Paddle Lite aborts",
                 "leave the reshape out, or join what is found with one fake box before it (paddle.concat)",
                 conditional=True,
+                trial=NOTHING_FOUND,
             )
             return
         if operator.kind in HEADS:
@@ -287,6 +290,7 @@ def _nothing_found(program: Program) -> Iterator[Suspicion]:
                 f"what {source} finds goes to {operator.kind}; when it finds nothing, Paddle Lite aborts",
                 "add one fake box, with an area, to those found (paddle.concat); drop its result outside of the model",
                 conditional=True,
+                trial=NOTHING_FOUND,
             )
             return
         tainted.update(dict.fromkeys(operator.writes, source))
@@ -302,6 +306,7 @@ def _rows(program: Program) -> Iterator[Suspicion]:
             f"the input {fed[0]} holds any number of boxes; handed none, Paddle Lite aborts",
             "don't run this graph when there are no boxes (edge-seg's runtime doesn't)",
             conditional=True,
+            trial=NO_ROWS,
         )
 
 
@@ -310,7 +315,7 @@ def _pasted(program: Program) -> Iterator[Suspicion]:
         yield Suspicion(
             "masks-pasted",
             ("grid_sampler",),
-            "masks are enlarged to the whole picture within the graph: slow, and it depends on the picture's size",
+            "masks are enlarged to the whole image within the graph: slow, and it depends on the image's size",
             "export the model without pasting (28x28 masks and boxes as outputs), and paste on the host",
             conditional=True,
         )

@@ -1,6 +1,6 @@
 """A model: what its operators say, then the proof. Where rules and proof disagree, the proof is right.
 
-For Arm there are three witnesses, from weak to strong: ``opt`` converts it for Arm; the same graph, converted for x86,
+For Arm there are three checks, from weak to strong: ``opt`` converts it for Arm; the same graph, converted for x86,
 runs here and gives paddle's values; a runner for Arm runs it. What fails here in code that all targets have in common
 fails on Arm as well; what fails in a kernel for x86 leaves Arm open.
 """
@@ -21,9 +21,9 @@ from convert.doctor import stress
 from convert.doctor.bisect import Fails, locate
 from convert.doctor.compare import random_outputs
 from convert.doctor.inputs import Sizes
-from convert.doctor.lint import suspect
+from convert.doctor.lint import Suspicion, suspect
 from convert.doctor.report import Finding, Report
-from convert.doctor.trial import Witness, faults, inputs, optimise
+from convert.doctor.trial import GraphRunner, faults, inputs, optimise
 from convert.program.files import find_model
 from convert.program.integrity import gather
 from convert.program.program import Program, kinds, read_program
@@ -132,7 +132,7 @@ class _Examination:
         self._graph = graph
         self._target = options.target
         self._keep = options.keep
-        self._witness = Witness(options.target if options.runner else "x86", options.runner)
+        self._by = GraphRunner(options.target if options.runner else "x86", options.runner)
         self._sizes = Sizes(options.shapes)
         self._runs = inputs(graph, self._sizes)
         self._suspicions = suspect(graph.program)
@@ -145,30 +145,30 @@ class _Examination:
         yield Finding("ok", f"opt for {self._target}", f"converts, {nb.stat().st_size / 1e6:.1f} MB")
         if self._keep:
             shutil.copyfile(nb, self._keep)
-        subject = "runner" if self._witness.runner else f"run on {self._witness.target}"
-        if self._witness.target != self._target:
-            twin = optimise(self._graph, self._witness.target)
-            if isinstance(twin, EdgeSegError):
-                said = f"can't be run here: {self._plain(twin.message)}"
-                yield Finding("unproven", subject, said, "run it on a board: --runner", twin.code)
+        subject = "runner" if self._by.runner else f"run on {self._by.target}"
+        if self._by.target != self._target:
+            here = optimise(self._graph, self._by.target)
+            if isinstance(here, EdgeSegError):
+                said = f"can't be run here: {self._plain(here.message)}"
+                yield Finding("unproven", subject, said, "run it on a board: --runner", here.code)
                 yield from self._conditions()
                 return
-            nb = twin
+            nb = here
         expected = run_paddle(self._graph, self._runs)
         if expected.words:
             said = expected.words.said or expected.ending
             yield Finding("warning", "paddle", f"can't run the model itself, so results aren't compared: {said}")
-        found = self._witness.run(self._graph, nb, self._runs)
+        found = self._by.run(self._graph, nb, self._runs)
         finding = self._ran(subject, expected, found)
         yield finding
         if finding.level == "ok":
-            yield from stress.examine(self._graph, nb, self._witness, self._sizes, self._suspicions)
+            yield from self._stressed(stress.Tried(self._graph, nb, self._by, self._sizes))
         elif finding.level == "unproven":
             yield from self._conditions()
 
     def _ran(self, subject: str, expected: Tried, found: Tried) -> Finding:
-        # What is wrong with the twin for x86 isn't always wrong on Arm.
-        same = self._witness.target == self._target
+        # What is wrong on x86 isn't always wrong on Arm.
+        same = self._by.target == self._target
         if found.words and expected.words:
             return self._neither(subject, found)
         if found.words:
@@ -205,7 +205,7 @@ class _Examination:
         return Finding("unproven" if guessed else "error", subject, message, remedy, "run-failed")
 
     def _goes_wrong(self, graph: Graph) -> bool:
-        return not self._witness.judge(graph, self._runs)
+        return not self._by.judge(graph, self._runs)
 
     def _not_converted(self, problem: EdgeSegError) -> Finding:
         def fails(graph: Graph) -> bool:
@@ -235,6 +235,20 @@ class _Examination:
         """Without what opt says of its progress when it dies speechless, and without names of scratch files."""
         return message.partition(": Loading ")[0].replace(f"{self._graph.folder}/", "")
 
+    def _stressed(self, tried: stress.Tried) -> Iterator[Finding]:
+        """Of a graph that runs: each conditional suspicion that its trial doesn't refute."""
+        for suspicion in self._suspicions:
+            if suspicion.conditional and not (suspicion.trial and suspicion.trial.passes(tried)):
+                yield _warning(suspicion, suspicion.trial.shown if suspicion.trial else "")
+        yield from stress.large_values(tried)
+
     def _conditions(self) -> Iterator[Finding]:
         """All that is suspected, where no run could refute it."""
-        yield from map(stress.warning, self._suspicions)
+        yield from map(_warning, self._suspicions)
+
+
+def _warning(suspicion: Suspicion, shown: str = "") -> Finding:
+    """``shown``: what was seen of it."""
+    subject = ", ".join(suspicion.kinds[:2]) or "tensors"
+    message = f"{suspicion.message} ({shown})" if shown else suspicion.message
+    return Finding("warning", subject, message, suspicion.remedy, suspicion.code)

@@ -1,41 +1,43 @@
-"""A run, or a zoo model with random weights: exported, converted, and held against paddle on a picture."""
+"""A run, or a zoo model with random weights: exported, converted, and held against paddle on an image."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from convert.artifacts import Draft, Exported, Job, Verified
+from convert.artifacts import Exported, Job
 from convert.backends.kernels import kernels
 from convert.doctor.bundle import self_test
 from convert.doctor.model import describe, facts
 from convert.doctor.report import Finding, Report, failure
 from convert.program.program import read_program
-from convert.recipe import Recipe, find
+from convert.recipe import Recipe, find_recipe
 from edge_seg.errors import ConversionError
 from edge_seg.files import scratch_dir
 from edge_seg.process.guard import phase
 
+if TYPE_CHECKING:
+    from convert.pipeline import Pipeline
+
 
 def examine_run(source: str, target: str, size: tuple[int, int] | None, runner: Sequence[str] = ()) -> Report:
     """The run in the folder ``source``, or the zoo's model of that name. Raises what loading it raises."""
-    from convert import stages
     from convert.job import DEFAULT_CLASSES, Options, random_job, run_job
-    from convert.pipeline import shared_stages
+    from convert.pipeline import Pipeline
 
     options = Options(size=size)
     path = Path(source)
     job: Job = run_job(path, options) if path.exists() else random_job(source, 0, DEFAULT_CLASSES, options)
-    recipe = find(f"{target}-fp32")
+    recipe = find_recipe(f"{target}-fp32")
     with scratch_dir(Path(tempfile.gettempdir()) / "doctor") as scratch:
         phase(f"exporting {source}")
-        exported: Exported = stages.run(shared_stages(scratch, recipe.graphs), job, _silent)
-        findings, graphs = _static(exported, target)
+        pipeline = Pipeline(job, scratch, _say)
+        findings, graphs = _static(pipeline.graphs(recipe.graphs), target)
         if not any(finding.level == "error" for finding in findings):
             phase(f"converting {source}")
-            findings += list(_proof(exported, recipe, scratch, runner))
+            findings += list(_proof(pipeline, recipe, runner))
     height, width = job.size
     what = f"{source} at {height}x{width} for {target}"
     return Report("model", what, tuple(findings), {"target": target, "graphs": graphs})
@@ -53,30 +55,18 @@ def _static(exported: Exported, target: str) -> tuple[list[Finding], dict[str, A
     return findings, graphs
 
 
-def _proof(exported: Exported, recipe: Recipe, scratch: Path, runner: Sequence[str]) -> Iterator[Finding]:
+def _proof(pipeline: Pipeline, recipe: Recipe, runner: Sequence[str]) -> Iterator[Finding]:
     from convert.check.check import said
 
     try:
-        verified = _bundle(exported, recipe, scratch)
+        made = pipeline.bundle(recipe)
     except ConversionError as problem:
         yield failure("conversion", problem)
         return
-    yield Finding("ok", "conversion", f"{said(verified.report)}; the same twice")
+    yield Finding("ok", "conversion", f"{said(made.report)}; the same twice")
     if runner:
-        yield self_test(verified.folder, runner)
+        yield self_test(made.folder, runner)
 
 
-def _bundle(exported: Exported, recipe: Recipe, scratch: Path) -> Verified:
-    """The verified bundle of a recipe, after its witness's."""
-    from convert import stages
-    from convert.pipeline import RECIPE_STAGES
-
-    witness = None if recipe.witness == recipe.name else _bundle(exported, find(recipe.witness), scratch)
-    folder = scratch / recipe.name
-    folder.mkdir()
-    verified: Verified = stages.run(RECIPE_STAGES, Draft(exported, recipe, folder, witness), _silent)
-    return verified
-
-
-def _silent(stage: str, seconds: float) -> None:
+def _say(stage: str, seconds: float) -> None:
     phase(f"after the stage {stage}")

@@ -36,7 +36,7 @@ def inputs(graph: Graph, sizes: Sizes) -> Runs:
 
 
 @dataclass(frozen=True)
-class Witness:
+class GraphRunner:
     """What runs graphs that were converted for ``target``: a runner's command, or else this machine (x86)."""
 
     target: str

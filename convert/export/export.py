@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from convert.artifacts import Exported, ExportedGraph, Referenced
 from convert.export.graphs import BoxHeadGraph, DetectGraph, Graph, MaskGraph, MaskHeadGraph, TrunkGraph
@@ -17,13 +18,16 @@ from edge_seg.errors import ConversionError
 from edge_seg.manifest import FEATURES, THREE_GRAPHS, TensorSpec
 from edge_seg.paddle_env import paddle
 
+if TYPE_CHECKING:
+    from edge_seg.models.mask_rcnn import MaskRCNN
+
 # "InvalidArgumentError: …" or "(InvalidArgument) …", between traceback and hint.
 _PADDLE_ERROR = re.compile(r"^\s*(?:\w+Error:|\(\w+\)) .+", re.MULTILINE)
 
 
-def export(referenced: Referenced, folder: Path, form: tuple[str, ...]) -> Exported:
-    """A bundle's graphs, ``form`` being their names: two or three. Shapes are those that the reference run had."""
-    job = referenced.job
+def export(network: MaskRCNN, referenced: Referenced, form: tuple[str, ...], folder: Path) -> Exported:
+    """The graphs named ``form`` of a model, two or three. Shapes are those that the reference run had."""
+    size = referenced.job.size
 
     def spec(name: str) -> TensorSpec:
         value = referenced.detect[name]
@@ -33,10 +37,10 @@ def export(referenced: Referenced, folder: Path, form: tuple[str, ...]) -> Expor
     found = (spec("boxes"), spec("scores"))
     graphs: tuple[Graph, ...]
     if form == THREE_GRAPHS:
-        trunk = TrunkGraph(job.model, job.size, features)
-        graphs = (trunk, BoxHeadGraph(job.model, found), MaskHeadGraph(job.model))
+        trunk = TrunkGraph(network, size, features)
+        graphs = (trunk, BoxHeadGraph(network, found), MaskHeadGraph(network))
     else:
-        graphs = (DetectGraph(job.model, job.size, (*found, *features)), MaskGraph(job.model, features))
+        graphs = (DetectGraph(network, size, (*found, *features)), MaskGraph(network, features))
     return Exported(referenced, tuple(export_graph(graph, folder) for graph in graphs))
 
 

@@ -1,4 +1,4 @@
-"""The reference: what paddle, running the layers themselves, makes of the golden picture."""
+"""The reference: what paddle makes of the golden image."""
 
 from __future__ import annotations
 
@@ -14,31 +14,25 @@ FALLBACK_INSTANCES = 10
 """So many best boxes are taken where the model finds nothing: an empty result would prove little."""
 
 
-def refer(job: Job, by: Engine | None = None) -> Referenced:
-    """Runs the golden picture through the model, or through its graphs in the engine ``by``.
+def refer(job: Job, by: Engine) -> Referenced:
+    """Runs the golden image through the engine ``by``: the layers themselves, or the graphs.
 
-    At least one instance is in the result.
+    The result holds an instance or more.
 
     Raises :class:`ConversionError` when the model gives values that aren't finite.
     """
-    engine = Recorder(by or _layers(job))
+    engine = Recorder(by)
     best = None
-    found = Segmenter.over(engine, job.preprocess, job.postprocess)(job.picture)
+    found = Segmenter.over(engine, job.preprocess, job.postprocess)(job.image)
     detect = engine.outputs["detect"]
     for name, values in detect.items():
         if not np.isfinite(values).all():
             raise ConversionError(
-                f"the model itself gives {name} that are not finite on the golden picture",
+                f"the model itself gives {name} that are not finite on the golden image",
                 remedy="its weights are spoilt (a training that diverged?): train again with a lower learning rate",
                 code="not-finite",
             )
     if not len(found):
         best = min(FALLBACK_INSTANCES, job.postprocess.keep)
-        found = Segmenter.over(engine, job.preprocess, job.postprocess, instances=best)(job.picture)
+        found = Segmenter.over(engine, job.preprocess, job.postprocess, instances=best)(job.image)
     return Referenced(job, detect, found, best)
-
-
-def _layers(job: Job) -> Engine:
-    from edge_seg.train.engine import DynamicEngine
-
-    return DynamicEngine(job.model, job.size, job.proposals, job.before_nms)

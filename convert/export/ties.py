@@ -1,7 +1,7 @@
-"""Which picture can prove a conversion: one whose result doesn't hang on the last bits.
+"""Which image can prove a conversion: one whose result doesn't hang on the last bits.
 
 NMS, top-k and a box's level in the pyramid are yes-or-no decisions. Where one of them is a tie to within rounding,
-engines that agree to 1e-6 find different boxes, and rightly so; an untrained model comes upon such ties in one picture
+engines that agree to 1e-6 find different boxes, and rightly so; an untrained model comes upon such ties in one image
 of several, any model in one that is flat over large parts.
 """
 
@@ -18,7 +18,7 @@ from edge_seg.manifest import PostprocessSpec, PreprocessSpec
 from edge_seg.runtime.postprocess import Detections, select
 from edge_seg.runtime.preprocess import preprocess
 
-# Added to every input value; a picture's have a standard deviation of about 1. It averages out in the sums: R50's
+# Added to every input value; an image's have a standard deviation of about 1. It averages out in the sums: R50's
 # features at 640x640 change by 1.3e-5 of their size, six times what oneDNN and ONNX Runtime differ by.
 _SHAKE = 3e-5
 _BOX_PX, _SCORE = 0.01, 1e-4
@@ -26,19 +26,19 @@ _BOX_PX, _SCORE = 0.01, 1e-4
 Outputs = dict[str, NDArray[Any]]
 
 
-def steady_picture(
-    engine: Any, pictures: Iterable[NDArray[np.uint8]], pre: PreprocessSpec, post: PostprocessSpec
+def steady_image(
+    engine: Any, images: Iterable[NDArray[np.uint8]], pre: PreprocessSpec, post: PostprocessSpec
 ) -> NDArray[np.uint8]:
-    """The first of ``pictures`` (uint8[h, w, 3] BGR) that is steady, else the last."""
-    for picture in pictures:
-        if is_steady(engine, picture, pre, post):
+    """The first of ``images`` (uint8[h, w, 3] BGR) that is steady, else the last."""
+    for image in images:
+        if is_steady(engine, image, pre, post):
             break
-    return picture
+    return image
 
 
-def is_steady(engine: Any, picture: NDArray[np.uint8], pre: PreprocessSpec, post: PostprocessSpec) -> bool:
-    """Whether the detections in ``picture``, uint8[h, w, 3] BGR, survive a shake of the input."""
-    blob, _ = preprocess(picture, pre)
+def is_steady(engine: Any, image: NDArray[np.uint8], pre: PreprocessSpec, post: PostprocessSpec) -> bool:
+    """Whether the detections in ``image``, uint8[h, w, 3] BGR, survive a shake of the input."""
+    blob, _ = preprocess(image, pre)
     found = _found(engine.run("detect", {"image": blob}), post)
     # The second shake only where the first changed nothing.
     return all(_same(found, _found(other, post)) for other in _shaken(engine, blob))
@@ -46,7 +46,7 @@ def is_steady(engine: Any, picture: NDArray[np.uint8], pre: PreprocessSpec, post
 
 @dataclass(frozen=True)
 class Ties:
-    """What of a picture a shake of the input changes: ``detections``, and how many rows of `detect` (``proposals``)."""
+    """What of an image a shake of the input changes: ``detections``, and how many rows of `detect` (``proposals``)."""
 
     detections: bool = False
     proposals: int = 0
@@ -56,10 +56,10 @@ NO_TIES = Ties()
 
 
 def find_ties(
-    engine: Any, picture: NDArray[np.uint8], pre: PreprocessSpec, post: PostprocessSpec, detect: Outputs
+    engine: Any, image: NDArray[np.uint8], pre: PreprocessSpec, post: PostprocessSpec, detect: Outputs
 ) -> Ties:
-    """The ties in ``picture``, uint8[h, w, 3] BGR, of which the engine's graph `detect` gave ``detect``."""
-    blob, _ = preprocess(picture, pre)
+    """The ties in ``image``, uint8[h, w, 3] BGR, of which the engine's graph `detect` gave ``detect``."""
+    blob, _ = preprocess(image, pre)
     shaken = list(_shaken(engine, blob))
     boxes, found = detect["boxes"], _found(detect, post)
     moved = (np.abs(boxes - o["boxes"][pair_proposals(boxes, o["boxes"])]).max(axis=(1, 2)) for o in shaken)

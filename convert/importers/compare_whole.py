@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from convert.artifacts import Job
 from convert.backends.run_graph import Graph, run_paddle
 from edge_seg.errors import ConversionError
+from edge_seg.manifest import PostprocessSpec, PreprocessSpec
 from edge_seg.runtime.parity import compare
 from edge_seg.runtime.preprocess import preprocess
 from edge_seg.runtime.result import Instances
@@ -19,9 +19,11 @@ from edge_seg.runtime.result import Instances
 _BOX_PX, _SCORE, _MASK_IOU, _MASK_PIXELS = 0.05, 1e-4, 0.95, 12
 
 
-def compare_whole(whole: Graph, job: Job, picture: NDArray[np.uint8], found: Instances) -> None:
-    """Raises :class:`ConversionError` when they differ; ``picture`` is uint8[h, w, 3] BGR."""
-    blob, geometry = preprocess(picture, job.preprocess)
+def compare_whole(
+    whole: Graph, pre: PreprocessSpec, post: PostprocessSpec, image: NDArray[np.uint8], found: Instances
+) -> None:
+    """Raises :class:`ConversionError` when they differ; ``image`` is uint8[h, w, 3] BGR."""
+    blob, geometry = preprocess(image, pre)
     given = {
         "image": blob,
         "im_shape": np.array([[geometry.scaled_height, geometry.scaled_width]], np.float32),
@@ -34,7 +36,7 @@ def compare_whole(whole: Graph, job: Job, picture: NDArray[np.uint8], found: Ins
             remedy="export it anew, with paddle 2.6",
             code="paddle-failed",
         )
-    expected = _instances(tried.outputs[0], job, picture.shape[0], picture.shape[1])
+    expected = _instances(tried.outputs[0], post, image.shape[0], image.shape[1])
     parity = compare(expected, found)
     faults = []
     if parity.share < 1:
@@ -53,12 +55,12 @@ def compare_whole(whole: Graph, job: Job, picture: NDArray[np.uint8], found: Ins
         )
 
 
-def _instances(outputs: list[NDArray[Any]], job: Job, height: int, width: int) -> Instances:
-    """What the program says: rows of class, score, box in picture pixels; masks int32[K, h, w]."""
+def _instances(outputs: list[NDArray[Any]], post: PostprocessSpec, height: int, width: int) -> Instances:
+    """What the program says: rows of class, score, box in image pixels; masks int32[K, h, w]."""
     rows = next(value for value in outputs if value.ndim == 2 and value.shape[1] == 6)
     pasted = next(value for value in outputs if value.ndim == 3)
-    kept = np.flatnonzero((rows[:, 0] >= 0) & (rows[:, 1] > job.postprocess.score_threshold))
-    kept = kept[np.argsort(-rows[kept, 1], kind="stable")][: job.postprocess.keep]
+    kept = np.flatnonzero((rows[:, 0] >= 0) & (rows[:, 1] > post.score_threshold))
+    kept = kept[np.argsort(-rows[kept, 1], kind="stable")][: post.keep]
     rles = []
     for row in kept:
         whole = np.zeros((height, width), np.uint8, order="F")

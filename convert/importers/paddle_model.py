@@ -6,7 +6,6 @@ bundle's engine must find what the cut graph finds.
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,32 +18,31 @@ from numpy.typing import NDArray
 from convert.artifacts import Exported, ExportedGraph, Job, Referenced
 from convert.backends.run_graph import Graph, run_paddle
 from convert.importers.compare_whole import compare_whole
-from convert.importers.settings import ForeignConfig, find_config, read_config
+from convert.importers.settings import ImportedConfig, find_config, read_config
 from convert.importers.trim import RAW, Cut, cut
 from convert.job import Options
 from convert.program.files import ModelFiles, find_model
 from convert.program.integrity import gather
 from convert.program.program import Operator, Program, read_program
 from convert.recipe import Recipe
-from convert.stages import Stage
 from edge_seg.errors import ConversionError, UsageError
 from edge_seg.files import sha256
-from edge_seg.manifest import GraphSpec, PostprocessSpec, TensorSpec
+from edge_seg.manifest import GraphSpec, PostprocessSpec, PreprocessSpec, TensorSpec
 from edge_seg.runtime.image import read_image
 from edge_seg.runtime.one_graph import FULL
 from edge_seg.runtime.result import Instances
 from edge_seg.runtime.segmenter import Segmenter
 
 ENGINES = ("paddle-lite", "paddle-inference")
-_PICTURES = 8
-"""Drawn pictures that are looked at, at most, for one in which the model finds something."""
+_IMAGES = 8
+"""Drawn images that are looked at, at most, for one in which the model finds something."""
 
 
 @dataclass(frozen=True)
-class Foreign:
+class Imported:
     """An exported model, its settings, and what was cut from it; ``size`` is the input's height and width."""
 
-    config: ForeignConfig
+    config: ImportedConfig
     files: ModelFiles
     program: Program
     cut: Cut
@@ -56,18 +54,18 @@ class Foreign:
 class Prepared:
     """The graph in a file of its own. ``whole``: the program as it was exported, beside the same weights."""
 
-    foreign: Foreign
+    imported: Imported
     graph: Graph
     whole: Graph
     spec: GraphSpec
 
 
-def is_foreign(path: Path) -> bool:
+def is_imported(path: Path) -> bool:
     """Whether ``path`` is, or lies in, the folder of a model that was exported with settings beside it."""
     return path.exists() and find_config(path) is not None
 
 
-def load(path: Path, options: Options) -> Foreign:
+def load(path: Path, options: Options) -> Imported:
     """Raises :class:`ConversionError`, with the way out, when the model can't become a bundle."""
     files = find_model(path)
     for name in ("proposals", "before_nms"):
@@ -87,7 +85,7 @@ def load(path: Path, options: Options) -> Foreign:
     size = _size(files.program, program, config, options.size)
     shorter = cut(program, size)
     _check_classes(config, shorter.program)
-    return Foreign(config, files, program, shorter, size, options)
+    return Imported(config, files, program, shorter, size, options)
 
 
 def _nms(program: Program) -> Operator:
@@ -95,7 +93,7 @@ def _nms(program: Program) -> Operator:
     return [operator for operator in program.operators if "nms" in operator.kind][-1]
 
 
-def _check_classes(config: ForeignConfig, program: Program) -> None:
+def _check_classes(config: ImportedConfig, program: Program) -> None:
     """Of too few names, the runtime would drop what has none."""
     nms = _nms(program)
     shape = program.shape(nms.inputs["Scores"][0]) or ()
@@ -109,7 +107,7 @@ def _check_classes(config: ForeignConfig, program: Program) -> None:
         )
 
 
-def _size(file: Path, program: Program, config: ForeignConfig, asked: tuple[int, int] | None) -> tuple[int, int]:
+def _size(file: Path, program: Program, config: ImportedConfig, asked: tuple[int, int] | None) -> tuple[int, int]:
     shape = next((tensor.shape for tensor in program.inputs if tensor.name == "image"), ())
     if len(shape) != 4 or shape[1] != 3:
         raise ConversionError(f"{file}: it has no input image [1, 3, height, width]", remedy=RAW, code="other-inputs")
@@ -142,29 +140,15 @@ def check_recipes(recipes: Sequence[Recipe]) -> None:
             )
 
 
-def shared_stages(scratch: Path) -> tuple[Stage, ...]:
-    """What is done once, whatever the recipes."""
-
-    def cut_out(foreign: Foreign) -> Prepared:
-        return prepare(foreign, scratch)
-
-    return (
-        Stage(
-            "cut", "the exported graph scales boxes and pastes masks: the runtime's work", Foreign, Prepared, cut_out
-        ),
-        Stage("reference", "gives the answer to be met", Prepared, Exported, _refer),
-    )
-
-
-def prepare(foreign: Foreign, scratch: Path) -> Prepared:
+def prepare(imported: Imported, scratch: Path) -> Prepared:
     """Writes the cut graph and its weights into ``scratch``. Raises :class:`ConversionError` for other weights."""
     from convert.program.passes import tidy
 
-    whole_file, weights = gather(foreign.files, foreign.program, scratch)
+    whole_file, weights = gather(imported.files, imported.program, scratch)
     if weights is None:
-        raise ConversionError(f"{foreign.files.program}: it has no weights", remedy=RAW, code="no-weights")
+        raise ConversionError(f"{imported.files.program}: it has no weights", remedy=RAW, code="no-weights")
     file = scratch / f"{FULL}.pdmodel"
-    file.write_bytes(foreign.cut.program.description.SerializeToString())
+    file.write_bytes(imported.cut.program.description.SerializeToString())
     tidy(file)
     ours = file.with_suffix(".pdiparams")
     if ours != weights:
@@ -173,7 +157,7 @@ def prepare(foreign: Foreign, scratch: Path) -> Prepared:
     outputs = (TensorSpec("detections", (-1, 6), "float32"), TensorSpec("masks", (-1, -1, -1), "float32"))
     spec = GraphSpec({}, program.inputs, outputs)
     graph = Graph(program, file, ours, scratch)
-    return Prepared(foreign, graph, Graph(foreign.program, whole_file, weights, scratch), spec)
+    return Prepared(imported, graph, Graph(imported.program, whole_file, weights, scratch), spec)
 
 
 class Paddle:
@@ -204,73 +188,103 @@ class Paddle:
         """Nothing to free."""
 
 
-def _refer(prepared: Prepared) -> Exported:
-    job = _job(prepared)
-    names = tuple(tensor.name for tensor in prepared.spec.outputs)
-    engine = Paddle(prepared.graph, names)
-    segmenter = Segmenter.over(engine, job.preprocess, job.postprocess, classes=job.classes, full=prepared.spec)
-    picture, found = _picture(segmenter, prepared.foreign)
-    compare_whole(prepared.whole, job, picture, found)
-    referenced = Referenced(dataclasses.replace(job, picture=picture), {}, found, None)
-    graph = prepared.graph
-    exported = ExportedGraph(FULL, graph.file, graph.weights, prepared.spec.inputs, prepared.spec.outputs)
-    return Exported(referenced, (exported,))
+@dataclass(frozen=True)
+class ImportedProgram:
+    """A model that is one exported graph, of which ``instances`` says what paddle finds in the golden image."""
+
+    prepared: Prepared
+    instances: Instances
+    canonical_size: int | None = None
+
+    def form(self, recipe: Recipe) -> tuple[str, ...]:
+        """The one graph, whatever the recipe."""
+        return (FULL,)
+
+    def refer(self, job: Job) -> Referenced:
+        """What was found when the golden image was chosen."""
+        return Referenced(job, {}, self.instances, None)
+
+    def export(self, referenced: Referenced, form: tuple[str, ...], folder: Path) -> Exported:
+        """The graph as it was cut."""
+        graph, spec = self.prepared.graph, self.prepared.spec
+        return Exported(referenced, (ExportedGraph(FULL, graph.file, graph.weights, spec.inputs, spec.outputs),))
 
 
-def _picture(segmenter: Segmenter, foreign: Foreign) -> tuple[NDArray[np.uint8], Instances]:
-    """The golden picture, and what is found in it."""
+def imported_job(imported: Imported, scratch: Path) -> Job:
+    """Cuts the model in ``scratch``, and compares the cut graph with the whole one on a golden image.
+
+    Raises :class:`ConversionError` when they differ, or when no image is found that can prove the conversion.
+    """
+    prepared = prepare(imported, scratch)
+    pre, post = imported.config.preprocess(imported.size), _postprocess(imported)
+    engine = Paddle(prepared.graph, tuple(tensor.name for tensor in prepared.spec.outputs))
+    segmenter = Segmenter.over(engine, pre, post, classes=imported.config.classes, full=prepared.spec)
+    image, found = _image(segmenter, imported)
+    compare_whole(prepared.whole, pre, post, image, found)
+    return _job(prepared, pre, post, image, found)
+
+
+def _image(segmenter: Segmenter, imported: Imported) -> tuple[NDArray[np.uint8], Instances]:
+    """The golden image, and what is found in it."""
     from edge_seg.data.synth import draw
 
-    golden = foreign.options.golden
-    drawn = (draw(0, max(foreign.size), index)[0] for index in range(_PICTURES))
-    for picture in [read_image(golden)] if golden else drawn:
-        found = segmenter(picture)
+    golden = imported.options.golden
+    drawn = (draw(0, max(imported.size), index)[0] for index in range(_IMAGES))
+    for image in [read_image(golden)] if golden else drawn:
+        found = segmenter(image)
         if len(found):
-            return picture, found
-    nothing, hint = f"the model finds nothing in {_PICTURES} drawn pictures", ": --golden FILE"
+            return image, found
+    nothing, hint = f"the model finds nothing in {_IMAGES} drawn images", ": --golden FILE"
     if golden:
         nothing = f"{golden}: the model finds nothing in it"
         hint = "; if it should in this one, see mean and std in its settings"
     raise ConversionError(
         f"{nothing}, so the conversion can't be proven",
-        remedy=f"give a picture in which it finds something{hint}",
+        remedy=f"give an image in which it finds something{hint}",
         code="nothing-found",
     )
 
 
-def _job(prepared: Prepared) -> Job:
-    foreign = prepared.foreign
-    config, options = foreign.config, foreign.options
-    attributes = _nms(foreign.cut.program).attributes
+def _postprocess(imported: Imported) -> PostprocessSpec:
+    """The model's own, but for what the user asked for."""
+    options = imported.options
+    attributes = _nms(imported.cut.program).attributes
     least, most = float(attributes.get("score_threshold", 0.0)), int(attributes.get("keep_top_k", -1))
     score = least if options.score is None else options.score
     if score < least:
         raise UsageError(f"--score {score:g}: the model itself keeps nothing below {least:g}", remedy="leave it out")
     if options.keep and 0 < most < options.keep:
         raise UsageError(f"--keep {options.keep}: the model itself keeps {most} at most", remedy="leave it out")
-    post = PostprocessSpec(
+    return PostprocessSpec(
         score_threshold=score,
         nms_iou=float(attributes.get("nms_threshold", PostprocessSpec.nms_iou)),
         keep=options.keep or (most if most > 0 else PostprocessSpec.keep),
     )
-    size = f"{foreign.size[0]}x{foreign.size[1]}"
+
+
+def _job(
+    prepared: Prepared, pre: PreprocessSpec, post: PostprocessSpec, image: NDArray[np.uint8], found: Instances
+) -> Job:
+    imported = prepared.imported
+    config = imported.config
+    size = f"{imported.size[0]}x{imported.size[1]}"
     return Job(
-        model=None,
+        model=ImportedProgram(prepared, found),
         zoo_model="mask_rcnn",
         classes=config.classes,
         category_ids=tuple(range(1, len(config.classes) + 1)),
-        preprocess=config.preprocess(foreign.size),
+        preprocess=pre,
         postprocess=post,
-        proposals=foreign.cut.proposals,
-        picture=np.zeros((1, 1, 3), np.uint8),
+        proposals=imported.cut.proposals,
+        image=image,
         random_weights=False,
         source={
             "exported_by": config.made_by,
             "architecture": config.architecture,
-            "paddle": ".".join(map(str, foreign.program.version)),
-            "program_sha256": sha256(foreign.files.program),
+            "paddle": ".".join(map(str, imported.program.version)),
+            "program_sha256": sha256(imported.files.program),
             "weights_sha256": sha256(prepared.graph.weights),
-            "mended": list(foreign.cut.mended),
-            "options": f"--size {size} --keep {post.keep} --score {score:g}",
+            "mended": list(imported.cut.mended),
+            "options": f"--size {size} --keep {post.keep} --score {post.score_threshold:g}",
         },
     )

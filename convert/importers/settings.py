@@ -1,6 +1,6 @@
 """The file that PaddleDetection (``infer_cfg.yml``) or PaddleX (``model.yml``) puts beside a model that it exports.
 
-It says what the model is, how pictures are made ready for it, and what its classes are called.
+It says what the model is, how images are made ready for it, and what its classes are called.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _IDLE = ("Permute", "PadStride", "PadBatch", "Padding", "Decode", "ArrangeDetect
 
 
 @dataclass(frozen=True)
-class ForeignConfig:
-    """``size``: height and width that pictures are made to fit, None where the file leaves it open.
+class ImportedConfig:
+    """``size``: height and width that images are made to fit, None where the file leaves it open.
 
     ``made_by``: "PaddleDetection" or "PaddleX"; ``architecture``: its own word for what the model is. ``stretch``: the
-    picture is resized to exactly that size. ``mean`` and ``std`` are of values between 0 and 1.
+    image is resized to exactly that size. ``mean`` and ``std`` are of values between 0 and 1.
     """
 
     file: Path
@@ -58,7 +58,7 @@ def find_config(path: Path) -> Path | None:
     return next((folder / name for name in (INFER_CFG, MODEL_YML) if (folder / name).is_file()), None)
 
 
-def read_config(file: Path) -> ForeignConfig:
+def read_config(file: Path) -> ImportedConfig:
     """Raises :class:`ConversionError` when it isn't such a file, or asks for something that the runtime can't do."""
     content = _load(file)
     try:
@@ -100,12 +100,12 @@ def _unusable(file: Path, said: str) -> ConversionError:
     return ConversionError(f"{file}: can't be used: {said}", remedy=_REMEDY, code="config-invalid")
 
 
-def _paddledetection(file: Path, content: Mapping[str, Any]) -> ForeignConfig:
+def _paddledetection(file: Path, content: Mapping[str, Any]) -> ImportedConfig:
     steps = {str(step["type"]): step for step in map(_settings, _list(content["Preprocess"]))}
     _refuse_unknown(steps, ("Resize", "NormalizeImage"))
     resize, normalize = steps.get("Resize"), steps.get("NormalizeImage")
     mean, std = _normal(normalize or {"norm_type": "none"})
-    return ForeignConfig(
+    return ImportedConfig(
         file,
         "PaddleDetection",
         str(content["arch"]),
@@ -128,7 +128,7 @@ def _normal(step: Mapping[str, Any]) -> tuple[tuple[float, float, float], tuple[
     return _three("mean", [value / unit for value in mean]), _three("std", [value / unit for value in std])
 
 
-def _paddlex(file: Path, content: Mapping[str, Any]) -> ForeignConfig:
+def _paddlex(file: Path, content: Mapping[str, Any]) -> ImportedConfig:
     items = (pair for item in _list(content["Transforms"]) for pair in _settings(item).items())
     steps = {name: _settings(step or {}) for name, step in items}
     _refuse_unknown(steps, ("Resize", "ResizeByShort", "Normalize"))
@@ -142,7 +142,7 @@ def _paddlex(file: Path, content: Mapping[str, Any]) -> ForeignConfig:
     mean, std = (_three(name, normal.get(name, default)) for name, default in (("mean", [0.5] * 3), ("std", [0.5] * 3)))
     model = str(content["Model"])
     size, stretch = _paddlex_size(content, steps)
-    return ForeignConfig(
+    return ImportedConfig(
         file,
         "PaddleX",
         model,
@@ -172,10 +172,10 @@ def _paddlex_size(content: Mapping[str, Any], steps: Mapping[str, Any]) -> tuple
 def _refuse_unknown(steps: Mapping[str, Any], known: tuple[str, ...]) -> None:
     other = [name for name in steps if name not in (*known, *_IDLE)]
     if other:
-        raise ValueError(f"pictures are prepared by {', '.join(other)}, which edge-seg doesn't do")
+        raise ValueError(f"images are prepared by {', '.join(other)}, which edge-seg doesn't do")
     interpolation = {str(step.get("interp", 1)).upper() for name, step in steps.items() if name.startswith("Resize")}
     if interpolation - {"1", "LINEAR"}:
-        raise ValueError(f"pictures are resized with interp {', '.join(sorted(interpolation))}, not 1 (bilinear)")
+        raise ValueError(f"images are resized with interp {', '.join(sorted(interpolation))}, not 1 (bilinear)")
 
 
 def _classes(labels: Any) -> tuple[str, ...]:

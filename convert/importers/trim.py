@@ -1,6 +1,6 @@
 """An exported Mask R-CNN from elsewhere → the graph `full`, as the runtime and Paddle Lite want it.
 
-PaddleDetection's and PaddleX's programs end by scaling boxes and pasting masks into the whole picture, in the graph:
+PaddleDetection's and PaddleX's programs end by scaling boxes and pasting masks into the whole image, in the graph:
 slow, and in operators that Paddle Lite lacks. The runtime does that better, so the program is cut where the detections
 leave the non-maximum suppression and the masks (28 x 28) leave the mask head. Of what is left, what opt or
 Paddle Lite can't take is written otherwise, with the same results (:data:`_MENDERS`).
@@ -16,7 +16,7 @@ from convert.program.program import FLATTEN, Program, from_description
 from edge_seg.errors import ConversionError
 
 EXPORT_AGAIN = (
-    "export it again for one picture of a fixed size, with its masks' pasting in plain operators: tools/export_model.py"
+    "export it again for one image of a fixed size, with its masks' pasting in plain operators: tools/export_model.py"
     " -o export_onnx=True TestReader.inputs_def.image_shape=[3,640,640]; or take its weights (.pdparams) into a run of"
     " edge-seg: edge-seg train MODEL --weights FILE"
 )
@@ -75,7 +75,7 @@ def _refuse(program: Program) -> None:
     control = sorted(kinds & set(_CONTROL))
     if len(program.description.blocks) > 1 or control:
         raise ConversionError(
-            f"the model holds loops and branches ({', '.join(control)}): it was exported for any number of pictures,"
+            f"the model holds loops and branches ({', '.join(control)}): it was exported for any number of images,"
             " and the part that the runtime needs can't be cut out of them",
             remedy=EXPORT_AGAIN,
             code="control-flow",
@@ -92,7 +92,7 @@ def _detections(program: Program) -> str:
     joined = [op for op in program.operators if op.kind == "concat" and same.intersection(op.inputs.get("X", ()))]
     if not joined:
         raise ConversionError(
-            "when nothing is found in a picture, the model hands its mask head no boxes, and Paddle Lite aborts",
+            "when nothing is found in an image, the model hands its mask head no boxes, and Paddle Lite aborts",
             remedy=EXPORT_AGAIN,
             code="zero-boxes",
         )
@@ -111,7 +111,7 @@ def _found(program: Program) -> set[str]:
 
 
 def _masks(program: Program) -> str:
-    """The tensor [K, 28, 28] that is pasted into the picture."""
+    """The tensor [K, 28, 28] that is pasted into the image."""
     makers = _makers(program)
     pasted = next((op for op in program.operators if op.kind == "grid_sampler"), None)
     ends = [pasted.inputs["X"][0]] if pasted else [tensor.name for tensor in program.outputs]

@@ -114,7 +114,7 @@ KINDS = {"conv2d": ("Filter", 0), "mul": ("Y", 1)}
 
 
 def convolutions(content: bytes) -> list[tuple[str, str]]:
-    """(layer, variable that enters it) of every convolution that can be quantised, in the program's order."""
+    """(layer, variable that enters it) of every convolution that can be quantized, in the program's order."""
     found = [(weight_of(op), only(op.inputs, "Input")) for op in ProgramEdit(content).block.ops if op.type == "conv2d"]
     return [(layer_of(weight), entering) for weight, entering in found]
 

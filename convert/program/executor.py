@@ -1,6 +1,6 @@
 """Exported graphs run by paddle's executor, operator by operator: what a program means, before any engine has fused it.
 
-Fake-quantisation operators are computed as they stand, so this is the reference for quantised graphs; and every
+Fake-quantization operators are computed as they stand, so this is the reference for quantized graphs; and every
 variable on the way can be looked at, which calibration needs.
 """
 
@@ -51,10 +51,10 @@ class GraphProgram:
 
 def stepwise(engine: Any, programs: Iterable[GraphProgram], job: Job) -> Any:
     """``engine``, which runs ``programs`` of the job's model, as one that a segmenter runs, whatever their form."""
-    return in_two_steps(engine, {program.name: program for program in programs}, job.canonical_size)
+    return in_two_steps(engine, {program.name: program for program in programs}, job.model.canonical_size)
 
 
-class Simulator:
+class Executor:
     """An engine over graphs in memory."""
 
     name = "paddle-executor"

@@ -1,4 +1,4 @@
-"""The options of ``edge-seg convert`` that say how int8 recipes see their pictures. Imports nothing heavy."""
+"""The options of ``edge-seg convert`` that say how int8 recipes see their images. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # As convert.quantize.ranges has them; a test holds it.
 ALGORITHMS = ("mse", "kl", "hist", "abs_max")
-TRAINED = "quantisation-aware training"
+TRAINED = "quantization-aware training"
 """What a manifest says instead where the ranges were trained."""
 _NAMES = {
     "calibration": "folder",
-    "calibration_pictures": "pictures",
+    "calibration_images": "images",
     "calibration_seed": "seed",
     "algorithm": "algorithm",
     "keep_accuracy": "keep_accuracy",
@@ -28,10 +28,10 @@ _OPTIONS = (
     click.option(
         "--calibration",
         type=click.Path(path_type=Path),
-        help="For int8: a folder of pictures, or a COCO folder.  [default: the run's training data]",
+        help="For int8: a folder of images, or a COCO folder.  [default: the run's training data]",
     ),
     click.option(
-        "--calibration-pictures",
+        "--calibration-images",
         type=click.IntRange(1, 10_000),
         help="For int8: so many of them.  [default: 16; 2 drawn ones with --random-weights]",
     ),
@@ -46,14 +46,14 @@ _OPTIONS = (
 )
 
 
-def quantisation_options(command: F) -> F:
+def quantization_options(command: F) -> F:
     """Adds the options to a command, in the order above."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
-def quantisation_of(options: dict[str, Any], *, used: bool) -> dict[str, Any]:
+def quantization_of(options: dict[str, Any], *, used: bool) -> dict[str, Any]:
     """``options`` of the command line, with those above as one :class:`~convert.calibration.CalibrationOptions`.
 
     Raises UsageError when one is given that isn't ``used``, no recipe being int8.

@@ -1,4 +1,4 @@
-"""The plan by which a model is quantised: for int8, from what its variables are on calibration pictures."""
+"""The plan by which a model is quantized: for int8, from what its variables are on calibration images."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.artifacts import Exported, Job, Referenced
-from convert.calibration import Pictures
+from convert.calibration import Images
 from convert.export import reference
 from convert.program.edit import convolutions
-from convert.program.executor import Arrays, GraphProgram, Simulator, stepwise
+from convert.program.executor import Arrays, Executor, GraphProgram, stepwise
 from convert.quantize.options import TRAINED
 from convert.quantize.ranges import Observed
-from convert.quantize.rewrite import Plan, quantise
+from convert.quantize.rewrite import Plan, rewrite
 from convert.quantize.sensitivity import within
 from edge_seg.errors import BundleError, ConversionError
 from edge_seg.runtime.parity import compare
@@ -27,16 +27,16 @@ from edge_seg.runtime.segmenter import Segmenter
 # model, far less than a wrong range does.
 DRIFT = {"w16": 1e-3, "w8": 0.15, "int8": 0.5}
 
-# The best of a picture that the mask graph sees: a hundred tell no more of its ranges, and cost as much as the trunk.
+# The best of an image that the mask graph sees: a hundred tell no more of its ranges, and cost as much as the trunk.
 _OBJECTS = 20
 
 Ranges = Mapping[str, Mapping[str, float]]
 
 
-def quantised(exported: Exported, precision: str, folder: Path) -> Exported:
+def quantize(exported: Exported, precision: str, folder: Path) -> Exported:
     """``exported`` rounded as the recipes of ``precision`` ("w8", "w16", "int8") need it; files go to ``folder``.
 
-    Raises :class:`ConversionError` when rounding changes the model too much, RunError when int8 has no pictures.
+    Raises :class:`ConversionError` when rounding changes the model too much, RunError when int8 has no images.
     """
     programs = [GraphProgram.read(graph) for graph in exported.graphs]
     job = exported.referenced.job
@@ -48,7 +48,7 @@ def quantised(exported: Exported, precision: str, folder: Path) -> Exported:
 
 
 def again(exported: Exported, told: Any, precision: str, folder: Path) -> Exported:
-    """``exported`` rounded as a manifest's ``optimizer.quantisation`` tells, which needs no pictures.
+    """``exported`` rounded as a manifest's ``optimizer.quantization`` tells, which needs no images.
 
     Raises BundleError when that is no plan.
     """
@@ -62,12 +62,12 @@ def _calibrated(job: Job, programs: Sequence[GraphProgram]) -> tuple[Plan, dict[
     if job.trained_ranges and options.folder is None:
         return Plan(8, _trained(programs, job.trained_ranges)), {"algorithm": TRAINED}
     dataset = job.calibration.validation() if options.keep_accuracy is not None else None
-    pictures = job.calibration.pictures()
-    plan = Plan(8, ranges(observe(programs, job, pictures), options.algorithm))
-    told = {"algorithm": options.algorithm, "calibration": pictures.described}
+    images = job.calibration.images()
+    plan = Plan(8, ranges(observe(programs, job, images), options.algorithm))
+    told = {"algorithm": options.algorithm, "calibration": images.described}
     if dataset is None or options.keep_accuracy is None:
         return plan, told
-    plan, measured = within(job, programs, plan, pictures.pixels, dataset, options.keep_accuracy)
+    plan, measured = within(job, programs, plan, images.pixels, dataset, options.keep_accuracy)
     return plan, {**told, "accuracy": measured}
 
 
@@ -75,32 +75,31 @@ def apply(
     exported: Exported, programs: Sequence[GraphProgram], plan: Plan, precision: str, told: dict[str, Any], folder: Path
 ) -> Exported:
     """The graphs by ``plan``, on disk in ``folder``, with the reference that they give."""
-    made = [quantise(program, plan) for program in programs]
+    made = [rewrite(program, plan) for program in programs]
     job = exported.referenced.job
-    referenced = reference.refer(job, stepwise(Simulator(made), made, job))
+    referenced = reference.refer(job, stepwise(Executor(made), made, job))
     drift = _drift(exported.referenced, referenced)
     for name, value in drift["features"].items():
         if not value <= DRIFT[precision]:
             raise ConversionError(
-                f"rounded to {precision}, the model is another: {name} of the golden picture changes by {value:.0%}",
+                f"rounded to {precision}, the model is another: {name} of the golden image changes by {value:.0%}",
                 remedy="convert with arm-w8 or arm-fp32, or train with `edge-seg train --qat` for int8",
-                code="quantisation-drift",
+                code="quantization-drift",
             )
-    folder.mkdir(exist_ok=True)
     graphs = tuple(program.write(graph, folder) for program, graph in zip(made, exported.graphs, strict=True))
     return Exported(referenced, graphs, {**as_json(plan), **told, "drift": drift})
 
 
-def observe(programs: Sequence[GraphProgram], job: Job, pictures: Pictures) -> dict[str, dict[str, Observed]]:
-    """What enters each convolution of each graph, over all ``pictures``."""
+def observe(programs: Sequence[GraphProgram], job: Job, images: Images) -> dict[str, dict[str, Observed]]:
+    """What enters each convolution of each graph, over all ``images``."""
     watching = _Watching(programs)
     engine = stepwise(watching, programs, job)
     rules = dataclasses.replace(job.postprocess, keep=min(job.postprocess.keep, _OBJECTS))
-    for picture in pictures:
-        found = Segmenter.over(engine, job.preprocess, rules)(picture)
+    for image in images:
+        found = Segmenter.over(engine, job.preprocess, rules)(image)
         if not len(found):  # the mask graph has to see something
             best = min(reference.FALLBACK_INSTANCES, rules.keep)
-            Segmenter.over(engine, job.preprocess, rules, instances=best)(picture)
+            Segmenter.over(engine, job.preprocess, rules, instances=best)(image)
     return watching.seen
 
 
@@ -129,7 +128,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
 
 
 def from_json(described: Any) -> Plan:
-    """The plan that a manifest's ``optimizer.quantisation`` holds; BundleError when it holds none."""
+    """The plan that a manifest's ``optimizer.quantization`` holds; BundleError when it holds none."""
     try:
         ranges = {
             graph: {name: float(reach) for name, reach in of.items()} for graph, of in described["ranges"].items()
@@ -137,7 +136,7 @@ def from_json(described: Any) -> Plan:
         return Plan({8: 8, 16: 16}[described["weight_bits"]], ranges, tuple(map(str, described["floats"])))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise BundleError(
-            "manifest.optimizer.quantisation: expected weight_bits (8 or 16), ranges and floats",
+            "manifest.optimizer.quantization: expected weight_bits (8 or 16), ranges and floats",
             remedy="the manifest was edited: copy the bundle again or convert anew",
             code="manifest-invalid",
         ) from None
@@ -147,29 +146,29 @@ class _Watching:
     """Runs the graphs and takes in what enters each convolution."""
 
     def __init__(self, programs: Sequence[GraphProgram]) -> None:
-        self._simulator = Simulator(programs)
-        self.name = self._simulator.name
+        self._executor = Executor(programs)
+        self.name = self._executor.name
         entering = {program.name: sorted({name for _, name in convolutions(program.content)}) for program in programs}
         self.seen = {graph: {name: Observed() for name in names} for graph, names in entering.items()}
 
     def run(self, graph: str, inputs: Arrays) -> Arrays:
         """The graph's outputs by name."""
-        outputs, values = self._simulator.watch(graph, inputs, list(self.seen[graph]))
+        outputs, values = self._executor.watch(graph, inputs, list(self.seen[graph]))
         for name, value in values.items():
             self.seen[graph][name].add(value)
         return outputs
 
     def describe(self) -> dict[str, Any]:
-        """The simulator's own description."""
-        return self._simulator.describe()
+        """The executor's own description."""
+        return self._executor.describe()
 
     def close(self) -> None:
-        """Closes the simulator."""
-        self._simulator.close()
+        """Closes the executor."""
+        self._executor.close()
 
 
 def _drift(expected: Referenced, found: Referenced) -> dict[str, Any]:
-    """How far rounding moves the golden picture's features (root mean square) and instances."""
+    """How far rounding moves the golden image's features (root mean square) and instances."""
     parity = compare(expected.instances, found.instances)
     return {
         "features": {name: _moved(expected.detect[name], found.detect[name]) for name in ("p2", "p3", "p4", "p5")},

@@ -1,10 +1,10 @@
-"""Quantised graphs, from exported ones: a :class:`Plan` says what is rounded, :func:`quantise` does it.
+"""Quantized graphs, from exported ones: a :class:`Plan` says what is rounded, :func:`quantize` does it.
 
 Weights are rounded in place and stay float32 in the program: the engines' own tools store them as integers, and find
 the same integers again, because their scale (largest magnitude of an output channel / 127 or 32767) stays the same.
 So a graph that is run as it stands computes what the engines are to compute, and is the reference they are held to.
 
-Activations are rounded by fake-quantisation operators before each convolution, which ``opt`` turns into int8 kernels.
+Activations are rounded by fake-quantization operators before each convolution, which ``opt`` turns into int8 kernels.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Plan:
     floats: tuple[str, ...] = ()
 
 
-def quantise(graph: GraphProgram, plan: Plan) -> GraphProgram:
+def rewrite(graph: GraphProgram, plan: Plan) -> GraphProgram:
     """``graph`` as ``plan`` says."""
     edit = ProgramEdit(graph.content)
     weights = dict(graph.weights)
@@ -57,7 +57,7 @@ def quantise(graph: GraphProgram, plan: Plan) -> GraphProgram:
         if weight in graph.weights:
             weights[weight] = rounded(graph.weights[weight], 8 if int8 else plan.weight_bits, KINDS[op.type][1])
         if int8:
-            operators += _fake_quantised(edit, op, ranges, weights, made)
+            operators += _fake_quantized(edit, op, ranges, weights, made)
         operators.append(op)
     edit.replace_operators(operators)
     return GraphProgram(graph.name, edit.content(), weights, graph.inputs, graph.outputs)
@@ -98,7 +98,7 @@ def rounded(weight: NDArray[Any], bits: int, axis: int) -> NDArray[np.float32]:
 
 
 def spell_out(graph: GraphProgram) -> GraphProgram:
-    """Fake-quantisation in ordinary operators: activations by scale, clip and round; weights lie on their grid already.
+    """Fake-quantization in ordinary operators: activations by scale, clip and round; weights lie on their grid already.
 
     For Paddle Lite on x86: its own int8 kernels add up pairs of products in 16 bits, which overflow and are cut off
     (``maddubs``), so that they miss by a third what int8 means and Arm computes. The same sums in float32 don't.
@@ -137,18 +137,18 @@ def _by(factor: float) -> dict[str, Any]:
     return {"scale": factor, "bias": 0.0, "bias_after_scale": True}
 
 
-def _fake_quantised(
+def _fake_quantized(
     edit: ProgramEdit, op: Any, ranges: Mapping[str, float], weights: dict[str, NDArray[Any]], made: set[str]
 ) -> list[Any]:
     """The operators to go before ``op``, which then reads what they give. What is in ``made`` is there already."""
     entering, weight = only(op.inputs, "Input"), only(op.inputs, "Filter")
-    rewire(op, "Input", f"{entering}.quantised")
-    rewire(op, "Filter", f"{weight}.quantised")
+    rewire(op, "Input", f"{entering}.quantized")
+    rewire(op, "Filter", f"{weight}.quantized")
     before: list[Any] = []
     if entering not in made:
         scale = edit.add_variable(f"{entering}.range", [1], weight=True)
         weights[scale] = np.array([ranges[entering]], np.float32)
-        out = edit.add_variable(f"{entering}.quantised", edit.shape(entering))
+        out = edit.add_variable(f"{entering}.quantized", edit.shape(entering))
         told = {"bit_length": 8, "is_test": True, "moving_rate": 0.9, "round_type": _ROUND}
         inputs, outputs = {"X": entering, "InScale": scale}, {"Out": out, "OutScale": scale}
         before.append(operator(_ACTIVATION, inputs, outputs, told))
@@ -156,7 +156,7 @@ def _fake_quantised(
         channels = len(weights[weight])
         scale = edit.add_variable(f"{weight}.range", [channels], weight=True)
         weights[scale] = np.abs(weights[weight]).reshape(channels, -1).max(axis=1)
-        out = edit.add_variable(f"{weight}.quantised", weights[weight].shape)
+        out = edit.add_variable(f"{weight}.quantized", weights[weight].shape)
         told = {"bit_length": 8, "quant_axis": 0, "round_type": _ROUND}
         before.append(operator(_WEIGHT, {"X": weight}, {"Out": out, "OutScale": scale}, told))
     made |= {entering, weight}

@@ -2,7 +2,7 @@
 
 Layers are ranked by the harm that each does alone: how far the outputs that hang on it smoothly (feature maps,
 proposals' scores and deltas before they are sorted, masks) move when it is the only one in int8. Then the fewest of the
-worst are kept in float with which the loss, measured on annotated pictures, is within the limit.
+worst are kept in float with which the loss, measured on annotated images, is within the limit.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 from convert.artifacts import Job
 from convert.export import reference
 from convert.program.edit import ProgramEdit, convolutions, only
-from convert.program.executor import Arrays, GraphProgram, Simulator, stepwise
-from convert.quantize.rewrite import Plan, quantise
+from convert.program.executor import Arrays, Executor, GraphProgram, stepwise
+from convert.quantize.rewrite import Plan, rewrite
 from edge_seg.errors import ConversionError
 from edge_seg.runtime.engines.recorder import Recorder
 from edge_seg.runtime.segmenter import Segmenter
@@ -25,13 +25,13 @@ from edge_seg.runtime.segmenter import Segmenter
 if TYPE_CHECKING:
     from edge_seg.data.coco import CocoDataset
 
-LIMIT_PICTURES = 200
+LIMIT_IMAGES = 200
 _RANKED_ON = 2
 Graphs = Sequence[GraphProgram]
 
 
 def within(
-    job: Job, graphs: Graphs, plan: Plan, pictures: Sequence[Any], dataset: CocoDataset, points: float
+    job: Job, graphs: Graphs, plan: Plan, images: Sequence[Any], dataset: CocoDataset, points: float
 ) -> tuple[Plan, dict[str, Any]]:
     """``plan``, with as many layers in float as it takes to lose at most ``points`` of mask mAP; and what was measured.
 
@@ -44,12 +44,12 @@ def within(
     def loss(bits: int, count: int) -> float:
         if (bits, count) not in tried:
             chosen = dataclasses.replace(plan, weight_bits=bits, floats=tuple(sorted(ranking[:count])))
-            tried[bits, count] = before - _map(job, [quantise(graph, chosen) for graph in graphs], dataset)
+            tried[bits, count] = before - _map(job, [rewrite(graph, chosen) for graph in graphs], dataset)
         return tried[bits, count]
 
     for bits in (8, 16):
         if loss(bits, 0) > points and not ranking:
-            ranking = rank(job, graphs, plan, pictures[:_RANKED_ON])
+            ranking = rank(job, graphs, plan, images[:_RANKED_ON])
         count = fewest(len(ranking), lambda floats, bits=bits: loss(bits, floats) <= points)  # type: ignore[misc]
         if count is not None:
             break
@@ -61,7 +61,7 @@ def within(
             code="accuracy-lost",
         )
     measured = {
-        "pictures": min(len(dataset), LIMIT_PICTURES),
+        "images": min(len(dataset), LIMIT_IMAGES),
         "allowed_points": points,
         "float_mask_map": round(before / 100, 5),
         "lost_points": round(loss(bits, count), 3),
@@ -86,13 +86,13 @@ def fewest(most: int, suffices: Callable[[int], bool]) -> int | None:
     return high
 
 
-def rank(job: Job, graphs: Graphs, plan: Plan, pictures: Sequence[Any]) -> list[str]:
+def rank(job: Job, graphs: Graphs, plan: Plan, images: Sequence[Any]) -> list[str]:
     """The layers that ``plan`` computes in int8, the most harmful first."""
     layers = {graph.name: sorted({layer for layer, _ in convolutions(graph.content)}) for graph in graphs}
     every = {layer for of in layers.values() for layer in of}
     harm: dict[str, float] = {}
     for graph in graphs:
-        inputs = [_inputs(job, graphs, picture)[graph.name] for picture in pictures]
+        inputs = [_inputs(job, graphs, image)[graph.name] for image in images]
         probes = _probes(graph)
         expected = _outputs(graph, dataclasses.replace(plan, floats=tuple(every)), inputs, probes)
         for layer in layers[graph.name]:
@@ -111,20 +111,20 @@ def _probes(graph: GraphProgram) -> list[str]:
 def _outputs(
     graph: GraphProgram, plan: Plan, inputs: Sequence[Arrays], probes: list[str]
 ) -> list[np.ndarray[Any, Any]]:
-    simulator = Simulator([quantise(graph, plan)])
+    executor = Executor([rewrite(graph, plan)])
     values = []
     for feed in inputs:
-        outputs, watched = simulator.watch(graph.name, feed, probes)
+        outputs, watched = executor.watch(graph.name, feed, probes)
         smooth = {name: value for name, value in outputs.items() if name not in ("rois", "boxes", "scores")}
         values += [*smooth.values(), *watched.values()]
     return values
 
 
-def _inputs(job: Job, graphs: Graphs, picture: Any) -> dict[str, Arrays]:
-    """What each graph is given for ``picture``, unrounded."""
-    engine = _Inputs(Simulator(graphs))
+def _inputs(job: Job, graphs: Graphs, image: Any) -> dict[str, Arrays]:
+    """What each graph is given for ``image``, unrounded."""
+    engine = _Inputs(Executor(graphs))
     best = min(reference.FALLBACK_INSTANCES, job.postprocess.keep)
-    Segmenter.over(stepwise(engine, graphs, job), job.preprocess, job.postprocess, instances=best)(picture)
+    Segmenter.over(stepwise(engine, graphs, job), job.preprocess, job.postprocess, instances=best)(image)
     return engine.inputs
 
 
@@ -149,6 +149,6 @@ def _map(job: Job, graphs: Graphs, dataset: CocoDataset) -> float:
     """Mask mAP, in points."""
     from edge_seg.train.evaluate import evaluate
 
-    engine = stepwise(Simulator(graphs), graphs, job)
+    engine = stepwise(Executor(graphs), graphs, job)
     segmenter = Segmenter.over(engine, job.preprocess, job.postprocess, classes=job.classes)
-    return 100 * (evaluate(segmenter, dataset, limit=LIMIT_PICTURES).mask_map or 0.0)
+    return 100 * (evaluate(segmenter, dataset, limit=LIMIT_IMAGES).mask_map or 0.0)

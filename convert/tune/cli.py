@@ -1,4 +1,4 @@
-"""The command ``edge-seg fit``."""
+"""The command ``edge-seg tune``."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from convert.tune.log import Log
     from convert.tune.meter import Bundle, Meter, Say
     from convert.tune.run import Plan
+    from convert.tune.search import Listed
 
 _PATH = click.Path(path_type=Path)
 _PROPOSALS, _BEFORE_NMS, _KEEP = Numbers(1, MAX_PROPOSALS), Numbers(1, MAX_BEFORE_NMS), Numbers(1, MAX_KEEP)
@@ -72,50 +73,48 @@ class Sizes(click.ParamType):
 @click.command()
 @click.argument("run", type=_PATH)
 @click.option("--data", type=_PATH, required=True, help="Folder with train.json, val.json and images/ (COCO).")
-@click.option("--out", type=_PATH, help="Folder of the search.  [default: RUN-fit, beside RUN]")
-@click.option("--target-ms", type=ABOVE_0, help="Budget: model time a picture, ms.")
-@click.option("--record", type=_PATH, multiple=True, help="Predict time for the device of these records.")
-@click.option("--target-gmac", type=ABOVE_0, help="Budget: billions of multiply-accumulates a picture.")
+@click.option("--out", type=_PATH, help="Folder of the search.  [default: RUN-tune, beside RUN]")
+@click.option("--target-ms", type=ABOVE_0, help="Budget: model time an image, ms.")
+@click.option("--record", type=_PATH, multiple=True, help="Take times from these records of bundles of RUN.")
+@click.option("--target-gmac", type=ABOVE_0, help="Budget: billions of multiply-accumulates an image.")
 @click.option("--flops", type=Mac(), help="The same as --target-gmac, as 5e9 or 5G.")
-@click.option("--instructions", type=ABOVE_0, help="Budget: millions of Arm instructions a picture, predicted.")
-@click.option("--recipe", metavar="A[,B]", help="Recipes to search.  [default: cpu-fp32; the records'; arm-fp32]")
+@click.option("--recipe", metavar="A[,B]", help="Recipes to search.  [default: cpu-fp32; arm-fp32 for operations]")
 @click.option("--sizes", type=Sizes(), default=(), help="Input sizes.  [default: the run's, 5/6, 2/3 and 1/2 of it]")
-@click.option("--proposals", type=_PROPOSALS, default=(), help="Boxes looked at closely.  [default: all, 1/2, 1/4]")
+@click.option(
+    "--proposals", type=_PROPOSALS, default=(), help="Proposals passed to the box head.  [default: all, 1/2, 1/4]"
+)
 @click.option("--before-nms", type=_BEFORE_NMS, default=(), help="Boxes before NMS.  [default: 1000,300,100]")
-@click.option("--keep", type=_KEEP, default=(), help="Most instances in a picture.  [default: 100,20,10]")
+@click.option("--keep", type=_KEEP, default=(), help="Maximum detections per image.  [default: 100,20,10]")
 @click.option("--box-widths", type=_WIDTHS, default=(), help="Box head's width.  [default: all, 1/2, 1/4]")
 @click.option("--points", type=click.IntRange(1, 10_000), default=24, show_default=True, help="Most points to try.")
-@click.option("--images", type=click.IntRange(1), default=100, show_default=True, help="Most validation pictures.")
+@click.option("--images", type=click.IntRange(1), default=100, show_default=True, help="Most validation images.")
 @click.option("--threads", type=click.IntRange(1, MAX_THREADS), help="Threads that time counts for.  [default: 1]")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Chooses the pictures.")
-@click.option("--again", is_flag=True, help="Search no further: measure the front once more.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Chooses the images.")
 @json_option
 @guarded
-def fit(
+def tune(
     run: Path,
     data: Path,
     out: Path | None,
     recipe: str | None,
     threads: int | None,
-    again: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Find the settings of RUN that fit a budget: what accuracy each cost buys, and the command that makes it.
+    """Find the settings of RUN that meet a budget: what accuracy each cost buys, and the command that makes it.
 
-    Input size, proposals before and after NMS, instances kept, the box head's width (by pruning) and the recipe are
-    turned; accuracy is measured on the validation pictures of --data. Cost is the model time measured on this machine;
-    with --record it is predicted for the records' device; or it is counted. Without a budget the front is all.
+    The search varies input size, proposals before and after NMS, detections per image, the box head's width (by
+    pruning) and the recipe. Accuracy is measured on the validation images of --data. Cost is the model time measured on
+    this machine, or with --record the time that a device took for the very bundles, or a count of operations. Without a
+    budget the result is the whole Pareto front.
 
-    The same command goes on where it was stopped; another budget uses the points that there are. With --again the
-    front that was found is measured once more: exit code 1 when a time is more than 10 % off.
+    The same command continues a search that was stopped; another budget uses the points that exist.
 
     \b
     Examples:
-      edge-seg fit run --data shapes --target-ms 20
-      edge-seg fit run --data shapes --target-ms 500 --record board.jsonl
-      edge-seg fit run --data shapes --target-gmac 5 --sizes 320,256 --json
-      edge-seg fit run --data shapes --again
+      edge-seg tune run --data shapes --target-ms 20
+      edge-seg tune run --data shapes --target-ms 500 --record board.jsonl
+      edge-seg tune run --data shapes --target-gmac 5 --sizes 320,256 --json
     """
     phase("reading the run and the data")
     from convert.tune import report
@@ -123,25 +122,24 @@ def fit(
     from edge_seg.train.display import Display
 
     display = Display()
-    counting = _counting(run, recipe, threads, options)
-    if again and not counting.measured:
-        raise UsageError("--again is for time measured on this machine", remedy="leave it out")
+    out = out or run.with_name(f"{run.resolve().name}-tune")
+    counting = _counting(run, out, recipe, threads, options)
     plan = _plan(run, data, out, counting, options)
     warnings = [*counting.warnings]
     for warning in warnings:
         display.say(f"Warning: {warning}")
-    log = open_log(plan, again)
+    log = open_log(plan)
     phase("searching")
     found, meter = search(
-        plan, log, lambda bundle, say: counting.meter(plan, log, bundle, say), again, display.say, display.status
+        plan, log, lambda bundle, say: counting.meter(plan, log, bundle, say), display.say, display.status
     )
     display.clear()
-    for warning in (late := report.late_warnings(found, meter)):
+    for warning in (late := report.late_warnings(meter)):
         display.say(f"Warning: {warning}")
     warnings += late
     result = report.as_json(plan, found, meter, warnings)
     report.write(plan, found, meter, result)
-    problem = report.missed(plan, found, meter) or report.moved(found)
+    problem = report.missed(plan, found, meter)
     if as_json and problem is None:
         echo_json(result)
     elif not as_json:
@@ -158,11 +156,13 @@ class _Counting:
     target: float | None
     recipes: tuple[str, ...]
     measured: bool = False
+    listed: Listed | None = None
     warnings: tuple[str, ...] = ()
 
 
-def _plan(run: Path, data: Path, out: Path | None, counting: _Counting, options: dict[str, Any]) -> Plan:
+def _plan(run: Path, data: Path, out: Path, counting: _Counting, options: dict[str, Any]) -> Plan:
     from convert.tune.run import Plan, choose_images
+    from convert.tune.search import Grid
     from convert.tune.space import BEFORE_NMS, Wanted, make_space
     from edge_seg.data.coco import load_split
     from edge_seg.errors import DataError
@@ -173,27 +173,27 @@ def _plan(run: Path, data: Path, out: Path | None, counting: _Counting, options:
     opened = load_run(run)
     dataset = load_split(data, "val")
     if not dataset.images:
-        raise DataError(f"{dataset.coco_json}: no pictures to measure accuracy on")
+        raise DataError(f"{dataset.coco_json}: no images to measure accuracy on")
     records = choose_images(dataset, options["images"], options["seed"])
     if not any(not item.crowd for record in records for item in record.annotations):
         raise DataError(
-            f"{dataset.coco_json}: none of the {len(records)} pictures to measure accuracy on has an annotation",
-            remedy="add annotations to it, or take more pictures (--images) or others (--seed)",
+            f"{dataset.coco_json}: none of the {len(records)} images to measure accuracy on has an annotation",
+            remedy="add annotations to it, or take more images (--images) or others (--seed)",
         )
     config = opened.config
     category_ids(config.classes, dataset)  # before anything is written
     width = config.box_width or box_width(config.model)
-    knobs = {name: options[name] for name in ("sizes", "proposals", "before_nms", "keep", "box_widths")}
-    if not counting.measured and not knobs["before_nms"]:
-        knobs["before_nms"] = BEFORE_NMS[:1]  # boxes in NMS cost time, but neither operations nor what is predicted
-    out = out or run.with_name(f"{run.resolve().name}-fit")
+    wanted = {name: options[name] for name in ("sizes", "proposals", "before_nms", "keep", "box_widths")}
+    if not counting.measured and not wanted["before_nms"]:
+        wanted["before_nms"] = BEFORE_NMS[:1]  # boxes in NMS cost time, but no operations that are counted
     refuse_non_utf8(out)
+    space = make_space(Wanted(**wanted), counting.recipes, config.size, config.postprocess.keep, width)
     return Plan(
         run=opened,
         data=data,
         dataset=dataset,
         records=records,
-        space=make_space(Wanted(**knobs), counting.recipes, config.size, config.postprocess.keep, width),
+        candidates=counting.listed or Grid(space, counting.target),
         box_width=width,
         out=out,
         seed=options["seed"],
@@ -203,54 +203,70 @@ def _plan(run: Path, data: Path, out: Path | None, counting: _Counting, options:
     )
 
 
-def _counting(run: Path, recipe: str | None, threads: int | None, options: dict[str, Any]) -> _Counting:
+def _counting(run: Path, out: Path, recipe: str | None, threads: int | None, options: dict[str, Any]) -> _Counting:
     from convert.recipe import parse
-    from convert.tune import meter as meters
+    from convert.tune.meter import Operations
 
-    budgets = {name: options[name] for name in ("target_ms", "target_gmac", "flops", "instructions")}
+    budgets = {name: options[name] for name in ("target_ms", "target_gmac", "flops")}
     given = [name for name, value in budgets.items() if value is not None]
     if len(given) > 1:
         words = " and ".join("--" + name.replace("_", "-") for name in given)
         raise UsageError(f"{words}: two budgets", remedy="give one of them")
-    if options["record"] and given not in ([], ["target_ms"]):
-        raise UsageError("--record is for --target-ms", remedy="leave it out, or give a budget in milliseconds")
     target = budgets[given[0]] if given else None
-    counted = {"target_gmac": meters.gmac, "flops": meters.gmac, "instructions": meters.instructions}
-    if given and given[0] in counted:
+    if options["record"]:
+        if given not in ([], ["target_ms"]):
+            raise UsageError("--record is for --target-ms", remedy="leave it out, or give a budget in milliseconds")
+        return _recorded(run, out, recipe, threads, target, options)
+    if given and given[0] != "target_ms":
         if threads is not None:
             raise UsageError("--threads is for time", remedy="leave it out")
-        meter = counted[given[0]]()
-        names = tuple(r.name for r in parse(recipe or "arm-fp32"))
-        if given[0] == "instructions" and names != ("arm-fp32",):
-            raise UsageError(f"--recipe {recipe}: instructions were counted for arm-fp32 alone", remedy="leave it out")
-        return _Counting(lambda *_: meter, target, names)
-    if options["record"]:
-        from convert.tune.device import read_device
-        from edge_seg.train.run import load_run
-
-        device = read_device(options["record"], threads)
-        names = tuple(r.name for r in parse(recipe or ",".join(device.recipes)))
-        meter, warnings = meters.predicted(device, names, load_run(run).config.model)
-        return _Counting(lambda *_: meter, target, names, warnings=tuple(warnings))
+        return _Counting(lambda *_: Operations(), target, tuple(r.name for r in parse(recipe or "arm-fp32")))
     return _measured(recipe, threads or 1, target)
+
+
+def _recorded(
+    run: Path, out: Path, recipe: str | None, threads: int | None, target: float | None, options: dict[str, Any]
+) -> _Counting:
+    from convert.recipe import parse
+    from convert.tune.device import read_device
+    from convert.tune.meter import Recorded
+    from convert.tune.run import box_widths
+    from convert.tune.search import Listed
+    from edge_seg.train.run import load_run
+
+    for name in ("sizes", "proposals", "before_nms", "keep", "box_widths"):
+        if options[name]:
+            raise UsageError(
+                f"--{name.replace('_', '-')}: with --record the settings are those of the recorded bundles",
+                remedy="leave it out",
+            )
+    device = read_device(options["record"], threads, box_widths(load_run(run), out))
+    recipes = {one.name for one in parse(recipe)} if recipe else {setting.recipe for setting in device.ms}
+    settings = [setting for setting in device.ms if setting.recipe in recipes]
+    if not settings:
+        found = ", ".join(sorted({setting.recipe for setting in device.ms}))
+        raise UsageError(f"--recipe {recipe}: the records are of {found}", remedy="choose one of these")
+    return _Counting(
+        lambda *_: Recorded(device), target, tuple(sorted(recipes)), listed=Listed(settings), warnings=device.warnings
+    )
 
 
 def _measured(recipe: str | None, threads: int, target: float | None) -> _Counting:
     from convert.recipe import parse
     from convert.tune.meter import Measured
-    from convert.tune.run import choose_clocked
-    from convert.tune.timer import Clock
+    from convert.tune.run import choose_timed
+    from convert.tune.timer import Timer
 
     recipes = parse(recipe or "cpu-fp32")
     for one in recipes:
-        if one.witness != one.name:
+        if one.host_check != one.name:
             raise UsageError(
                 f"--recipe {one.name}: can't be measured on this machine",
-                remedy="give records of the device with --record, or a budget in --target-gmac",
+                remedy="measure its bundles on the device and give --record, or give a budget in --target-gmac",
             )
 
     def meter(plan: Plan, log: Log, bundle: Bundle, say: Say) -> Measured:
-        clock = Clock([record.path for record in choose_clocked(plan.records)], threads)
-        return Measured(clock, log, plan.space.setting(plan.space.corners()[0]), threads, bundle, say)
+        clock = Timer([record.path for record in choose_timed(plan.records)], threads)
+        return Measured(clock, log, plan.candidates.reference, threads, bundle, say)
 
     return _Counting(meter, target, tuple(r.name for r in recipes), measured=True)

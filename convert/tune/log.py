@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from convert.tune.space import Setting
-from convert.tune.timer import Visit
+from convert.tune.timer import Pair
 from convert.tune.trial import Point
 from edge_seg.errors import EdgeSegError, UsageError
 from edge_seg.files import named
 from edge_seg.plain import from_plain
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """What points and visits hang on; a search with another subject begins anew, elsewhere.
+    """What points and measurements depend on; a search with another subject begins anew, elsewhere.
 
-    ``pictures`` are the files that time is measured on; ``images`` are the ids of those that accuracy is.
+    ``timed`` are the files that time is measured on; ``images`` are the ids of those that accuracy is.
     """
 
     weights_sha256: str
@@ -34,12 +34,12 @@ class Subject:
     split: str
     seed: int
     images: tuple[int, ...]
-    pictures: tuple[str, ...]
+    timed: tuple[str, ...]
     schema: int = SCHEMA
 
 
 class Log:
-    """``points`` by setting, and visits by setting, reference and number of threads.
+    """``points`` by setting, and paired measurements by setting, reference and number of threads.
 
     What failed isn't kept: a full disk, or memory, may be better next time.
     """
@@ -47,7 +47,7 @@ class Log:
     def __init__(self, file: Path, subject: Subject) -> None:
         """Reads the file, or begins it. Raises :class:`UsageError` when it is of another search."""
         self.points: dict[Setting, Point] = {}
-        self._visits: dict[tuple[str, str, int], list[Visit]] = {}
+        self._pairs: dict[tuple[str, str, int], list[Pair]] = {}
         self._file = file
         lines = file.read_bytes().split(b"\n") if file.is_file() else []
         if not lines or not lines[0].strip():
@@ -74,7 +74,7 @@ class Log:
         raise UsageError(
             f"{self._file}: of another search (other {', '.join(differs) or 'contents'})",
             remedy="give another --out, or the same RUN, --data, --images and --seed as before",
-            code="fit-differs",
+            code="tune-differs",
         )
 
     def _read(self, line: bytes, number: int) -> None:
@@ -86,11 +86,11 @@ class Log:
                 point = from_plain(Point, plain, where, UsageError)
                 self.points[point.setting] = point
             else:
-                visit = from_plain(Visit, plain["visit"], where, UsageError)
-                self._visits.setdefault((plain["reference"], plain["point"], plain["threads"]), []).append(visit)
+                pair = from_plain(Pair, plain["pair"], where, UsageError)
+                self._pairs.setdefault((plain["reference"], plain["point"], plain["threads"]), []).append(pair)
         except (ValueError, AttributeError, KeyError, TypeError, EdgeSegError) as problem:
             raise UsageError(
-                f"{where}: damaged: {problem}", remedy="delete the file, or give another --out", code="fit-damaged"
+                f"{where}: damaged: {problem}", remedy="delete the file, or give another --out", code="tune-damaged"
             ) from None
 
     def _append(self, kind: str, plain: dict[str, Any]) -> None:
@@ -104,16 +104,16 @@ class Log:
         self._append("point", dataclasses.asdict(point))
         self.points[point.setting] = point
 
-    def add_visit(self, reference: Setting, setting: Setting, threads: int, visit: Visit) -> None:
+    def add_pair(self, reference: Setting, setting: Setting, threads: int, pair: Pair) -> None:
         """Keeps a measurement."""
         names = {"reference": reference.key, "point": setting.key, "threads": threads}
-        self._append("visit", {**names, "visit": dataclasses.asdict(visit)})
-        self._visits.setdefault((reference.key, setting.key, threads), []).append(visit)
+        self._append("pair", {**names, "pair": dataclasses.asdict(pair)})
+        self._pairs.setdefault((reference.key, setting.key, threads), []).append(pair)
 
-    def visits(self, reference: Setting, setting: Setting, threads: int) -> list[Visit]:
+    def pairs(self, reference: Setting, setting: Setting, threads: int) -> list[Pair]:
         """The measurements of one setting against the reference."""
-        return self._visits.get((reference.key, setting.key, threads), [])
+        return self._pairs.get((reference.key, setting.key, threads), [])
 
-    def all_visits(self, reference: Setting, threads: int) -> list[Visit]:
+    def all_pairs(self, reference: Setting, threads: int) -> list[Pair]:
         """The measurements of all settings against the reference."""
-        return [v for (a, _, t), visits in self._visits.items() if (a, t) == (reference.key, threads) for v in visits]
+        return [p for (a, _, t), pairs in self._pairs.items() if (a, t) == (reference.key, threads) for p in pairs]

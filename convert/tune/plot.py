@@ -1,4 +1,4 @@
-"""The front as a picture: SVG, which any browser shows and any text tool compares."""
+"""The front as an image: SVG, which any browser shows and any text tool compares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the search came to, in words, as JSON and as a picture."""
+"""What the search came to, in words, as JSON and as an image."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 from convert.tune.meter import Measured, Meter
 from convert.tune.plot import Mark, draw
-from convert.tune.run import RUNS, Found, Placed, Plan, choose_clocked
+from convert.tune.run import RUNS, Found, Placed, Plan, choose_timed
 from edge_seg.errors import EdgeSegError
 from edge_seg.files import write_json, write_text
 from edge_seg.words import counted
 
-RESULT, PICTURE = "fit.json", "front.svg"
+RESULT, IMAGE = "tune.json", "front.svg"
 DISTURBED = 0.1
 """Share of a measurement that others may take before the user is told."""
 _HEADINGS = ("mask mAP", "box mAP", "size", "proposals", "before NMS", "keep", "box head", "recipe")
@@ -24,12 +24,6 @@ class BudgetError(EdgeSegError):
     """Nothing that was found meets the budget."""
 
     code = "budget-missed"
-
-
-class MovedError(EdgeSegError):
-    """A point of the front no longer costs what the search found."""
-
-    code = "fit-moved"
 
 
 def command(plan: Plan, placed: Placed) -> str:
@@ -53,7 +47,7 @@ def measure_again(plan: Plan, meter: Meter, bundle: str) -> str | None:
     if not isinstance(meter, Measured):
         return None
     words = ["edge-seg", "bench", "run", bundle, "--threads", str(meter.threads)]
-    for record in choose_clocked(plan.records):
+    for record in choose_timed(plan.records):
         words += ["--images", str(record.path)]
     return shlex.join(words)
 
@@ -61,13 +55,12 @@ def measure_again(plan: Plan, meter: Meter, bundle: str) -> str | None:
 def table(plan: Plan, found: Found, meter: Meter) -> str:
     """The front as a Markdown table, cheapest first; the chosen point is marked."""
     chosen = _chosen(plan, found)
-    cost = f"{meter.unit}{' (predicted)' if meter.predicted else ''}"
-    lines = ["| | " + " | ".join([cost, *_HEADINGS]) + " |", "|" + " --- |" * (len(_HEADINGS) + 2)]
+    lines = ["| | " + " | ".join([meter.unit, *_HEADINGS]) + " |", "|" + " --- |" * (len(_HEADINGS) + 2)]
     for placed in found.front:
         point, setting = placed.point, placed.point.setting
         cells = [
             "→" if placed is chosen else "",
-            f"{placed.cost:.4g}",
+            _with_spread(placed),
             _percent(point.mask_map),
             _percent(point.box_map),
             "x".join(map(str, setting.size)),
@@ -85,15 +78,13 @@ def text(plan: Plan, found: Found, meter: Meter) -> str:
     """All for people: how it was counted, the front, what fell out, the recipe."""
     tried, front = len(found.placed) + len(found.failures), len(found.front)
     lines = [
-        f"{counted(front, 'point')} on the front, of {tried} tried and {len(plan.space)} possible; accuracy on "
+        f"{counted(front, 'point')} on the front, of {tried} tried and {len(plan.candidates)} possible; accuracy on "
         f"{counted(len(plan.records), 'image')} of {plan.data}",
         f"cost: {meter.label}",
         "",
         table(plan, found, meter),
         "",
     ]
-    for setting, why in found.dropped.items():
-        lines.append(f"left out, unsteady: {setting.key}: {why}")
     for setting, why in found.failures.items():
         lines.append(f"failed: {setting.key}: {why.splitlines()[0]}")
     chosen = _chosen(plan, found)
@@ -102,38 +93,9 @@ def text(plan: Plan, found: Found, meter: Meter) -> str:
     elif plan.target is None:
         lines += ["make one of them with:", *(f"  {command(plan, placed)}" for placed in found.front)]
     if found.front and (again := measure_again(plan, meter, _bundle(chosen or found.front[-1]))):
-        lines += ["measured again, alone or with its front against the reference, with:", f"  {again}"]
-        lines += [] if found.again else [f"  {plan.command} --again"]
-    lines += _again(found, meter)
-    lines.append(f"picture: {plan.out / PICTURE}   all figures: {plan.out / RESULT}")
+        lines += ["measure it again with:", f"  {again}"]
+    lines.append(f"image: {plan.out / IMAGE}   all figures: {plan.out / RESULT}")
     return "\n".join(lines)
-
-
-def _again(found: Found, meter: Meter) -> list[str]:
-    """How the front measured once more compares, in lines."""
-    if not found.again or not isinstance(meter, Measured):
-        return []
-    now, then = found.again.reference_ms, meter.reference_ms
-    lines = [f"measured once more, each against the reference, which took {now:.4g} ms (in the search {then:.4g} ms):"]
-    for placed in found.front:
-        cost = found.again.costs[placed.point.setting]
-        word = "holds" if found.again.holds(placed.point.setting, placed.cost) else "MOVED"
-        lines.append(
-            f"  {word}  {placed.cost:.4g} -> {cost:.4g} ms ({cost / placed.cost - 1:+.1%})  {placed.point.setting.key}"
-        )
-    return lines
-
-
-def moved(found: Found) -> MovedError | None:
-    """The error when a point of the front was measured once more and isn't where it was."""
-    again = found.again
-    places = [p.point.setting.key for p in found.front if again and not again.holds(p.point.setting, p.cost)]
-    if not places:
-        return None
-    return MovedError(
-        f"{len(places)} of {len(found.front)} points took another time than in the search: {', '.join(places)}",
-        remedy="end other programs and try again; if it stays so, search anew with another --out",
-    )
 
 
 def as_json(plan: Plan, found: Found, meter: Meter, warnings: list[str]) -> dict[str, Any]:
@@ -147,24 +109,21 @@ def as_json(plan: Plan, found: Found, meter: Meter, warnings: list[str]) -> dict
         "cost": {
             "unit": meter.unit,
             "how": meter.label,
-            "predicted": meter.predicted,
             "reference_ms": getattr(meter, "reference_ms", None),
             "disturbed": getattr(meter, "disturbed", None),
-            "reference_again_ms": found.again.reference_ms if found.again else None,
         },
         "target": plan.target,
         "front": [_placed(plan, found, placed, meter) for placed in found.front],
         "chosen": _placed(plan, found, chosen, meter) if chosen else None,
         "points": [_placed(plan, found, placed, meter) for placed in found.placed],
-        "dropped": {setting.key: why for setting, why in found.dropped.items()},
         "failed": {setting.key: why for setting, why in found.failures.items()},
         "warnings": warnings,
-        "picture": str(plan.out / PICTURE),
+        "image": str(plan.out / IMAGE),
         "result": str(plan.out / RESULT),
     }
 
 
-def late_warnings(found: Found, meter: Meter) -> list[str]:
+def late_warnings(meter: Meter) -> list[str]:
     """What the user should know of the measurements."""
     warnings = []
     disturbed = getattr(meter, "disturbed", None)
@@ -173,31 +132,25 @@ def late_warnings(found: Found, meter: Meter) -> list[str]:
             f"other programs used this machine's cores, up to {disturbed:.0%} of a measurement; how the points compare "
             "holds, but the milliseconds may be too high: end the other programs and search again with another --out"
         )
-    if found.dropped:
-        warnings.append(
-            f"{counted(len(found.dropped), 'point')} gave another time when measured again, and were left out"
-        )
     return warnings
 
 
 def write(plan: Plan, found: Found, meter: Meter, result: dict[str, Any]) -> None:
-    """Writes the result and the picture into the search's folder."""
+    """Writes the result and the image into the search's folder."""
     write_json(plan.out / RESULT, result)
     chosen = _chosen(plan, found)
-    others = [p for p in found.placed if p not in found.front and p.point.setting not in found.dropped]
-    unit = f"{meter.unit} a picture{', predicted' if meter.predicted else ''}"
+    others = [p for p in found.placed if p not in found.front]
+    unit = f"{meter.unit} an image"
     title = f"{Path(plan.run.path).name}: mask mAP against cost"
     marks = ([_mark(p, meter) for p in others], [_mark(p, meter) for p in found.front])
     svg = draw(title, unit, *marks, plan.target, _mark(chosen, meter) if chosen else None)
-    write_text(plan.out / PICTURE, svg)
+    write_text(plan.out / IMAGE, svg)
 
 
 def missed(plan: Plan, found: Found, meter: Meter) -> BudgetError | None:
     """The error when there is a budget and nothing meets it."""
     if plan.target is None or _chosen(plan, found):
         return None
-    if not found.front:
-        return BudgetError("no point held when it was measured again", remedy="try again on a quieter machine")
     nearest = found.front[0]
     return BudgetError(
         f"nothing within {plan.target:g} {meter.unit}: the nearest costs {nearest.cost:.4g} {meter.unit} "
@@ -216,7 +169,7 @@ def _placed(plan: Plan, found: Found, placed: Placed, meter: Meter) -> dict[str,
         **dataclasses.asdict(placed.point),
         "gmac": placed.point.gmac,
         "cost": placed.cost,
-        "cost_again": found.again.costs.get(placed.point.setting) if found.again else None,
+        "cost_quartiles": placed.spread,
         "command": command(plan, placed),
         "measure_again": measure_again(plan, meter, _bundle(placed)),
     }
@@ -226,6 +179,14 @@ def _mark(placed: Placed, meter: Meter) -> Mark:
     point = placed.point
     label = f"{point.setting.key}: {placed.cost:.4g} {meter.unit}, mask mAP {_percent(point.mask_map)} %"
     return Mark(placed.cost, point.accuracy, label)
+
+
+def _with_spread(placed: Placed) -> str:
+    """``8.2 (8.1 to 8.4)``."""
+    if placed.spread is None:
+        return f"{placed.cost:.4g}"
+    low, high = placed.spread
+    return f"{placed.cost:.4g} ({low:.4g} to {high:.4g})"
 
 
 def _percent(value: float | None) -> str:

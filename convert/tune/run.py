@@ -1,4 +1,4 @@
-"""``edge-seg fit`` from beginning to end: which pictures, point after point, the front confirmed, the choice made."""
+"""``edge-seg tune`` from beginning to end: which images, point after point, the front measured in turns, the choice."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pathlib import Path
 import numpy as np
 
 from convert.tune.log import Log, Subject
-from convert.tune.meter import Again, Bundle, Measured, Meter, Say
-from convert.tune.search import Value, front, next_choice
-from convert.tune.space import Choice, Setting, Space
+from convert.tune.meter import Bundle, Meter, Say, Spread
+from convert.tune.search import Candidates, Value, front
+from convert.tune.space import Setting
 from convert.tune.trial import Order, Point, make_point
 from edge_seg.data.coco import CocoDataset, ImageRecord
-from edge_seg.errors import EdgeSegError, UsageError
+from edge_seg.errors import EdgeSegError
 from edge_seg.files import check_replaceable, remove, scratch_dir, sha256
-from edge_seg.train.run import Run
+from edge_seg.train.run import Run, load_run
 from edge_seg.words import counted
 
 POINTS = "points.jsonl"
 RUNS = "runs"
 _BUNDLES = ".bundles"
-CLOCKED = 4
-"""Pictures that time is measured on."""
+TIMED = 4
+"""Images that time is measured on."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Plan:
     data: Path
     dataset: CocoDataset
     records: tuple[ImageRecord, ...]
-    space: Space
+    candidates: Candidates
     box_width: int
     out: Path
     seed: int
@@ -46,24 +46,20 @@ class Plan:
 
 @dataclass(frozen=True)
 class Placed:
-    """A point with its cost."""
+    """A point with its cost, and the quartiles of that where it was measured."""
 
     point: Point
     cost: float
+    spread: Spread | None = None
 
 
 @dataclass(frozen=True)
 class Found:
-    """What the search came to. ``front`` is confirmed, cheapest first; ``dropped`` says why a point isn't on it.
-
-    ``again`` is the front measured once more, where that was asked for.
-    """
+    """What the search came to. ``front``: the Pareto front, cheapest first."""
 
     placed: tuple[Placed, ...]
     front: tuple[Placed, ...]
     failures: dict[Setting, str]
-    dropped: dict[Setting, str]
-    again: Again | None = None
 
     def best_within(self, target: float) -> Placed | None:
         """The most accurate point of the front that costs at most ``target``."""
@@ -71,35 +67,38 @@ class Found:
 
 
 def choose_images(dataset: CocoDataset, most: int, seed: int) -> tuple[ImageRecord, ...]:
-    """At most so many pictures, drawn by ``seed``, in the dataset's order."""
+    """At most so many images, drawn by ``seed``, in the dataset's order."""
     order = np.random.default_rng(seed).permutation(len(dataset.images))[:most]
     return tuple(dataset.images[index] for index in sorted(order.tolist()))
 
 
-def choose_clocked(records: tuple[ImageRecord, ...]) -> tuple[ImageRecord, ...]:
-    """Pictures to measure time on: from those with few objects to those with many, evenly."""
+def choose_timed(records: tuple[ImageRecord, ...]) -> tuple[ImageRecord, ...]:
+    """Images to measure time on: from those with few objects to those with many, evenly."""
     ordered = sorted(records, key=lambda record: (len(record.annotations), record.id))
-    count = min(CLOCKED, len(ordered))
+    count = min(TIMED, len(ordered))
     return tuple(ordered[int((place + 0.5) * len(ordered) / count)] for place in range(count))
 
 
-def open_log(plan: Plan, again: bool = False) -> Log:
-    """The search's log in ``plan.out``; with ``again`` there must be one.
-
-    Raises UsageError when there is none, or it is a folder of other things.
-    """
+def open_log(plan: Plan) -> Log:
+    """The search's log in ``plan.out``. Raises UsageError when that is a folder of other things."""
     check_replaceable(plan.out, POINTS)
-    if again and not (plan.out / POINTS).is_file():
-        raise _nothing_timed(plan)
     subject = Subject(
         weights_sha256=sha256(plan.run.weights),
         data_sha256=sha256(plan.dataset.coco_json),
         split="val",
         seed=plan.seed,
         images=tuple(record.id for record in plan.records),
-        pictures=tuple(record.path.name for record in choose_clocked(plan.records)),
+        timed=tuple(record.path.name for record in choose_timed(plan.records)),
     )
     return Log(plan.out / POINTS, subject)
+
+
+def box_widths(run: Run, out: Path) -> dict[str, int]:
+    """Box head's width by the sha256 of the weights: of ``run``, and of its pruned runs in ``out``."""
+    from edge_seg.models.build import box_width
+
+    runs = [run, *(load_run(folder) for folder in sorted((out / RUNS).glob("box-*")))]
+    return {sha256(one.weights): one.config.box_width or box_width(one.config.model) for one in runs}
 
 
 class Workshop:
@@ -155,12 +154,9 @@ class Workshop:
 
 
 def search(
-    plan: Plan, log: Log, meter_over: Callable[[Bundle, Say], Meter], again: bool, say: Say, status: Say
+    plan: Plan, log: Log, meter_over: Callable[[Bundle, Say], Meter], say: Say, status: Say
 ) -> tuple[Found, Meter]:
-    """All of it; ``say`` is told each result, ``status`` what is being done.
-
-    What the log holds is part of it. With ``again`` nothing is searched beyond that, and the front is measured once
-    more.
+    """All of it; ``say`` is told each result, ``status`` what is being done. What the log holds is part of it.
 
     Raises :class:`EdgeSegError` when the first point, to which all others are compared, or every point fails.
     """
@@ -171,55 +167,46 @@ def search(
         status(f"{label}: {text}" if label else text)
 
     meter = meter_over(workshop.bundle, detail)
-    choices = {plan.space.setting(choice): choice for choice in plan.space}
-    chosen = {choices[s]: point for s, point in log.points.items() if s in choices and meter.knows(point)}
-    if again and not chosen:
-        raise _nothing_timed(plan)
-    failed: dict[Choice, str] = {}
-    reference = plan.space.setting(plan.space.corners()[0])
-
-    def values() -> dict[Choice, Value]:
-        return {choice: Value(point.accuracy, meter.cost(point)) for choice, point in chosen.items()}
-
+    candidates, reference = plan.candidates, plan.candidates.reference
+    made = {s: point for s, point in log.points.items() if s in candidates and meter.knows(point)}
+    failed: dict[Setting, str] = {}
     with contextlib.closing(workshop):
-        if chosen:
-            say(f"{counted(len(chosen), 'point')} known from before")
-        for point in chosen.values():
+        if made:
+            say(f"{counted(len(made), 'point')} known from before")
+        for point in made.values():
             meter.measure(point)
-        while not again and len(chosen) + len(failed) < plan.most:
-            known = values()
-            choice = next_choice(plan.space, known, failed, plan.target)
-            if choice is None:
+        while len(made) + len(failed) < plan.most:
+            values = {setting: Value(point.accuracy, meter.cost(point)) for setting, point in made.items()}
+            setting = candidates.next(values, failed)
+            if setting is None:
                 break
-            setting = plan.space.setting(choice)
-            label = f"{len(chosen) + len(failed) + 1} of at most {plan.most}: {setting.key}"
+            label = f"{len(made) + len(failed) + 1} of at most {min(plan.most, len(candidates))}: {setting.key}"
             try:
-                chosen[choice] = _point(setting, log, workshop, meter, detail)
+                made[setting] = _point(setting, log, workshop, meter, detail)
             except EdgeSegError as problem:
                 if setting == reference:
                     raise
-                failed[choice] = problem.message
+                failed[setting] = problem.message
                 say(f"{label}: can't be made: {problem.message.splitlines()[0]}")
                 continue
-            point = chosen[choice]
+            point = made[setting]
             say(f"{label}: {_told(point)}, {meter.cost(point):.4g} {meter.unit}")
-            ahead = _front_of([Placed(p, meter.cost(p)) for p in chosen.values()])
+            ahead = _front([Placed(p, meter.cost(p)) for p in made.values()])
             workshop.keep_only({reference, *(p.point.setting for p in ahead)})
         label = ""
-        dropped = _confirm(list(chosen.values()), meter)
-        placed = tuple(Placed(point, meter.cost(point)) for point in chosen.values())
-        steady = _front_of([p for p in placed if p.point.setting not in dropped])
-        once_more = meter.again([p.point for p in steady]) if again and isinstance(meter, Measured) else None
-    failures = {plan.space.setting(choice): why for choice, why in failed.items()}
-    return Found(placed, tuple(steady), failures, dropped, once_more), meter
+        placed, front = _settle(list(made.values()), meter)
+    return Found(placed, front, failed), meter
 
 
-def _nothing_timed(plan: Plan) -> UsageError:
-    """The error when there is nothing to be measured again."""
-    return UsageError(
-        f"--again: {plan.out} holds no point of these settings that was timed on so many threads",
-        remedy="search first, or give the same options as in the search",
-    )
+def _settle(points: list[Point], meter: Meter) -> tuple[tuple[Placed, ...], tuple[Placed, ...]]:
+    """All points with their costs, and the front, of which every point has all its measurements."""
+    while True:
+        placed = [Placed(point, meter.cost(point), meter.spread(point)) for point in points]
+        front = _front(placed)
+        if all(meter.settled(p.point) for p in front):
+            return tuple(placed), tuple(front)
+        # What is measured may move: then others come to the front, and get their measurements in turn.
+        meter.settle([p.point for p in front])
 
 
 def _point(setting: Setting, log: Log, workshop: Workshop, meter: Meter, status: Say) -> Point:
@@ -232,21 +219,7 @@ def _point(setting: Setting, log: Log, workshop: Workshop, meter: Meter, status:
     return point
 
 
-def _confirm(points: list[Point], meter: Meter) -> dict[Setting, str]:
-    """Measures the front again, and what comes to the front when a point falls, until all of it holds."""
-    dropped: dict[Setting, str] = {}
-    confirmed: set[Setting] = set()
-    while True:
-        ahead = _front_of([Placed(p, meter.cost(p)) for p in points if p.setting not in dropped])
-        pending = [p.point for p in ahead if p.point.setting not in confirmed]
-        if not pending:
-            return dropped
-        unsteady = meter.confirm(pending)
-        dropped.update(unsteady)
-        confirmed.update(p.setting for p in pending)
-
-
-def _front_of(placed: list[Placed]) -> list[Placed]:
+def _front(placed: list[Placed]) -> list[Placed]:
     ahead = front(Value(p.point.accuracy, p.cost) for p in placed)
     by_value = {Value(p.point.accuracy, p.cost): p for p in reversed(placed)}
     return [by_value[value] for value in ahead]

@@ -1,9 +1,11 @@
 """Which point to try next: few points, and those that are likely to be on the front.
 
-First every input size with everything full, then every knob alone. From these follows what a step costs in accuracy
-(added up) and saves in cost (multiplied), so the rest of the space has an estimate before anything is computed; what is
-measured later only bounds it. Of the rest, the point whose estimate adds most to the front comes next; a point that is
-estimated to be no better than a cheaper one isn't tried. Nothing here is random: the same measurements lead to the same
+First every input size with everything full, then every parameter alone. From these follows what a step costs in
+accuracy (added up) and saves in cost (multiplied), so the rest of the space has an estimate before anything is
+computed; what is measured later only bounds it. Of the rest, the point whose estimate adds most to the front comes
+next; a point that is estimated to be no better than a cheaper one isn't tried.
+
+Nothing here is random: the same measurements lead to the same
 next point.
 """
 
@@ -11,10 +13,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from convert.tune.space import KNOBS, Choice, Space
+from convert.tune.space import PARAMETERS, Choice, Setting, Space
 
 SAVING = 0.98
 """A step counts as a saving when it leaves at most this part of the cost; less is lost in the measurement's noise."""
@@ -86,11 +88,11 @@ def estimate(space: Space, measured: Mapping[Choice, Value], choice: Choice) -> 
     if corner is None or base is None:
         return None
     accuracy, cost = corner.accuracy, corner.cost
-    for knob in range(len(KNOBS)):
-        level = choice.levels[knob]
+    for parameter in range(len(PARAMETERS)):
+        level = choice.levels[parameter]
         if not level:
             continue
-        step = measured.get(full.turned(knob, level))
+        step = measured.get(full.turned(parameter, level))
         if step is None:
             return None
         share = step.cost / base.cost
@@ -117,3 +119,46 @@ def _added(known: list[Value], value: Value) -> float:
     for left, right in itertools.pairwise(edges):
         area += max(0.0, value.accuracy - max(0.0, _best_within(known, left))) * math.log(right / left)
     return area
+
+
+class Grid:
+    """The candidates of a search: every setting of the ``space``, chosen by estimate."""
+
+    def __init__(self, space: Space, target: float | None) -> None:
+        self._space = space
+        self._target = target
+        self._choices = {space.setting(choice): choice for choice in space}
+        self.reference = space.setting(space.corners()[0])
+
+    def __len__(self) -> int:
+        return len(self._choices)
+
+    def __contains__(self, setting: Setting) -> bool:
+        return setting in self._choices
+
+    def next(self, measured: Mapping[Setting, Value], failed: Collection[Setting]) -> Setting | None:
+        """What to try next; None when nothing is estimated to add to the front."""
+        known = {self._choices[setting]: value for setting, value in measured.items()}
+        choice = next_choice(self._space, known, {self._choices[setting] for setting in failed}, self._target)
+        return None if choice is None else self._space.setting(choice)
+
+
+class Listed:
+    """The candidates that were measured on a device: all of them are tried, in order."""
+
+    def __init__(self, settings: Sequence[Setting]) -> None:
+        self._settings = settings
+        self.reference = settings[0]
+
+    def __len__(self) -> int:
+        return len(self._settings)
+
+    def __contains__(self, setting: Setting) -> bool:
+        return setting in self._settings
+
+    def next(self, measured: Mapping[Setting, Value], failed: Collection[Setting]) -> Setting | None:
+        """The first that wasn't tried; None after the last."""
+        return next((setting for setting in self._settings if setting not in measured and setting not in failed), None)
+
+
+Candidates = Grid | Listed

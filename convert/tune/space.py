@@ -1,7 +1,7 @@
-"""What ``edge-seg fit`` may turn, and in which steps: the one place where the search space is declared.
+"""What ``edge-seg tune`` varies, and in which steps: the one place where the search space is declared.
 
-A *choice* says for each knob how far it is turned down, as a level: 0 is the most that is searched. Knobs and levels
-mean the same at every input size and for every recipe, so what a step costs in accuracy and saves in time can be
+A *choice* says for each parameter how far it is turned down, as a level: 0 is the most that is searched. Levels mean
+the same at every input size and for every recipe, so what a step costs in accuracy and saves in time can be
 carried from one to the other. A *setting* is a choice in the values that ``edge-seg convert`` takes.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from edge_seg.errors import UsageError
 
-KNOBS = ("proposals", "before_nms", "keep", "box_width")
+PARAMETERS = ("proposals", "before_nms", "keep", "box_width")
 
 SIZES = (1.0, 5 / 6, 2 / 3, 1 / 2)
 """Of the run's own input sides, each to the nearest multiple of 32."""
@@ -48,24 +48,24 @@ class Setting:
 
 @dataclass(frozen=True)
 class Choice:
-    """A recipe, an input size, and a level for each of :data:`KNOBS`."""
+    """A recipe, an input size, and a level for each of :data:`PARAMETERS`."""
 
     recipe: str
     size: Size
     levels: Levels = (0, 0, 0, 0)
 
-    def turned(self, knob: int, level: int) -> Choice:
-        """The same with another level of one knob."""
+    def turned(self, parameter: int, level: int) -> Choice:
+        """The same with another level of one parameter."""
         levels = [*self.levels]
-        levels[knob] = level
+        levels[parameter] = level
         return Choice(self.recipe, self.size, (levels[0], levels[1], levels[2], levels[3]))
 
 
 @dataclass(frozen=True)
 class Space:
-    """Values of each knob, the most first. ``proposals`` has a list for each size, all equally long.
+    """Values of each parameter, the most first. ``proposals`` has a list for each size, all equally long.
 
-    The first size is where the knobs are tried one by one.
+    The first size is where the parameters are tried one by one.
     """
 
     recipes: tuple[str, ...]
@@ -77,7 +77,7 @@ class Space:
 
     @property
     def levels(self) -> tuple[int, int, int, int]:
-        """How many levels each knob has."""
+        """How many levels each parameter has."""
         return len(self.proposals[self.sizes[0]]), len(self.before_nms), len(self.keep), len(self.box_widths)
 
     def setting(self, choice: Choice) -> Setting:
@@ -93,13 +93,15 @@ class Space:
         )
 
     def corners(self) -> list[Choice]:
-        """Every recipe and size with all knobs full."""
+        """Every recipe and size with all parameters full."""
         return [Choice(recipe, size) for recipe in self.recipes for size in self.sizes]
 
     def single_steps(self) -> list[Choice]:
-        """Every level of every knob alone, at the first size with the first recipe."""
+        """Every level of every parameter alone, at the first size with the first recipe."""
         full = self.corners()[0]
-        return [full.turned(knob, level) for knob, levels in enumerate(self.levels) for level in range(1, levels)]
+        return [
+            full.turned(parameter, level) for parameter, levels in enumerate(self.levels) for level in range(1, levels)
+        ]
 
     def __iter__(self) -> Iterator[Choice]:
         a, b, c, d = (range(levels) for levels in self.levels)
@@ -114,7 +116,7 @@ class Space:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the user asked to search; an empty list leaves a knob to the defaults above. Numbers in any order."""
+    """What the user asked to search; an empty list leaves a parameter to the defaults above. Numbers in any order."""
 
     sizes: tuple[Size, ...] = ()
     proposals: tuple[int, ...] = ()

@@ -13,23 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.recipe import Recipe, find
+from convert.recipe import Recipe, find_recipe
 from convert.tune.space import Setting
 from edge_seg.errors import ConversionError
 from edge_seg.plain import from_plain
 from edge_seg.process.child import refusal, refusing, run_module
 
 LIMIT_S = 4 * 3600.0
-"""Exit code for an error that has a message, printed as JSON."""
 
 
 @dataclass(frozen=True)
 class Point:
     """What was measured of a setting, whatever the cost is counted in.
 
-    mAP from 0 to 1 over ``images`` pictures, None where there is nothing to find; ``objects`` is how many instances the
-    model found in a picture on average; ``judge`` is the recipe whose bundle was run. Multiply-accumulates: ``trunk``
-    of a picture, ``box`` of a proposal, ``mask`` of an object; ``channels`` of the feature maps that RoIAlign reads.
+    mAP from 0 to 1 over ``images`` images, None where there is nothing to find; ``objects`` is how many instances the
+    model found in an image on average; ``judge`` is the recipe whose bundle was run. Multiply-accumulates: ``trunk``
+    of an image, ``box`` of a proposal, ``mask`` of an object.
     """
 
     setting: Setting
@@ -44,7 +43,6 @@ class Point:
     trunk_mac: int
     box_mac: int
     mask_mac: int
-    channels: int
 
     @property
     def accuracy(self) -> float:
@@ -53,7 +51,7 @@ class Point:
 
     @property
     def gmac(self) -> float:
-        """Billions of multiply-accumulates of a picture with the average number of objects."""
+        """Billions of multiply-accumulates of an image with the average number of objects."""
         mac = self.trunk_mac + self.setting.proposals * self.box_mac + self.objects * self.mask_mac
         return mac / 1e9
 
@@ -82,7 +80,11 @@ def judge_of(recipe: Recipe) -> Recipe:
 
     In fp32 all engines find the same (every conversion is checked for it), so the fastest here is asked.
     """
-    return find("cpu-fp32") if recipe.precision == "fp32" and recipe.witness != recipe.name else find(recipe.witness)
+    return (
+        find_recipe("cpu-fp32")
+        if recipe.precision == "fp32" and recipe.host_check != recipe.name
+        else find_recipe(recipe.host_check)
+    )
 
 
 def make_point(order: Order, scratch: Path) -> Point:
@@ -99,7 +101,7 @@ def make_point(order: Order, scratch: Path) -> Point:
 
 
 def _carry_out(order: Order) -> Point:
-    from convert.job import Options, run_job
+    from convert.job import Options, layers, run_job
     from convert.pipeline import make_bundles
     from edge_seg.bundle import open_bundle
     from edge_seg.data.coco import load_split
@@ -110,8 +112,9 @@ def _carry_out(order: Order) -> Point:
     setting = order.setting
     options = Options(size=setting.size, proposals=setting.proposals, before_nms=setting.before_nms, keep=setting.keep)
     job = run_job(_run_of(order), options)
-    cost = measure(job.model, setting.size)
-    judge = judge_of(find(setting.recipe))
+    network = layers(job).network
+    cost = measure(network, setting.size)
+    judge = judge_of(find_recipe(setting.recipe))
     make_bundles(job, [judge], Path(order.bundle))
     dataset = load_split(Path(order.data), order.split)
     wanted = set(order.image_ids)
@@ -133,7 +136,6 @@ def _carry_out(order: Order) -> Point:
         trunk_mac=cost.trunk_mac,
         box_mac=cost.box_mac,
         mask_mac=cost.mask_mac,
-        channels=job.model.settings.pyramid_width,
     )
 
 

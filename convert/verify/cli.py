@@ -22,20 +22,20 @@ _PATH = click.Path(path_type=Path)
     multiple=True,
     metavar="FILE|DIR",
     type=_PATH,
-    help="Picture, or folder of pictures; may be repeated. The golden picture is always among them.",
+    help="Image, or folder of images; may be repeated. The golden image is always among them.",
 )
-@click.option("--data", type=_PATH, help="COCO folder: mAP on every rung as well.")
+@click.option("--data", type=_PATH, help="COCO folder: mAP on every stage as well.")
 @click.option("--split", type=click.Choice(["train", "val"]), default="val", show_default=True, help="Of --data.")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Pictures of --data, at most.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Images of --data, at most.")
 @click.option("--on", metavar="TARGET", help="The device: ssh://[user@]host[:port], adb:SERIAL, emulated:cortex-a72.")
 @click.option("--runner", type=COMMAND, help="Its runner: a program, or a command line in quotes.")
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write the report as one HTML file.")
 @click.option(
     "--write",
     is_flag=True,
-    help="Write the summary into the manifest: verification.ladder. The bundle then has another id.",
+    help="Write the summary into the manifest: verification.stages. The bundle then has another id.",
 )
-@click.option("--fail-fast", is_flag=True, help="Stop at the first rung that is out of tolerance.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first stage that is out of tolerance.")
 @json_option
 @guarded
 def verify(
@@ -43,11 +43,11 @@ def verify(
 ) -> int:
     """Find out where a BUNDLE differs from the model that it was made from.
 
-    The same pictures go through every form of the model: preprocessing, paddle itself, the exported graph, the
-    optimised graph on this host (for Arm its twin for x86), a device. The first of them that leaves its tolerance is
-    named, and in it the first tensor. Without --run, a bundle is held against its golden result.
+    The same images go through every form of the model: preprocessing, paddle itself, the exported graph, the optimised
+    graph on this host (for an Arm bundle, one for x86 of the same graphs), a device. The report names the first stage
+    out of tolerance and its first such tensor. Without --run, the bundle is compared with its golden result.
 
-    The exit code is 0 when every rung is within its tolerance, 1 when one isn't.
+    The exit code is 0 when every stage is within its tolerance, 1 when one isn't.
 
     \b
     Examples:
@@ -65,9 +65,9 @@ def verify(
     from edge_seg.files import refuse_other_kind, refuse_overwriting, write_text
     from edge_seg.runtime.predict import check_folder, find_files
 
-    pictures = find_files(images)
+    files = find_files(images)
     if html is not None:
-        refuse_overwriting(html, [bundle, *pictures, *filter(Path.is_file, map(Path, options["runner"] or ()))])
+        refuse_overwriting(html, [bundle, *files, *filter(Path.is_file, map(Path, options["runner"] or ()))])
         refuse_other_kind(html, b"<!doctype html>", "a report")
         check_folder(html.parent)
     if write and (bundle / SIGNATURE).exists():
@@ -78,14 +78,14 @@ def verify(
         )
     report = verify_bundle(
         bundle,
-        Options(images=tuple(pictures), **options),
-        lambda rung: click.echo(reports.rung_line(rung).strip(), err=True),
+        Options(images=tuple(files), **options),
+        lambda stage: click.echo(reports.stage_line(stage).strip(), err=True),
     )
-    if write and not any(rung.name == "files" and rung.fault for rung in report.rungs):
+    if write and not any(stage.name == "files" and stage.fault for stage in report.stages):
         reports.keep(report)
     shown = {}
     if html is not None:
-        shown = reports.save_pictures(report, html)
+        shown = reports.save_images(report, html)
         write_text(html, as_html(report))
     if as_json:
         echo_json(reports.as_json(report, shown))

@@ -1,6 +1,6 @@
-"""Two rungs' traces of one picture, tensor by tensor in the order of the way: how far they differ, and where.
+"""Two stages' traces of one image, tensor by tensor in the order of the way: how far they differ, and where.
 
-Shapes: R proposals, C classes, N instances, h, w the picture's sides.
+Shapes: R proposals, C classes, N instances, h, w the image's sides.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from edge_seg.runtime.result import Instances
 # Proposals that may be others: where two scores differ in their last bits, the order of proposals, and which is the
 # last to be taken, hangs on rounding.
 STRAYS, STRAY_SHARE = 2, 0.01
-# Instances of a picture with ties that may be others, and proposals, for each that a shake changes.
+# Instances of an image with ties that may be others, and proposals, for each that a shake changes.
 TIED, TIED_PROPOSALS = 0.5, 2
 
 
 @dataclass(frozen=True)
-class Reading:
-    """One tensor's difference, over all pictures.
+class Difference:
+    """One tensor's difference, over all images.
 
     ``worst`` and ``mean`` are in ``unit``; None where there is nothing to measure. ``limit`` None: told, not judged.
-    ``picture`` is the number of the picture that is worst.
+    ``image`` is the number of the image that is worst.
     """
 
     tensor: str
@@ -40,24 +40,26 @@ class Reading:
     limit: float | None = None
     ok: bool = True
     note: str = ""
-    picture: int | None = None
+    image: int | None = None
 
-    def noted(self, *more: str) -> Reading:
+    def noted(self, *more: str) -> Difference:
         """The same with ``more`` said in its note."""
         return dataclasses.replace(self, note="; ".join(filter(None, [self.note, *more])))
 
 
-def reading(tensor: str, differences: NDArray[np.floating], unit: str, limit: float | None, note: str = "") -> Reading:
-    """The reading of absolute ``differences``; none of them is no difference. NaN is out of any limit."""
+def difference_of(
+    tensor: str, differences: NDArray[np.floating], unit: str, limit: float | None, note: str = ""
+) -> Difference:
+    """The difference of absolute ``differences``; none of them is no difference. NaN is out of any limit."""
     worst = float(differences.max(initial=0.0))
     mean = float(differences.mean()) if differences.size else 0.0
-    return Reading(tensor, worst, mean, unit, limit, limit is None or worst <= limit, note)
+    return Difference(tensor, worst, mean, unit, limit, limit is None or worst <= limit, note)
 
 
 def compare(
     expected: Trace, found: Trace, limit: Tolerance, scale: float, *, exact: bool = True, ties: Ties = NO_TIES
-) -> list[Reading]:
-    """All readings of one picture; ``scale`` is picture pixels to a pixel of the input, at least 1.
+) -> list[Difference]:
+    """All differences of one image; ``scale`` is image pixels to a pixel of the input, at least 1.
 
     Unless ``exact`` (a precision that changes every value), features and proposals are told, not judged; where no
     instance is sure enough to be judged, the features are, as in a conversion. With ``ties``, which proposals or
@@ -89,19 +91,19 @@ def _only(trace: Trace, keep: NDArray[np.bool_]) -> Trace:
     return dataclasses.replace(trace, instances=only(trace.instances, keep), masks=masks)
 
 
-def second_run(repeats: bool | None) -> Reading:
+def second_run(repeats: bool | None) -> Difference:
     """Whether a second run gave the same bytes; None where that isn't known."""
     note = {True: "the same bytes", False: "gave another result than the first", None: "not told"}[repeats]
-    return Reading("second run", ok=repeats is not False, note=note)
+    return Difference("second run", ok=repeats is not False, note=note)
 
 
-def merge(pictures: Iterable[list[Reading]]) -> list[Reading]:
-    """One reading a tensor from those of several pictures: the worst one, with the mean over all."""
-    columns = list(zip(*pictures, strict=True))
+def merge(images: Iterable[list[Difference]]) -> list[Difference]:
+    """One reading a tensor from those of several images: the worst one, with the mean over all."""
+    columns = list(zip(*images, strict=True))
     return [_merged(list(column)) for column in columns]
 
 
-def _merged(column: list[Reading]) -> Reading:
+def _merged(column: list[Difference]) -> Difference:
     def badness(number: int) -> tuple[bool, float]:
         item = column[number]
         worst = 0.0 if item.worst is None else item.worst
@@ -110,10 +112,10 @@ def _merged(column: list[Reading]) -> Reading:
     number = max(range(len(column)), key=badness)
     means = [item.mean for item in column if item.mean is not None]
     mean = float(np.mean(means)) if means else None
-    return dataclasses.replace(column[number], mean=mean, picture=number)
+    return dataclasses.replace(column[number], mean=mean, image=number)
 
 
-def _features(expected: Trace, found: Trace, limit: Tolerance | None) -> list[Reading]:
+def _features(expected: Trace, found: Trace, limit: Tolerance | None) -> list[Difference]:
     return [
         other or _feature(name, expected.detect[name], found.detect[name], limit)
         for name in FEATURES
@@ -121,22 +123,24 @@ def _features(expected: Trace, found: Trace, limit: Tolerance | None) -> list[Re
     ]
 
 
-def _feature(name: str, expected: NDArray[np.float32], found: NDArray[np.float32], limit: Tolerance | None) -> Reading:
+def _feature(
+    name: str, expected: NDArray[np.float32], found: NDArray[np.float32], limit: Tolerance | None
+) -> Difference:
     largest = max(1e-9, float(np.abs(expected).max()))
-    return reading(name, np.abs(expected - found) / largest, "of its range", limit.feature if limit else None)
+    return difference_of(name, np.abs(expected - found) / largest, "of its range", limit.feature if limit else None)
 
 
-def _other_shape(name: str, expected: Trace, found: Trace) -> Reading | None:
+def _other_shape(name: str, expected: Trace, found: Trace) -> Difference | None:
     shapes = expected.detect[name].shape, found.detect[name].shape
     if shapes[0] == shapes[1]:
         return None
-    return Reading({"boxes": "proposals"}.get(name, name), ok=False, note=f"shape {shapes[1]}, expected {shapes[0]}")
+    return Difference({"boxes": "proposals"}.get(name, name), ok=False, note=f"shape {shapes[1]}, expected {shapes[0]}")
 
 
-def _proposals(expected: Trace, found: Trace, limit: Tolerance | None, tied: int) -> list[Reading]:
+def _proposals(expected: Trace, found: Trace, limit: Tolerance | None, tied: int) -> list[Difference]:
     other = _other_shape("boxes", expected, found)
     if other:
-        return [other, Reading("scores")]
+        return [other, Difference("scores")]
     columns = pair_proposals(expected.detect["boxes"], found.detect["boxes"])
     apart = np.abs(expected.detect["boxes"] - found.detect["boxes"][columns]).max(axis=(1, 2))
     same = len(apart) - max(STRAYS, int(STRAY_SHARE * len(apart)), TIED_PROPOSALS * tied)
@@ -148,17 +152,17 @@ def _proposals(expected: Trace, found: Trace, limit: Tolerance | None, tied: int
     scores = np.abs(expected.detect["scores"] - found.detect["scores"][columns]).max(axis=1)
     note = f"{strays} of {len(apart)} are others" if strays else ""
     if strays and tied:
-        note += f", {tied} after the least change of the picture"
+        note += f", {tied} after the least change of the image"
     return [
-        reading("proposals", apart[near], "px", box_px, note),
-        reading("scores", scores[real], "", limit.score if limit else None),
+        difference_of("proposals", apart[near], "px", box_px, note),
+        difference_of("scores", scores[real], "", limit.score if limit else None),
     ]
 
 
 def compare_instances(
     expected: Instances, found: Instances, limit: Tolerance, scale: float, *, steady: bool = True
-) -> list[Reading]:
-    """The readings of what is reported of a picture: instances, kept boxes, kept scores, masks."""
+) -> list[Difference]:
+    """The differences of what is reported of an image: instances, kept boxes, kept scores, masks."""
     expected, found = confident_of(expected, found, limit.least_score)
     pairs = _pairs(expected, found, limit, scale, steady)
     return _instances(expected, found, pairs, limit, scale, steady)
@@ -182,7 +186,7 @@ def _pairs(expected: Instances, found: Instances, limit: Tolerance, scale: float
 
 def _instances(
     expected: Instances, found: Instances, pairs: Pairs, limit: Tolerance, scale: float, steady: bool
-) -> list[Reading]:
+) -> list[Difference]:
     rows, columns = (np.array([pair[side] for pair in pairs], np.intp) for side in (0, 1))
     total = max(len(expected), len(found))
     missed = np.array([round(1 - len(pairs) / total, 9) if total else 0.0])
@@ -192,27 +196,27 @@ def _instances(
     boxes = np.abs(expected.boxes[rows] - found.boxes[columns]).max(axis=1, initial=0.0)
     scores = np.abs(expected.scores[rows] - found.scores[columns])
     return [
-        reading("instances", missed, "not matched", round(1 - limit.matched, 9) if steady else TIED, note),
-        reading("kept boxes", boxes, "px", limit.box_px * scale),
-        reading("kept scores", scores, "", limit.score),
+        difference_of("instances", missed, "not matched", round(1 - limit.matched, 9) if steady else TIED, note),
+        difference_of("kept boxes", boxes, "px", limit.box_px * scale),
+        difference_of("kept scores", scores, "", limit.score),
         _masks(expected, found, pairs, limit),
     ]
 
 
-def _mask_values(expected: Trace, found: Trace, pairs: Pairs, limit: Tolerance | None) -> Reading:
+def _mask_values(expected: Trace, found: Trace, pairs: Pairs, limit: Tolerance | None) -> Difference:
     if expected.masks.shape[1:] != found.masks.shape[1:] and pairs:
-        return Reading("mask values", ok=False, note=f"shape {found.masks.shape}, expected {expected.masks.shape}")
+        return Difference("mask values", ok=False, note=f"shape {found.masks.shape}, expected {expected.masks.shape}")
     apart = [np.abs(expected.masks[row] - found.masks[column]).max() for row, column in pairs]
-    return reading("mask values", np.array(apart), "", limit.feature if limit else None)
+    return difference_of("mask values", np.array(apart), "", limit.feature if limit else None)
 
 
-def _masks(expected: Instances, found: Instances, pairs: Pairs, limit: Tolerance) -> Reading:
+def _masks(expected: Instances, found: Instances, pairs: Pairs, limit: Tolerance) -> Difference:
     """How much of each pair's masks isn't common to both; a few pixels at the threshold are rounding."""
     both = [mask_difference(expected.rles[row], found.rles[column]) for row, column in pairs]
     lost = np.array([1 - iou if pixels > limit.mask_pixels else 0.0 for iou, pixels in both])
     pixels = max((pixels for _, pixels in both), default=0)
-    judged = reading("masks", lost, "of the union", round(1 - limit.mask_iou, 9))
+    judged = difference_of("masks", lost, "of the union", round(1 - limit.mask_iou, 9))
     whole = np.array([1 - iou for iou, _ in both])
     note = f"at most {pixels} pixels differ" if pixels else ""
-    told = reading("masks", whole, "of the union", judged.limit, note)
+    told = difference_of("masks", whole, "of the union", judged.limit, note)
     return dataclasses.replace(told, ok=judged.ok)

@@ -1,4 +1,4 @@
-"""The ladder's report as one HTML file that needs no other: its pictures are inside, and it has no script."""
+"""The stages's report as one HTML file that needs no other: its images are inside, and it has no script."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.verify.compare import Reading
-from convert.verify.report import closeness, describe, picture_name, status
-from convert.verify.state import Rung, Shown
+from convert.verify.compare import Difference
+from convert.verify.report import closeness, describe, image_name, status
+from convert.verify.state import Shown, StageResult
 from convert.verify.verify import TITLES, Report
 
 _STYLE = """
@@ -28,13 +28,13 @@ h1 { font-size: 27px; margin: 0 0 4px; letter-spacing: -.01em; } h2 { font-size:
 .verdict { border-left: 5px solid var(--ok); background: var(--card); padding: 14px 20px; border-radius: 4px;
   margin-bottom: 32px; box-shadow: 0 1px 3px #0000001a; } .verdict.failed { border-color: var(--bad); }
 .verdict strong { display: block; font-size: 18px; }
-.climb { display: grid; grid-template-columns: 216px minmax(0, 1fr); gap: 32px; align-items: start; }
-.ladder { position: sticky; top: 24px; } .ladder svg { width: 100%; height: auto; display: block; }
-.ladder text { font: 13px system-ui, sans-serif; fill: var(--ink); } .ladder .skipped text { fill: var(--soft); }
-.rung { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 18px 20px;
-  margin-bottom: 16px; overflow-x: auto; } .rung.failed { border-color: var(--bad); }
-.rung header { display: flex; gap: 10px; align-items: baseline; flex-wrap: wrap; }
-.rung header .soft { margin-left: auto; font-size: 13px; }
+.state { display: grid; grid-template-columns: 216px minmax(0, 1fr); gap: 32px; align-items: start; }
+.stages { position: sticky; top: 24px; } .stages svg { width: 100%; height: auto; display: block; }
+.stages text { font: 13px system-ui, sans-serif; fill: var(--ink); } .stages .skipped text { fill: var(--soft); }
+.stage { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 18px 20px;
+  margin-bottom: 16px; overflow-x: auto; } .stage.failed { border-color: var(--bad); }
+.stage header { display: flex; gap: 10px; align-items: baseline; flex-wrap: wrap; }
+.stage header .soft { margin-left: auto; font-size: 13px; }
 .mark { font-size: 12px; font-weight: 600; text-transform: uppercase; letter-spacing: .05em; }
 .number .soft { font-size: 12px; }
 .ok .mark, td.ok { color: var(--ok); } .failed .mark, td.bad { color: var(--bad); }
@@ -52,8 +52,8 @@ tr.bad td.note { color: var(--ink); } td.bar { padding-top: 9px; }
 figure { margin: 16px 0 0; } figure img { max-width: 100%; border-radius: 6px; display: block; }
 figcaption { font-size: 13px; margin-top: 6px; }
 .pairs { display: grid; grid-template-columns: 1fr 1fr; gap: 16px; } .pairs img { width: 100%; }
-.below { margin-top: 40px; }
-@media (max-width: 820px) { .climb { grid-template-columns: 1fr; } .ladder { position: static; max-width: 260px; } }
+.previous { margin-top: 40px; }
+@media (max-width: 820px) { .state { grid-template-columns: 1fr; } .stages { position: static; max-width: 260px; } }
 """
 _DECADES_BELOW, _DECADES_ABOVE = 6, 2
 _LONGEST_SIDE = 720
@@ -63,15 +63,15 @@ _WORDS = {"ok": "within tolerance", "failed": "out of tolerance", "skipped": "no
 
 def as_html(report: Report) -> str:
     """The page."""
-    rungs = "".join(_rung(rung, report) for rung in report.rungs)
+    stages = "".join(_rung(stage, report) for stage in report.stages)
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Parity ladder: {escape(report.bundle.manifest.name)}</title><style>{_STYLE}</style></head><body><main>
+<title>Parity stages: {escape(report.bundle.manifest.name)}</title><style>{_STYLE}</style></head><body><main>
 <h1>{escape(report.bundle.manifest.name)}</h1><p class="facts">{_facts(report)}</p>
 {_verdict(report)}
-<div class="climb"><nav class="ladder">{_ladder(report)}</nav><div>{rungs}</div></div>
+<div class="state"><nav class="stages">{_ladder(report)}</nav><div>{stages}</div></div>
 {_compared(report)}
-<p class="soft below">Each rung is compared with the one named beside it. A bar ends where the worst difference lies, on
+<p class="soft below">Each stage is compared with the one named beside it. A bar ends where the worst difference lies, on
 a logarithmic scale: the tick is the limit, a whole bar is a hundred times the limit, an empty one a millionth.</p>
 </main></body></html>
 """
@@ -87,61 +87,61 @@ def _facts(report: Report) -> str:
 def _verdict(report: Report) -> str:
     first = report.first
     if first is None:
-        left = [TITLES[rung.name] for rung in report.rungs if status(rung) == "skipped"]
+        left = [TITLES[stage.name] for stage in report.stages if status(stage) == "skipped"]
         tail = f"<span class='soft'>Not climbed: {'; '.join(left)}.</span>" if left else ""
-        return f"<div class='verdict'><strong>Every rung is within its tolerance</strong>{tail}</div>"
-    rung, reading = first
-    name = picture_name(reading, report)
+        return f"<div class='verdict'><strong>Every stage is within its tolerance</strong>{tail}</div>"
+    stage, difference = first
+    name = image_name(difference, report)
     where = f" in {escape(name)}" if name else ""
     return (
-        f"<div class='verdict failed'><strong>The first rung out of tolerance: {escape(TITLES[rung.name])}</strong>"
-        f"Its first tensor: <b>{escape(reading.tensor)}</b>{where}. {escape(describe(reading))}</div>"
+        f"<div class='verdict failed'><strong>The first stage out of tolerance: {escape(TITLES[stage.name])}</strong>"
+        f"Its first tensor: <b>{escape(difference.tensor)}</b>{where}. {escape(describe(difference))}</div>"
     )
 
 
 def _ladder(report: Report) -> str:
-    """Two rails, and a rung for each rung, the first at the foot."""
+    """Two rails, and a stage for each stage, the first at the foot."""
     step, top, rails = 44, 26, (8, 76)
-    height = step * len(report.rungs) + 2 * top - step
-    parts = [f"<svg viewBox='0 0 216 {height}' role='img' aria-label='The rungs from the foot up'>"]
+    height = step * len(report.stages) + 2 * top - step
+    parts = [f"<svg viewBox='0 0 216 {height}' role='img' aria-label='The stages from the foot up'>"]
     parts += [
         f"<line x1='{x}' x2='{x}' y1='3' y2='{height - 3}' stroke='var(--rail)' stroke-width='5'"
         " stroke-linecap='round'/>"
         for x in rails
     ]
-    for number, rung in enumerate(report.rungs):
-        y, state = height - top - step * number, status(rung)
+    for number, stage in enumerate(report.stages):
+        y, state = height - top - step * number, status(stage)
         dashes = " stroke-dasharray='3 7'" if state == "skipped" else ""
         parts.append(
-            f"<a href='#{rung.name}' class='{state}'><title>{escape(TITLES[rung.name])}: {_WORDS[state]}</title>"
+            f"<a href='#{stage.name}' class='{state}'><title>{escape(TITLES[stage.name])}: {_WORDS[state]}</title>"
             f"<line x1='{rails[0]}' x2='{rails[1]}' y1='{y}' y2='{y}' stroke='{_COLORS[state]}' stroke-width='7'"
-            f" stroke-linecap='round'{dashes}/><text x='{rails[1] + 18}' y='{y + 5}'>{rung.name}</text></a>"
+            f" stroke-linecap='round'{dashes}/><text x='{rails[1] + 18}' y='{y + 5}'>{stage.name}</text></a>"
         )
     return "".join([*parts, "</svg>"])
 
 
-def _rung(rung: Rung, report: Report) -> str:
-    state = status(rung)
-    beside = [f"against {escape(TITLES.get(rung.against, rung.against))}"] if rung.against else []
-    beside += [f"{rung.seconds:.1f} s"] if rung.seconds >= 0.05 else []
-    body = f"<p>{escape(rung.skipped)}</p>" if state == "skipped" else _table(rung, report)
+def _rung(stage: StageResult, report: Report) -> str:
+    state = status(stage)
+    beside = [f"against {escape(TITLES.get(stage.against, stage.against))}"] if stage.against else []
+    beside += [f"{stage.seconds:.1f} s"] if stage.seconds >= 0.05 else []
+    body = f"<p>{escape(stage.skipped)}</p>" if state == "skipped" else _table(stage, report)
     return (
-        f"<section class='rung {state}' id='{rung.name}'><header><h2>{escape(TITLES[rung.name])}</h2>"
+        f"<section class='stage {state}' id='{stage.name}'><header><h2>{escape(TITLES[stage.name])}</h2>"
         f"<span class='mark'>{_WORDS[state]}</span><span class='soft'>{', '.join(beside)}</span></header>"
-        f"{body}{_figure(rung.shown) if rung.shown else ''}</section>"
+        f"{body}{_figure(stage.shown) if stage.shown else ''}</section>"
     )
 
 
-def _table(rung: Rung, report: Report) -> str:
+def _table(stage: StageResult, report: Report) -> str:
     heads = "<tr><th>tensor</th><th>worst</th><th>mean</th><th>limit</th><th></th><th></th></tr>"
-    if all(item.worst is None for item in rung.readings):
+    if all(item.worst is None for item in stage.differences):
         heads = ""
-    return f"<table>{heads}{''.join(_row(item, report) for item in rung.readings)}</table>"
+    return f"<table>{heads}{''.join(_row(item, report) for item in stage.differences)}</table>"
 
 
-def _row(item: Reading, report: Report) -> str:
+def _row(item: Difference, report: Report) -> str:
     state = "ok" if item.ok else "bad"
-    name = picture_name(item, report) if not item.ok else None
+    name = image_name(item, report) if not item.ok else None
     note = escape("; ".join(filter(None, [item.note, name and f"in {name}"])))
     name_cell = f"<td class='{state}'>{escape(item.tensor)}</td>"
     if item.worst is None:
@@ -158,7 +158,7 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
 
 
-def _bar(item: Reading) -> str:
+def _bar(item: Difference) -> str:
     """How near the worst is to the limit, a decade every so many pixels."""
     if item.worst is None or not item.limit:
         return ""
@@ -179,7 +179,7 @@ def _compared(report: Report) -> str:
     if not report.compared:
         return ""
     rows = "".join(f"<div class='pairs'>{''.join(map(_figure, c.shown))}</div>" for c in report.compared)
-    return f"<section class='below'><h2>The pictures, from the foot to the top</h2>{rows}</section>"
+    return f"<section class='previous'><h2>The images, from the foot to the top</h2>{rows}</section>"
 
 
 def _figure(shown: Shown) -> str:

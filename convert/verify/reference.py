@@ -1,8 +1,8 @@
-"""The preprocessing rung: the runtime's input pixels against the documented rule, computed plainly in float64.
+"""The preprocessing stage: the runtime's input pixels against the documented rule, computed plainly in float64.
 
 Nothing here is shared with :mod:`edge_seg.runtime.preprocess`: a mistake made there must show. All values are *levels*:
 grey levels of 0…255, to which an input is mapped back by the expected mean and standard deviation, so that one limit
-fits all channels. Shapes: h, w the picture's sides; H, W the input's.
+fits all channels. Shapes: h, w the image's sides; H, W the input's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edge_seg.manifest import STRETCH, PostprocessSpec, PreprocessSpec
 
-# OpenCV's fixed-point resize cuts off half-way: over 180 resized pictures of noise it was at worst 0.85 levels from
+# OpenCV's fixed-point resize cuts off half-way: over 180 resized images of noise it was at worst 0.85 levels from
 # the exact value, and on average 0.17 from the rounded one. A mean shifted by 1 of 255 moves every pixel by 1.
 WORST_LEVELS = 1.0
 BIAS_LEVELS = 0.5
@@ -68,26 +68,26 @@ class Pixels:
         return self.worst <= WORST_LEVELS and self.bias <= BIAS_LEVELS  # NaN isn't
 
 
-def judge(picture: NDArray[np.uint8], blob: NDArray[np.float32], spec: PreprocessSpec) -> Pixels:
-    """Compares ``blob``, float32[1, 3, H, W], with what ``spec`` makes of the picture, uint8[h, w, 3] BGR."""
+def judge(image: NDArray[np.uint8], blob: NDArray[np.float32], spec: PreprocessSpec) -> Pixels:
+    """Compares ``blob``, float32[1, 3, H, W], with what ``spec`` makes of the image, uint8[h, w, 3] BGR."""
     found = _levels(blob[0].astype(np.float64), spec)
-    expected = _expected(picture, spec)
-    # Against rounded values, or a picture half of whose values end in .5 would look biased.
+    expected = _expected(image, spec)
+    # Against rounded values, or an image half of whose values end in .5 would look biased.
     shift = (found - np.floor(expected + 0.5)).mean(axis=(1, 2))
     return Pixels(found - expected, float(np.abs(shift).max()))
 
 
-def explain(picture: NDArray[np.uint8], blob: NDArray[np.float32], spec: PreprocessSpec) -> str:
+def explain(image: NDArray[np.uint8], blob: NDArray[np.float32], spec: PreprocessSpec) -> str:
     """Which well-known mistake gives this input; empty when none does."""
     found = _levels(blob[0].astype(np.float64), spec)
-    off = found - _expected(picture, spec)
+    off = found - _expected(image, spec)
     swapped = dataclasses.replace(spec, color=spec.color[::-1])
     middle = np.median(off, axis=(1, 2), keepdims=True)
     shifts = ", ".join(f"{name} {-m:+.2f}" for name, m in zip(spec.color, middle.flat, strict=True))
     left = {
-        f"red and blue are swapped: {swapped.color} for {spec.color}": found - _expected(picture, swapped),
+        f"red and blue are swapped: {swapped.color} for {spec.color}": found - _expected(image, swapped),
         f"the mean is shifted, by channel: {shifts} of 255": off - middle,
-        **{f"fits {what}": found - _expected(picture, spec, axis) for what, axis in _OTHER_RULES.items()},
+        **{f"fits {what}": found - _expected(image, spec, axis) for what, axis in _OTHER_RULES.items()},
     }
     errors = {what: float(np.abs(difference).mean()) for what, difference in left.items()}
     best = min(errors, key=errors.__getitem__)
@@ -99,16 +99,16 @@ def _levels(values: NDArray[np.float64], spec: PreprocessSpec) -> NDArray[np.flo
     return np.asarray((values * std + mean) * 255.0)
 
 
-def _expected(picture: NDArray[np.uint8], spec: PreprocessSpec, axis: Axis = _half_pixel) -> NDArray[np.float64]:
+def _expected(image: NDArray[np.uint8], spec: PreprocessSpec, axis: Axis = _half_pixel) -> NDArray[np.float64]:
     """The documented rule in levels, float64[3, H, W], not rounded."""
-    scale = min(spec.size[0] / picture.shape[0], spec.size[1] / picture.shape[1])
+    scale = min(spec.size[0] / image.shape[0], spec.size[1] / image.shape[1])
     height, width = (
         min(limit, max(1, math.floor(side * scale + 0.5)))
-        for side, limit in zip(picture.shape[:2], spec.size, strict=True)
+        for side, limit in zip(image.shape[:2], spec.size, strict=True)
     )
     if spec.resize == STRETCH:
         height, width = spec.size
-    values = _interpolate(picture.astype(np.float64), height, axis)
+    values = _interpolate(image.astype(np.float64), height, axis)
     values = _interpolate(values.transpose(1, 0, 2), width, axis).transpose(1, 0, 2)
     channels = {"B": values[:, :, 0], "G": values[:, :, 1], "R": values[:, :, 2]}
     levels = _levels(np.full((3, *spec.size), spec.pad), spec)
@@ -128,9 +128,9 @@ def _interpolate(values: NDArray[np.float64], new: int, axis: Axis) -> NDArray[n
 
 
 def charts(size: tuple[int, int]) -> dict[str, NDArray[np.uint8]]:
-    """Pictures that have to be enlarged, shrunk and padded, with ramps, edges and noise in other colours each way.
+    """Images that have to be enlarged, shrunk and padded, with ramps, edges and noise in other colours each way.
 
-    The golden picture often has the input's own size and is then not resized at all.
+    The golden image often has the input's own size and is then not resized at all.
     """
     height, width = size
     sides = {
@@ -161,7 +161,7 @@ def choose(
 ) -> list[Pair]:
     """The (proposal, class) pairs that are kept, best first, of boxes [R, C, 4] and scores [R, C + 1].
 
-    ``extent``: height and width of the input's part that the picture fills.
+    ``extent``: height and width of the input's part that the image fills.
     """
     kept: list[Pair] = []
     for row, label in _candidates(boxes, scores, extent, np.float32(threshold)):

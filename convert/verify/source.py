@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import click
 
 from convert.artifacts import Job
-from convert.job import Options, random_job, run_job
+from convert.job import Options, random_job, run_job, told_options
 from edge_seg.bundle import Bundle
 from edge_seg.errors import BundleError, MissingDependencyError, RunError
 from edge_seg.options import SIZE
 from edge_seg.runtime.one_graph import FULL
 from edge_seg.zoo import ZOO
-
-_OPTION = re.compile(r"--([\w-]+) (\S+)")
 
 
 def rebuild(bundle: Bundle, run: Path | None) -> tuple[Job | None, str]:
@@ -64,7 +61,7 @@ def options_of(bundle: Bundle) -> Options:
     said = manifest.source.get("options", "")
     post = manifest.postprocess
     try:
-        told: dict[str, str] = dict(_OPTION.findall(said))
+        told = told_options(said)
         if told.get("score") == f"{post.score_threshold:g}":  # which is how the options were written: with six digits
             told.pop("score")
         return Options(
@@ -83,7 +80,7 @@ def options_of(bundle: Bundle) -> Options:
         ) from None
 
 
-def differences(expected: Any, found: Any, names: tuple[str, ...]) -> str:
+def different_settings(expected: Any, found: Any, names: tuple[str, ...]) -> str:
     """``color BGR, the source has RGB; …`` for the fields ``names`` of two dataclasses that differ; empty if none."""
     pairs = ((name, getattr(found, name), getattr(expected, name)) for name in names)
     return "; ".join(f"the manifest has {name} {plain(a)}, its source {plain(b)}" for name, a, b in pairs if a != b)

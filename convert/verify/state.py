@@ -1,4 +1,4 @@
-"""What the rungs of the ladder share: what is verified, what has been climbed so far, and what one rung says."""
+"""What the stages of verify share: what is verified, what has been climbed so far, and what one stage says."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.artifacts import Exported, Job
+from convert.artifacts import Job
 from convert.export.ties import Ties
 from convert.quantize.options import TRAINED
-from convert.verify.compare import Reading, compare, merge, second_run
+from convert.verify.compare import Difference, compare, merge, second_run
 from convert.verify.heatmap import where
 from convert.verify.trace import load, load_ties, unpack
 from edge_seg.bundle import Bundle
@@ -24,9 +24,9 @@ from edge_seg.files import read_json
 from edge_seg.manifest import THREE_GRAPHS, TWO_GRAPHS, Manifest
 from edge_seg.runtime.parity import Tolerance
 from edge_seg.runtime.result import Instances
-from edge_seg.words import counted
 
 if TYPE_CHECKING:
+    from convert.pipeline import Pipeline
     from edge_seg.data.coco import CocoDataset
     from edge_seg.runtime.segmenter import Segmenter
 
@@ -34,8 +34,8 @@ MAP_LIMIT, LOSSY_MAP_LIMIT = 0.005, 0.01
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture to verify with, uint8[h, w, 3] BGR."""
+class Image:
+    """An image to verify with, uint8[h, w, 3] BGR."""
 
     name: str
     file: Path
@@ -51,36 +51,35 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Rung:
-    """What was measured on one rung, ``against`` another; or why it was ``skipped``."""
+class StageResult:
+    """What was measured on one stage, ``against`` another; or why it was ``skipped``."""
 
     name: str
-    readings: tuple[Reading, ...] = ()
+    differences: tuple[Difference, ...] = ()
     against: str = ""
     skipped: str = ""
     shown: Shown | None = None
     seconds: float = 0.0
 
     @property
-    def fault(self) -> Reading | None:
-        """The first reading that is out of tolerance."""
-        return next((item for item in self.readings if not item.ok), None)
+    def fault(self) -> Difference | None:
+        """The first difference that is out of tolerance."""
+        return next((item for item in self.differences if not item.ok), None)
 
 
 @dataclass
-class Climb:
-    """What is verified and with what; ``traces`` and ``maps`` grow from rung to rung, the newest last.
+class State:
+    """What is verified and with what; ``traces`` and ``maps`` grow from stage to stage, the newest last.
 
-    ``job`` is None where the model itself can't be run, and ``no_job`` says why. The first of the ``pictures`` is the
-    golden one. ``instances`` as in the bundle's golden result. ``blamed``: readings that belong to another rung than
-    the one that came upon them. ``golden_fault``: why the golden result can't be used at all. ``ties``: of each
-    picture, as the first rung that computed found them (see :mod:`convert.export.ties`).
+    ``job`` is None where the model itself can't be run, and ``no_job`` says why. The first of the ``images`` is the
+    golden one. ``instances`` as in the golden result. ``golden_fault``: why that can't be used. ``ties``: of each
+    image, as the first stage that computed found them (see :mod:`convert.export.ties`).
     """
 
     bundle: Bundle
     job: Job | None
     no_job: str
-    pictures: tuple[Picture, ...]
+    images: tuple[Image, ...]
     scratch: Path
     dataset: CocoDataset | None = None
     data: tuple[Path, ...] = ()
@@ -88,9 +87,7 @@ class Climb:
     on: str | None = None
     traces: dict[str, Path] = field(default_factory=dict)
     maps: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)
-    blamed: dict[str, Reading] = field(default_factory=dict)
-    exported: Exported | None = None
-    rounded: Exported | None = None
+    pipeline: Pipeline | None = None
     golden_fault: str = ""
     ties: dict[int, Ties] = field(default_factory=lambda: defaultdict(Ties))
 
@@ -114,64 +111,64 @@ class Climb:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        return tuple(picture.file for picture in self.pictures)
+        return tuple(image.file for image in self.images)
 
     @property
-    def below(self) -> str | None:
-        """The rung whose traces the next one is compared with."""
+    def previous(self) -> str | None:
+        """The stage whose traces the next one is compared with."""
         return next(reversed(self.traces), None)
 
-    def scale(self, picture: Picture) -> float:
-        """Picture pixels to a pixel of the input, at least 1."""
-        height, width = picture.pixels.shape[:2]
+    def scale(self, image: Image) -> float:
+        """Image pixels to a pixel of the input, at least 1."""
+        height, width = image.pixels.shape[:2]
         return max(1.0, height / self.size[0], width / self.size[1])
 
-    def results(self, rung: str) -> list[Instances]:
-        """The instances of each picture that ``rung`` traced."""
-        return [load(self.traces[rung], number).instances for number in range(len(self.pictures))]
+    def results(self, stage: str) -> list[Instances]:
+        """The instances of each image that ``stage`` traced."""
+        return [load(self.traces[stage], number).instances for number in range(len(self.images))]
 
 
-def ascend(climb: Climb, name: str, traces: Path, limit: Tolerance, exact: bool = True) -> Rung:
-    """The rung whose ``traces`` have just been made, against the one below, which it then takes the place of."""
-    below = climb.below
-    climb.traces[name] = traces
-    if below is None:
-        climb.ties.update({number: load_ties(traces, number) for number in range(len(climb.pictures))})
-        readings = merge([[second_run(load(traces, number).repeats)] for number in range(len(climb.pictures))])
-        return Rung(name, (*readings, *map_reading(climb, name, None, exact)))
-    readings = merge(
+def compare_stage(state: State, name: str, traces: Path, limit: Tolerance, exact: bool = True) -> StageResult:
+    """The stage whose ``traces`` have just been made, against the previous one, which it then takes the place of."""
+    previous = state.previous
+    state.traces[name] = traces
+    if previous is None:
+        state.ties.update({number: load_ties(traces, number) for number in range(len(state.images))})
+        differences = merge([[second_run(load(traces, number).repeats)] for number in range(len(state.images))])
+        return StageResult(name, (*differences, *map_difference(state, name, None, exact)))
+    differences = merge(
         compare(
-            load(climb.traces[below], number),
+            load(state.traces[previous], number),
             load(traces, number),
             limit,
-            climb.scale(picture),
+            state.scale(image),
             exact=exact,
-            ties=climb.ties[number],
+            ties=state.ties[number],
         )
-        for number, picture in enumerate(climb.pictures)
+        for number, image in enumerate(state.images)
     )
-    rung = Rung(name, (*readings, *map_reading(climb, name, below, exact)), below)
-    return dataclasses.replace(rung, shown=_shown(climb, rung, climb.traces[below], traces))
+    stage = StageResult(name, (*differences, *map_difference(state, name, previous, exact)), previous)
+    return dataclasses.replace(stage, shown=_shown(state, stage, state.traces[previous], traces))
 
 
-def _shown(climb: Climb, rung: Rung, below: Path, traces: Path) -> Shown | None:
-    fault = rung.fault
-    if fault is None or fault.picture is None:
+def _shown(state: State, stage: StageResult, previous: Path, traces: Path) -> Shown | None:
+    fault = stage.fault
+    if fault is None or fault.image is None:
         return None
-    picture = climb.pictures[fault.picture]
-    pair = load(below, fault.picture), load(traces, fault.picture)
-    drawn = where(fault.tensor, *pair, picture.pixels, climb.size)
-    return shown(picture.name, rung, drawn)
+    image = state.images[fault.image]
+    pair = load(previous, fault.image), load(traces, fault.image)
+    drawn = where(fault.tensor, *pair, image.pixels, state.size)
+    return shown(image.name, stage, drawn)
 
 
-def shown(picture: str, rung: Rung, drawn: NDArray[np.uint8] | None) -> Shown | None:
-    """A drawing of where the rung's fault lies, with a caption; None for none."""
-    if drawn is None or rung.fault is None:
+def shown(image: str, stage: StageResult, drawn: NDArray[np.uint8] | None) -> Shown | None:
+    """A drawing of where the stage's fault lies, with a caption; None for none."""
+    if drawn is None or stage.fault is None:
         return None
-    tensor, what = rung.fault.tensor, "brightest where it differs most"
+    tensor, what = stage.fault.tensor, "brightest where it differs most"
     if tensor not in ("p2", "p3", "p4", "p5"):
-        what = f"green: {rung.against}, magenta: {rung.name}"
-    return Shown(f"{picture}, {tensor}: {what}", drawn)
+        what = f"green: {stage.against}, magenta: {stage.name}"
+    return Shown(f"{image}, {tensor}: {what}", drawn)
 
 
 class _Replay:
@@ -185,41 +182,41 @@ class _Replay:
         return self._answers[file]
 
 
-def map_reading(
-    climb: Climb, name: str, below: str | None, exact: bool, found: Sequence[Instances] | None = None
-) -> list[Reading]:
-    """The rung's mAP against that of the rung below, where there is data: of ``found``, or of what its traces hold."""
-    if climb.dataset is None:
+def map_difference(
+    state: State, name: str, previous: str | None, exact: bool, found: Sequence[Instances] | None = None
+) -> list[Difference]:
+    """The stage's mAP (of ``found``, or of what its traces hold) against the previous stage's, where there is data."""
+    if state.dataset is None:
         return []
     if found is None:
-        answers: list[dict[str, Any]] = read_json(climb.traces[name] / "data.json", ConversionError)
+        answers: list[dict[str, Any]] = read_json(state.traces[name] / "data.json", ConversionError)
         found = [unpack(answer) for answer in answers]
     from edge_seg.train.evaluate import evaluate
 
-    replay = _Replay(climb.manifest.classes, dict(zip(climb.data, found, strict=True)))
-    done = evaluate(cast("Segmenter", replay), climb.dataset, limit=len(climb.data))
-    climb.maps[name] = done.mask_map, done.box_map
-    note = f"mask {_mean(done.mask_map)}, box {_mean(done.box_map)}, {counted(done.images, 'image')}"
-    pairs = zip(climb.maps[name], climb.maps.get(below or "", (None, None)), strict=True)
+    replay = _Replay(state.manifest.classes, dict(zip(state.data, found, strict=True)))
+    done = evaluate(cast("Segmenter", replay), state.dataset, limit=len(state.data))
+    state.maps[name] = done.mask_map, done.box_map
+    note = f"mask {_mean(done.mask_map)}, box {_mean(done.box_map)}, {done.images} images"
+    pairs = zip(state.maps[name], state.maps.get(previous or "", (None, None)), strict=True)
     apart = [b - a for a, b in pairs if a is not None and b is not None]
     if not apart:
-        return [Reading("mAP", note=note)]
+        return [Difference("mAP", note=note)]
     if exact:
         worst = max(map(abs, apart))
-        return [Reading("mAP", worst, None, "", MAP_LIMIT, worst <= MAP_LIMIT, note)]
+        return [Difference("mAP", worst, None, "", MAP_LIMIT, worst <= MAP_LIMIT, note)]
     lost = max(0.0, *apart)
-    told = climb.manifest.optimizer.get("quantisation")
+    told = state.manifest.optimizer.get("quantization")
     told = told if isinstance(told, dict) else {}
     if name == "rounded" and told.get("algorithm") == TRAINED:  # it was the rounded model that learned
-        return [Reading("mAP", lost, None, "lost", note=note)]
+        return [Difference("mAP", lost, None, "lost", note=note)]
     limit = max(LOSSY_MAP_LIMIT, _allowed(told))
-    return [Reading("mAP", lost, None, "lost", limit, lost <= limit, note)]
+    return [Difference("mAP", lost, None, "lost", limit, lost <= limit, note)]
 
 
-def _allowed(quantisation: dict[str, Any]) -> float:
+def _allowed(quantization: dict[str, Any]) -> float:
     """The mask mAP, 0 to 1, that the conversion was allowed to lose (--keep-accuracy); 0 where it wasn't measured."""
     try:
-        return float(quantisation["accuracy"]["allowed_points"]) / 100
+        return float(quantization["accuracy"]["allowed_points"]) / 100
     except (KeyError, TypeError, ValueError):
         return 0.0
 

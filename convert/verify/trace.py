@@ -1,4 +1,4 @@
-"""What a rung makes of the pictures: every tensor on the way from picture to instances, kept on disk.
+"""What a stage makes of the images: every tensor on the way from image to instances, kept on disk.
 
 Run as ``python -m convert.verify.trace TASK.json``, it does this for a bundle in a process of its own, which a library
 may abort.
@@ -35,12 +35,12 @@ from edge_seg.runtime.result import Instances
 from edge_seg.runtime.segmenter import Segmenter
 
 LIMIT_S = 600.0
-LIMIT_A_PICTURE_S = 60.0
+LIMIT_AN_IMAGE_S = 60.0
 
 
 @dataclass(frozen=True)
 class Trace:
-    """One picture on one rung.
+    """One image on one stage.
 
     ``detect``: the graph's outputs ``p2`` … ``p5``, ``boxes`` float32[R, C, 4], ``scores`` float32[R, C + 1]; ``masks``
     float32[N, 28, 28], of the instances in their order; ``repeats``: whether a second run gave the same bytes. A bundle
@@ -53,14 +53,14 @@ class Trace:
     repeats: bool
 
 
-def trace(segmenter: Segmenter, picture: NDArray[np.uint8]) -> Trace:
-    """Runs ``picture``, uint8[h, w, 3] BGR, twice."""
-    first, second = _once(segmenter, picture), _once(segmenter, picture)
+def trace(segmenter: Segmenter, image: NDArray[np.uint8]) -> Trace:
+    """Runs ``image``, uint8[h, w, 3] BGR, twice."""
+    first, second = _once(segmenter, image), _once(segmenter, image)
     same = _bytes(first) == _bytes(second) and first.instances.as_json() == second.instances.as_json()
     return dataclasses.replace(first, repeats=same)
 
 
-def _once(segmenter: Segmenter, picture: NDArray[np.uint8]) -> Trace:
+def _once(segmenter: Segmenter, image: NDArray[np.uint8]) -> Trace:
     recorder = Recorder(segmenter.engine)
     over = Segmenter.over(
         recorder,
@@ -70,7 +70,7 @@ def _once(segmenter: Segmenter, picture: NDArray[np.uint8]) -> Trace:
         instances=segmenter.instances,
         full=segmenter.full,
     )
-    found = over(picture)
+    found = over(image)
     masks = recorder.outputs["mask"]["masks"] if "mask" in recorder.outputs else np.zeros((0, 28, 28), np.float32)
     return Trace(recorder.outputs.get("detect", {}), masks, found, True)
 
@@ -80,13 +80,13 @@ def _bytes(made: Trace) -> list[bytes]:
 
 
 def save(made: Trace, folder: Path, number: int) -> None:
-    """Writes the trace of picture ``number`` into ``folder``."""
+    """Writes the trace of image ``number`` into ``folder``."""
     np.savez(folder / f"{number}.npz", masks=made.masks, **made.detect)
     write_json(folder / f"{number}.json", {"repeats": made.repeats, "found": pack(made.instances)})
 
 
 def load(folder: Path, number: int) -> Trace:
-    """The trace of picture ``number`` that :func:`save` wrote."""
+    """The trace of image ``number`` that :func:`save` wrote."""
     with np.load(folder / f"{number}.npz") as arrays:
         detect = {name: arrays[name] for name in arrays.files}
     masks = detect.pop("masks")
@@ -105,7 +105,7 @@ def unpack(told: dict[str, Any]) -> Instances:
 
 
 def load_ties(folder: Path, number: int) -> Ties:
-    """What :func:`trace_all` found of picture ``number``; no ties where it wasn't to look for them."""
+    """What :func:`trace_all` found of image ``number``; no ties where it wasn't to look for them."""
     file = folder / f"{number}.ties.json"
     return from_plain(Ties, read_json(file, ConversionError), str(file), ConversionError) if file.is_file() else NO_TIES
 
@@ -115,13 +115,13 @@ class Task:
     """What a child is to do.
 
     ``plain``: Paddle Inference without optimisation passes and oneDNN, instead of the bundle's engine. ``preprocess``
-    and ``postprocess`` take the place of the manifest's. ``pictures`` are traced, with their ``ties``; of ``data`` only
+    and ``postprocess`` take the place of the manifest's. ``images`` are traced, with their ``ties``; of ``data`` only
     the instances are kept, in ``data.json``.
     """
 
     bundle: str
     out: str
-    pictures: tuple[str, ...]
+    images: tuple[str, ...]
     plain: bool = False
     instances: int | None = None
     data: tuple[str, ...] = ()
@@ -136,7 +136,7 @@ def run_task(task: Task) -> None:
     out.mkdir()
     file = out / "task.json"
     write_json(file, dataclasses.asdict(task))
-    limit = LIMIT_S + LIMIT_A_PICTURE_S * (len(task.pictures) + len(task.data))
+    limit = LIMIT_S + LIMIT_AN_IMAGE_S * (len(task.images) + len(task.data))
     outcome = run_module("convert.verify.trace", file, limit_s=limit)
     if outcome.ok:
         return
@@ -151,7 +151,7 @@ def run_task(task: Task) -> None:
 
 
 def do_task(task: Task) -> None:
-    """What the child does: opens the bundle's engine, traces the pictures into ``out``.
+    """What the child does: opens the bundle's engine, traces the images into ``out``.
 
     In one thread, as conversion does: sums depend on the number of threads.
     """
@@ -165,22 +165,22 @@ def do_task(task: Task) -> None:
         instances=task.instances,
         full=manifest.graphs.get(FULL),
     )
-    trace_all(segmenter, [Path(file) for file in task.pictures], [Path(file) for file in task.data], out, task.ties)
+    trace_all(segmenter, [Path(file) for file in task.images], [Path(file) for file in task.data], out, task.ties)
 
 
 def trace_all(
-    segmenter: Segmenter, pictures: Sequence[Path], data: Sequence[Path], out: Path, ties: bool = False
+    segmenter: Segmenter, images: Sequence[Path], data: Sequence[Path], out: Path, ties: bool = False
 ) -> None:
-    """Traces ``pictures`` into ``out``, and writes the instances of ``data`` into ``out / "data.json"``.
+    """Traces ``images`` into ``out``, and writes the instances of ``data`` into ``out / "data.json"``.
 
     With ``ties``, looks for them too; in a model of one graph they can't be seen.
     """
-    for number, file in enumerate(pictures):
-        picture = read_image(file)
-        made = trace(segmenter, picture)
+    for number, file in enumerate(images):
+        image = read_image(file)
+        made = trace(segmenter, image)
         save(made, out, number)
         if ties and not segmenter.full:
-            found = find_ties(segmenter.engine, picture, segmenter.preprocess, segmenter.postprocess, made.detect)
+            found = find_ties(segmenter.engine, image, segmenter.preprocess, segmenter.postprocess, made.detect)
             write_json(out / f"{number}.ties.json", dataclasses.asdict(found))
     segmenter.instances = None  # a fixed number of objects would spoil the mAP
     if data:

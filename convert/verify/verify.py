@@ -1,7 +1,7 @@
-"""The parity ladder: the same pictures through every form of a model, from preprocessing to the device.
+"""How ``edge-seg verify`` works: the same images through every form of a model, from preprocessing to the device.
 
-Each rung is compared with the one below it, tensor by tensor in the order of the way. So the first rung that leaves its
-tolerance is where a fault lies, and the first such tensor on it says in what.
+Each stage is compared with the one before it, tensor by tensor in the order of the data flow. The first stage out of
+tolerance is where a fault lies, and its first such tensor says in what.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convert.verify import model_stages, rule_stages
-from convert.verify.compare import Reading
+from convert.verify.compare import Difference
 from convert.verify.source import rebuild
-from convert.verify.state import Climb, Picture, Rung, Shown
+from convert.verify.state import Image, Shown, StageResult, State
 from edge_seg.bundle import Bundle, examine_bundle
 from edge_seg.bundles.check import check
 from edge_seg.errors import BundleError, ConversionError, EngineError, ImageError, UsageError
@@ -24,7 +24,6 @@ from edge_seg.files import refuse_non_utf8, scratch_dir
 from edge_seg.runtime.image import read_image
 from edge_seg.runtime.one_graph import FULL
 from edge_seg.runtime.overlay import draw
-from edge_seg.words import counted
 
 TITLES = {
     "files": "files and their hashes",
@@ -37,7 +36,7 @@ TITLES = {
     "host": "optimised graph on this host",
     "device": "the device, through its runner",
 }
-_STEPS: dict[str, Callable[[Climb], Rung]] = {
+_STEPS: dict[str, Callable[[State], StageResult]] = {
     "preprocessing": rule_stages.preprocessing,
     "paddle": model_stages.paddle,
     "golden": rule_stages.golden,
@@ -58,7 +57,7 @@ _MOST_SHOWN = 6
 
 @dataclass(frozen=True)
 class Options:
-    """What to verify with. Of the pictures in ``data``, the first ``limit`` of its ``split`` give the mAP."""
+    """What to verify with. Of the images in ``data``, the first ``limit`` of its ``split`` give the mAP."""
 
     run: Path | None = None
     images: tuple[Path, ...] = ()
@@ -72,7 +71,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Compared:
-    """What one picture holds by the lowest and by the highest rung that computed, or by the only one.
+    """What one image holds by the lowest and by the highest stage that computed, or by the only one.
 
     Drawn, uint8[h, w, 3] BGR.
     """
@@ -83,25 +82,25 @@ class Compared:
 
 @dataclass(frozen=True)
 class Report:
-    """What the ladder found. ``rungs`` in the order climbed; ``pictures`` are their names, by number in a reading."""
+    """What verify found. ``stages`` in the order climbed; ``images`` are their names, by number in a difference."""
 
     bundle: Bundle
-    rungs: tuple[Rung, ...]
-    pictures: tuple[str, ...]
+    stages: tuple[StageResult, ...]
+    images: tuple[str, ...]
     compared: tuple[Compared, ...] = ()
 
     @property
-    def first(self) -> tuple[Rung, Reading] | None:
-        """The first rung that leaves its tolerance, and its first such tensor."""
-        return next(((rung, rung.fault) for rung in self.rungs if rung.fault), None)
+    def first(self) -> tuple[StageResult, Difference] | None:
+        """The first stage that leaves its tolerance, and its first such tensor."""
+        return next(((stage, stage.fault) for stage in self.stages if stage.fault), None)
 
     @property
     def exit_code(self) -> int:
         return 1 if self.first else 0
 
 
-def verify_bundle(path: Path, options: Options, note: Callable[[Rung], None] = lambda rung: None) -> Report:
-    """Climbs the ladder; ``note`` is told each rung as it is done. Faults of the bundle are in the report.
+def verify_bundle(path: Path, options: Options, note: Callable[[StageResult], None] = lambda stage: None) -> Report:
+    """Climbs verify; ``note`` is told each stage as it is done. Faults of the bundle are in the report.
 
     Raises BundleError when the manifest can't be used, RunError, DataError, ImageError and UsageError for what else was
     given.
@@ -116,85 +115,79 @@ def verify_bundle(path: Path, options: Options, note: Callable[[Rung], None] = l
     golden_faults = [problem for name, problem in checked.problems if name == "golden"]
     golden_fault = "; ".join(problem.message for problem in golden_faults)
     if any(isinstance(problem, ImageError) for problem in golden_faults):
-        rung = Rung("golden", (Reading("golden file", ok=False, note=golden_fault),))
-        note(rung)
-        rest = _skipped("without a golden picture there is nothing to start from", but="golden")
-        return Report(bundle, (whole, rung, *rest), ())
-    pictures = _pictures(bundle, options.images)
+        stage = StageResult("golden", (Difference("golden file", ok=False, note=golden_fault),))
+        note(stage)
+        rest = _skipped("without a golden image there is nothing to start from", but="golden")
+        return Report(bundle, (whole, stage, *rest), ())
+    images = _images(bundle, options.images)
     job, no_job = rebuild(bundle, options.run)
     with scratch_dir(Path(tempfile.gettempdir()) / "edge-seg-verify") as scratch:
-        climb = Climb(bundle, job, no_job, pictures, scratch, runner=options.runner, on=options.on)
-        climb.golden_fault = golden_fault
+        state = State(bundle, job, no_job, images, scratch, runner=options.runner, on=options.on)
+        state.golden_fault = golden_fault
         if options.data:
-            _add_data(climb, options.data, options.split, options.limit)
-        rungs = _climb(climb, [whole], options.fail_fast, note)
-        return Report(bundle, tuple(rungs), tuple(p.name for p in pictures), tuple(_compared(climb)))
+            _add_data(state, options.data, options.split, options.limit)
+        stages = _run_stages(state, [whole], options.fail_fast, note)
+        return Report(bundle, tuple(stages), tuple(p.name for p in images), tuple(_compared(state)))
 
 
-def _skipped(why: str, but: str = "") -> list[Rung]:
-    return [Rung(name, skipped=why) for name in _UNROUNDED if name != but]
+def _skipped(why: str, but: str = "") -> list[StageResult]:
+    return [StageResult(name, skipped=why) for name in _UNROUNDED if name != but]
 
 
-def _climb(climb: Climb, rungs: list[Rung], fail_fast: bool, note: Callable[[Rung], None]) -> list[Rung]:
-    for name in _steps(climb):
-        if fail_fast and any(rung.fault for rung in rungs):
-            rungs.append(Rung(name, skipped="a rung below has failed"))
+def _run_stages(
+    state: State, stages: list[StageResult], fail_fast: bool, note: Callable[[StageResult], None]
+) -> list[StageResult]:
+    for name in _steps(state):
+        if fail_fast and any(stage.fault for stage in stages):
+            stages.append(StageResult(name, skipped="a previous stage has failed"))
             continue
         begun = time.monotonic()
         try:
-            rung = _STEPS[name](climb)
+            stage = _STEPS[name](state)
         except (BundleError, ConversionError, EngineError) as problem:
-            rung = Rung(name, (Reading("run", ok=False, note=problem.message),))
-        rung = dataclasses.replace(rung, seconds=time.monotonic() - begun)
-        rungs.append(rung)
-        note(rung)
-    rungs = [_with_blame(rung, climb.blamed.get(rung.name)) for rung in rungs]
-    if not any(rung.fault or (rung.name in _PROVING and rung.readings) for rung in rungs):
+            stage = StageResult(name, (Difference("run", ok=False, note=problem.message),))
+        stage = dataclasses.replace(stage, seconds=time.monotonic() - begun)
+        stages.append(stage)
+        note(stage)
+    if not any(stage.fault or (stage.name in _PROVING and stage.differences) for stage in stages):
         source = "the run that the bundle was made from (--run)"
-        if FULL in climb.manifest.graphs:
+        if FULL in state.manifest.graphs:
             source = "the bundle that x86-fp32 makes of the same exported model"
-        reasons = dict.fromkeys(rung.skipped for rung in rungs if rung.skipped)
+        reasons = dict.fromkeys(stage.skipped for stage in stages if stage.skipped)
         raise UsageError(
-            f"{climb.bundle.path}: nothing of the model could be run: {'; '.join(reasons)}",
+            f"{state.bundle.path}: nothing of the model could be run: {'; '.join(reasons)}",
             remedy=f"give {source}, or a device (--on, --runner)",
             code="nothing-verified",
         )
-    return rungs
+    return stages
 
 
-def _steps(climb: Climb) -> tuple[str, ...]:
-    if climb.job is None:
+def _steps(state: State) -> tuple[str, ...]:
+    if state.job is None:
         return _STEPS_WITHOUT_MODEL
-    return _ROUNDED if model_stages.is_rounded(climb.manifest) else _UNROUNDED
+    return _ROUNDED if model_stages.is_rounded(state.manifest) else _UNROUNDED
 
 
-def _with_blame(rung: Rung, blame: Reading | None) -> Rung:
-    return rung if blame is None else dataclasses.replace(rung, readings=(*rung.readings, blame), skipped="")
-
-
-def _pictures(bundle: Bundle, images: Iterable[Path]) -> tuple[Picture, ...]:
+def _images(bundle: Bundle, images: Iterable[Path]) -> tuple[Image, ...]:
     golden = bundle.path / bundle.manifest.golden.image
-    named = [("the golden picture", golden), *((file.name, file) for file in images)]
-    return tuple(Picture(name, file, read_image(file)) for name, file in named)
+    named = [("the golden image", golden), *((file.name, file) for file in images)]
+    return tuple(Image(name, file, read_image(file)) for name, file in named)
 
 
-def _add_data(climb: Climb, folder: Path, split: str, limit: int) -> None:
+def _add_data(state: State, folder: Path, split: str, limit: int) -> None:
     from edge_seg.data.coco import load_split
 
-    climb.dataset = load_split(folder, split)
-    climb.data = tuple(record.path for record in climb.dataset.images[:limit])
+    state.dataset = load_split(folder, split)
+    state.data = tuple(record.path for record in state.dataset.images[:limit])
 
 
-def _compared(climb: Climb) -> Iterable[Compared]:
-    if not climb.traces:
+def _compared(state: State) -> Iterable[Compared]:
+    if not state.traces:
         return
-    ends = dict.fromkeys((next(iter(climb.traces)), next(reversed(climb.traces))))
-    for picture, *results in list(zip(climb.pictures, *map(climb.results, ends), strict=True))[:_MOST_SHOWN]:
+    ends = dict.fromkeys((next(iter(state.traces)), next(reversed(state.traces))))
+    for image, *results in list(zip(state.images, *map(state.results, ends), strict=True))[:_MOST_SHOWN]:
         drawn = (
-            Shown(
-                f"{TITLES[name]}: {counted(len(found), 'instance')}",
-                draw(picture.pixels, found, climb.manifest.classes),
-            )
+            Shown(f"{TITLES[name]}: {len(found)} instances", draw(image.pixels, found, state.manifest.classes))
             for name, found in zip(ends, results, strict=True)
         )
-        yield Compared(picture.name, tuple(drawn))
+        yield Compared(image.name, tuple(drawn))

@@ -67,7 +67,7 @@ def make_bundle(folder: Path, **fields: Any) -> Path:
             "golden": Golden({name: sha256(folder / name) for name in GOLDEN}, *GOLDEN),
             "random_weights": False,
             "source": {"run": "run", "metrics": {"mask_map": 0.5}},
-            "verification": {"witness": "x86-fp32", "box_px": 0.00087, "repeats": True},
+            "verification": {"checked_by": "x86-fp32", "box_px": 0.00087, "repeats": True},
             **fields,
         }
     )

@@ -42,7 +42,7 @@ def test_fields(bundle: Bundle, sound: Path, tmp_path: Path) -> None:
         classes=("disc", "ring"),
         source={"run": "run", "metrics": {"mask_map": 0.25}},
         optimizer={"version": None},
-        verification={"witness": "x86-fp32", "box_px": 0.00087, "repeats": 1},
+        verification={"checked_by": "x86-fp32", "box_px": 0.00087, "repeats": 1},
     )
     code, out, _ = bundle("diff", sound, other, "--json")
     report = json.loads(out)

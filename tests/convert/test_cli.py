@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from convert.artifacts import Job
+from convert.job import Layers, layers
 from convert.verify.source import rebuild
 from edge_seg.bundle import open_bundle
 from edge_seg.data.synth import draw
@@ -27,7 +28,7 @@ def run(job: Job, tmp_path: Path) -> Path:
     """A run as training leaves it: three classes, 64 x 96."""
     folder = tmp_path / "run"
     folder.mkdir()
-    write_arrays(folder / "model.pdparams", job.model.state_dict())
+    write_arrays(folder / "model.pdparams", layers(job).network.state_dict())
     cv2.imwrite(str(folder / "golden.png"), draw(3, 128, 0)[0])
     config = RunConfig(
         model=TINY,
@@ -69,11 +70,12 @@ def test_options_take_the_place_of_the_runs(edge_seg: Callable[..., Any], run: P
     assert manifest.preprocess.size == (96, 64)
     assert (manifest.postprocess.keep, manifest.postprocess.score_threshold) == (5, 0.9)
     assert cv2.imread(str(tmp_path / "bundle" / manifest.golden.image)).shape == (50, 40, 3)
-    # What no field of the manifest holds is told among the options, from which the ladder makes the model again.
+    # What no field of the manifest holds is told among the options, from which verify makes the model again.
     assert manifest.source["options"].endswith("--before-nms 40")
     again, _ = rebuild(open_bundle(tmp_path / "bundle"), run)
     assert again is not None
-    assert again.before_nms == 40
+    assert isinstance(again.model, Layers)
+    assert again.model.before_nms == 40
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from convert.artifacts import ExportedGraph, Job
+from convert.job import layers
 from edge_seg.manifest import PostprocessSpec
 from edge_seg.process.child import Outcome, run_module
 from edge_seg.process.forks import warm
@@ -47,8 +48,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory, job: Job, small: ExportedGra
         job.zoo_model, job.classes, job.category_ids, job.preprocess, PostprocessSpec(), settings, "data", "0" * 64
     )
     write_config(run, config)
-    write_arrays(run / WEIGHTS, job.model.state_dict())
-    cv2.imwrite(str(run / GOLDEN), job.picture)
+    write_arrays(run / WEIGHTS, layers(job).network.state_dict())
+    cv2.imwrite(str(run / GOLDEN), job.image)
     for file in (small.program, small.weights):
         shutil.copy(file, model)
     shutil.copytree(tiny_bundles / "x86-fp32", folder / "bundle")
@@ -94,13 +95,13 @@ def damage(folder: Path, rng: Rng) -> str:
     return f"{way} {file.relative_to(folder)}" + (f", {other.relative_to(folder)}" if way == "swap" else "")
 
 
-def commands(kind: str, broken: Path, out: Path, picture: Path) -> list[list[str]]:
+def commands(kind: str, broken: Path, out: Path, image: Path) -> list[list[str]]:
     """The command lines that read what is ``broken``."""
     lines = {
         "run": [["convert", broken, "--recipe", "x86-fp32", "--out", out], ["doctor", broken, "--target", "x86"]],
         "model": [["doctor", broken], ["convert", broken, "--raw", "--out", out.with_suffix(".nb")]],
         "elsewhere": [["doctor", broken], ["convert", broken, "--recipe", "x86-fp32", "--out", out]],
-        "bundle": [["verify", broken], ["doctor", broken], ["predict", broken, picture, "--out", out]],
+        "bundle": [["verify", broken], ["doctor", broken], ["predict", broken, image, "--out", out]],
     }
     return [[str(word) for word in line] for line in lines[kind]]
 

@@ -14,7 +14,7 @@ import pytest
 from convert import pipeline
 from convert.artifacts import Job
 from convert.pipeline import make_bundles
-from convert.recipe import find, parse
+from convert.recipe import find_recipe, parse
 from edge_seg.bundle import open_bundle
 from edge_seg.errors import ConversionError, UsageError
 
@@ -40,7 +40,7 @@ def test_what_a_bundle_says_of_itself(tiny_bundles: Path) -> None:
     assert (arm.engine, arm.engine_version) == ("paddle-lite", "2.13rc0")
     assert (cpu.engine, cpu.engine_version) == ("paddle-inference", "2.6.2")
     assert arm.optimizer["version"] == "v2.13-rc"
-    assert arm.verification["witness"] == x86.verification["witness"] == "x86-fp32"
+    assert arm.verification["checked_by"] == x86.verification["checked_by"] == "x86-fp32"
     assert arm.random_weights
     assert arm.source["seed"] == 1
     assert arm.graphs["trunk"].inputs == cpu.graphs["trunk"].inputs == x86.graphs["trunk"].inputs
@@ -55,9 +55,7 @@ def test_a_failure_leaves_nothing_behind(
     def refuse(assembled: Any) -> Any:
         raise ConversionError("out of tolerance")
 
-    *others, last = pipeline.RECIPE_STAGES
-    stages = (*others, dataclasses.replace(last, run=refuse))
-    monkeypatch.setattr(pipeline, "RECIPE_STAGES", stages)
+    monkeypatch.setattr(pipeline, "CHECK", dataclasses.replace(pipeline.CHECK, run=refuse))
     with pytest.raises(ConversionError, match="out of tolerance"):
         make_bundles(job, parse("cpu-fp32,x86-fp32"), tmp_path / "out")
     assert left_behind() == []
@@ -66,14 +64,14 @@ def test_a_failure_leaves_nothing_behind(
 def test_an_older_bundle_is_replaced(job: Job, tiny_bundles: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     shutil.copytree(tiny_bundles / "cpu-fp32", out)
-    make_bundles(job, [find("x86-fp32")], out)
+    make_bundles(job, [find_recipe("x86-fp32")], out)
     assert same_tree(tiny_bundles / "x86-fp32", out)
 
 
 def test_nothing_else_is_replaced(job: Job, tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("mine")
     with pytest.raises(UsageError, match="stays as it is"):
-        make_bundles(job, [find("cpu-fp32")], tmp_path)
+        make_bundles(job, [find_recipe("cpu-fp32")], tmp_path)
     assert (tmp_path / "precious.txt").read_text() == "mine"
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from convert import raw
 from convert.artifacts import ExportedGraph
-from convert.recipe import find, parse
+from convert.recipe import find_recipe, parse
 from edge_seg.errors import ConversionError, UsageError
 from tests.conftest import Finished
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("recipe", ["arm-fp32", "x86-fp32"])
 def test_the_same_bytes_twice(small: ExportedGraph, tmp_path: Path, recipe: str) -> None:
-    made = [raw.convert_raw(small.program, find(recipe), tmp_path / f"{n}.nb", {}) for n in range(2)]
+    made = [raw.convert_raw(small.program, find_recipe(recipe), tmp_path / f"{n}.nb", {}) for n in range(2)]
     assert made[0].report.verdict == "fine", str(made[0].report)
     assert "paddle's values" in str(made[0])
     assert made[0].out.read_bytes() == made[1].out.read_bytes()
@@ -44,7 +44,7 @@ def test_the_old_names_of_files(edge_seg: Callable[..., Finished], small: Export
 
 def test_what_cannot_be_converted_gets_the_doctors_remedy(unsupported: ExportedGraph, tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match="no kernel for lgamma") as caught:
-        raw.convert_raw(unsupported.program, find("arm-fp32"), tmp_path / "model.nb", {})
+        raw.convert_raw(unsupported.program, find_recipe("arm-fp32"), tmp_path / "model.nb", {})
     assert caught.value.remedy
     assert not list(tmp_path.iterdir())
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from convert.recipe import RECIPES, find, parse
+from convert.recipe import RECIPES, find_recipe, parse
 from edge_seg.errors import UsageError
 
 
-def test_every_witness_is_a_recipe_that_vouches_for_itself() -> None:
+def test_every_host_check_is_a_recipe_that_this_host_runs() -> None:
     for recipe in RECIPES.values():
-        witness = find(recipe.witness)
-        assert witness.witness == witness.name
-        twin = recipe.twin()
-        assert (twin.name, twin.graphs) == (witness.name, recipe.graphs)
-        assert twin.twin() == twin
+        by = find_recipe(recipe.host_check)
+        assert by.host_check == by.name
+        other = recipe.checked_by()
+        assert (other.name, other.graphs) == (by.name, recipe.graphs)
+        assert other.checked_by() == other
 
 
 def test_several_recipes_are_given_with_commas() -> None:
@@ -38,4 +38,4 @@ def test_every_recipe_says_what_it_costs_and_needs() -> None:
         assert all((recipe.summary, recipe.costs, recipe.needs))
         assert recipe.engine != "paddle-lite" or "extra" in recipe.requires
         # Rounded weights are vouched for by the same weights; half precision can't be computed on this host.
-        assert recipe.precision in (find(recipe.witness).precision, "fp16")
+        assert recipe.precision in (find_recipe(recipe.host_check).precision, "fp16")

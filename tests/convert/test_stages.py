@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from convert import stages
-from convert.pipeline import RECIPE_STAGES
+from convert import pipeline, stages
 from convert.stages import Stage
 
 COUNT = Stage("count", "words to a number", str, int, len)
@@ -40,6 +41,12 @@ def test_the_artifact_fits_the_first_stage() -> None:
         stages.run((COUNT,), 7, ignore)
 
 
-def test_the_stages_of_a_recipe_fit_together() -> None:
-    stages.check(RECIPE_STAGES)
-    assert all(stage.why for stage in RECIPE_STAGES)
+def test_the_stages_of_a_conversion_fit_together() -> None:
+    declared = (
+        pipeline.REFERENCE,
+        pipeline.export_stage(("detect", "mask"), Path()),
+        pipeline.quantize_stage("int8", Path()),
+    )
+    stages.check(declared)
+    stages.check((pipeline.COMPILE, pipeline.ASSEMBLE, pipeline.CHECK))
+    assert all(stage.why for stage in (*declared, pipeline.COMPILE, pipeline.ASSEMBLE, pipeline.CHECK))

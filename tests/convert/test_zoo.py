@@ -1,4 +1,4 @@
-"""Every model of the zoo, untrained: converted for all recipes, the host's engines find the same on unseen pictures."""
+"""Every model of the zoo, untrained: converted for all recipes, the host's engines find the same on unseen images."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from edge_seg.runtime.segmenter import Segmenter
 def test_engines_agree_on_unseen_pictures(name: str, tmp_path: Path) -> None:
     job = random_job(name, 7, 80, Options(size=(96, 128), proposals=50))
     make_bundles(job, parse("arm-fp32,x86-fp32,cpu-fp32"), tmp_path)
-    pictures = [draw(11, 200, 0)[0], np.asarray(cv2.resize(draw(12, 160, 1)[0], (320, 180)), np.uint8)]
-    pictures.append(np.random.default_rng(1).integers(0, 256, (90, 120, 3), np.uint8))
+    images = [draw(11, 200, 0)[0], np.asarray(cv2.resize(draw(12, 160, 1)[0], (320, 180)), np.uint8)]
+    images.append(np.random.default_rng(1).integers(0, 256, (90, 120, 3), np.uint8))
     with (
         Segmenter(tmp_path / "x86-fp32", score=0.02) as lite,
         Segmenter(tmp_path / "cpu-fp32", score=0.02) as inference,
     ):
         instances = 0
-        for picture in pictures:
-            parity = compare(lite(picture), inference(picture))
+        for image in images:
+            parity = compare(lite(image), inference(image))
             instances += parity.expected
             assert parity.share >= 0.99
             assert parity.box_px <= 0.01

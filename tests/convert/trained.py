@@ -1,4 +1,4 @@
-"""A run that has learned something, and its data: the demo's starting weights, and pictures of the kind they know."""
+"""A run that has learned something, and its data: the demo's starting weights, and images of the kind they know."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def make_run(folder: Path, data: Path, side: int) -> Path:
     folder.mkdir()
     shutil.copyfile(WEIGHTS, folder / "model.pdparams")
     val = load_split(data, "val")
-    picture = cv2.imread(str(max(val.images, key=lambda record: len(record.annotations)).path))
-    cv2.imwrite(str(folder / "golden.png"), picture)
+    image = cv2.imread(str(max(val.images, key=lambda record: len(record.annotations)).path))
+    cv2.imwrite(str(folder / "golden.png"), image)
     config = RunConfig(
         model="mask_rcnn_tiny_fpn",
         classes=val.classes,

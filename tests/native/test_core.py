@@ -1,4 +1,4 @@
-"""The native core against its Python twin, to the last bit (RoIAlign but for its sums): the same cases through both."""
+"""The native core against the Python runtime, to the last bit (RoIAlign but for its sums): the same cases in both."""
 
 from __future__ import annotations
 

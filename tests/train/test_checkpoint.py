@@ -52,11 +52,11 @@ def test_a_restored_optimizer_goes_on_bit_for_bit(tmp_path: Path) -> None:
     step(model, optimizer, both=False)
     checkpoint.save(tmp_path, State(step=1), model, optimizer)
     step(model, optimizer)
-    twin = Two()
-    resumed = Optimizer(twin, SETTINGS)
-    checkpoint.load_arrays(tmp_path, 1, twin, resumed)
-    step(twin, resumed)
-    assert same(model, twin)
+    other = Two()
+    resumed = Optimizer(other, SETTINGS)
+    checkpoint.load_arrays(tmp_path, 1, other, resumed)
+    step(other, resumed)
+    assert same(model, other)
 
 
 def test_momentum_and_decay_follow_the_formula() -> None:

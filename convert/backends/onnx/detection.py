@@ -1,4 +1,4 @@
-"""Paddle's detection operators in ONNX: proposals, their levels, RoIAlign. One picture only.
+"""Paddle's detection operators in ONNX: proposals, their levels, RoIAlign. One image only.
 
 K: boxes that enter NMS, M: boxes that leave it, R: proposals of all levels. Arithmetic follows Paddle's CPU kernels
 (``generate_proposals``, ``distribute_fpn_proposals``, ``roi_align``) step by step, so that results differ by rounding
@@ -36,9 +36,9 @@ def propose(graph: OnnxGraph, op: Operator) -> None:
     """
     op.require(pixel_offset=False, eta=1.0)
     before, after = op.attributes["pre_nms_topN"], op.attributes["post_nms_topN"]
-    pictures, *sides = graph.shape(op, "Scores")
-    if pictures != 1 or -1 in sides:
-        raise ConversionError(f"{op.kind} has a rule for one picture of known size only", code="unsupported-operator")
+    images, *sides = graph.shape(op, "Scores")
+    if images != 1 or -1 in sides:
+        raise ConversionError(f"{op.kind} has a rule for one image of known size only", code="unsupported-operator")
     scores = _rows(graph, graph.input(op, "Scores"), -1)
     deltas = _rows(graph, graph.input(op, "BboxDeltas"), -1, 4)
     anchors, variances = (
@@ -67,7 +67,7 @@ def propose(graph: OnnxGraph, op: Operator) -> None:
         graph.constant([op.attributes["nms_thresh"]]),
         graph.constant([_DROPPED / 2]),
     )
-    # A row is (picture, class, box).
+    # A row is (image, class, box).
     kept = graph.add("Gather", selected, graph.constant(2, np.int64), axis=1)
     graph.bind(op.outputs["RpnRois"][0], graph.add("Gather", boxes, kept))
     kept_scores = graph.add("Gather", scores, kept)
@@ -92,7 +92,7 @@ def _decoded(graph: OnnxGraph, anchors: str, deltas: str) -> str:
 
 
 def _clipped(graph: OnnxGraph, boxes: str, size: str) -> str:
-    """Boxes cut off at the picture of ``size`` float32[1, 2] (height, width)."""
+    """Boxes cut off at the image of ``size`` float32[1, 2] (height, width)."""
     limits = graph.add("Gather", graph.add("Reshape", size, graph.integers(-1)), graph.integers(1, 0, 1, 0))
     return graph.add("Max", graph.add("Min", boxes, limits), graph.constant(0.0))
 
@@ -131,17 +131,17 @@ def distribute(graph: OnnxGraph, op: Operator) -> None:
 
 
 def roi_align(graph: OnnxGraph, op: Operator) -> None:
-    """``roi_align`` of one picture's map. A box without area gives zeros (in Paddle's CPU kernel NaN)."""
+    """``roi_align`` of one image's map. A box without area gives zeros (in Paddle's CPU kernel NaN)."""
     op.require(aligned=True)
     maps, boxes = graph.input(op, "X"), graph.input(op, "ROIs")
     if graph.shape(op, "X")[0] != 1:
-        raise ConversionError(f"{op.kind} over several pictures has no rule", code="unsupported-operator")
-    pictures = graph.add("ConstantOfShape", graph.add("Shape", boxes, end=1), value=_ZERO)
+        raise ConversionError(f"{op.kind} over several images has no rule", code="unsupported-operator")
+    images = graph.add("ConstantOfShape", graph.add("Shape", boxes, end=1), value=_ZERO)
     value = graph.add(
         "RoiAlign",
         maps,
         boxes,
-        pictures,
+        images,
         output_height=op.attributes["pooled_height"],
         output_width=op.attributes["pooled_width"],
         sampling_ratio=max(0, op.attributes["sampling_ratio"]),

@@ -186,7 +186,7 @@ def _fill_like(graph: OnnxGraph, op: Operator) -> None:
     shape = graph.shape(op, "X")
     if -1 in shape:
         raise ConversionError(f"{op.kind} of a shape known only at run time has no rule", code="unsupported-operator")
-    # Not spelled out: one for the variances of a large picture's anchors would take megabytes.
+    # Not spelled out: one for the variances of a large image's anchors would take megabytes.
     value = numpy_helper.from_array(np.array([op.attributes["value"]], DTYPES[op.attributes["dtype"]]))
     _bind(graph, op, graph.add("ConstantOfShape", graph.integers(*shape), value=value))
 

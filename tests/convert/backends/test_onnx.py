@@ -16,6 +16,7 @@ from convert.artifacts import ExportedGraph, Job
 from convert.backends.onnx.model import write_onnx
 from convert.export.export import export_graph
 from convert.export.graphs import DetectGraph, Graph, traced
+from convert.job import layers
 from edge_seg.errors import ConversionError, MissingDependencyError
 from edge_seg.manifest import TensorSpec
 from edge_seg.models.anchors import level_anchors
@@ -45,7 +46,7 @@ def written(graph: Graph, folder: Path) -> Path:
 
 
 class Proposals(Graph):
-    """One level of 12 x 12 cells in a picture of 90 x 96 pixels: at most 200 boxes enter NMS, 40 leave it."""
+    """One level of 12 x 12 cells in an image of 90 x 96 pixels: at most 200 boxes enter NMS, 40 leave it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,8 +87,8 @@ def deltas_of(spread: float, growth: float, seed: int) -> NDArray[np.float32]:
     ("spread", "growth", "leaves"),
     [
         pytest.param(0.3, 0.0, 40, id="more than may leave"),
-        pytest.param(0.02, 2.0, None, id="many that overlap, most of them cut off at the picture's edge"),
-        pytest.param(0.3, 9.0, 1, id="grown beyond the limit: all become the whole picture"),
+        pytest.param(0.02, 2.0, None, id="many that overlap, most of them cut off at the image's edge"),
+        pytest.param(0.3, 9.0, 1, id="grown beyond the limit: all become the whole image"),
         pytest.param(2.0, -3.0, None, id="most are too small, or outside"),
     ],
 )
@@ -115,7 +116,7 @@ def test_where_no_proposal_is_left_one_without_area_stands_for_it(proposals: tup
 
 
 class Pooled(Graph):
-    """RoIAlign over the pyramid of a picture of 256 x 192 pixels."""
+    """RoIAlign over the pyramid of an image of 256 x 192 pixels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -170,17 +171,17 @@ def test_a_box_without_area_gives_zeros_and_leaves_the_others_alone(pooled: Call
 
 @pytest.fixture(scope="module")
 def crowded(job: Job, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ExportedGraph, Path]:
-    """The tiny model asked for more proposals than a small picture has, its `detect` graph, and this in ONNX."""
+    """The tiny model asked for more proposals than a small image has, its `detect` graph, and this in ONNX."""
     pytest.importorskip("onnx")
     size, wanted = (32, 64), 900
-    job.model.eval()
-    job.model.set_input(size, wanted)
+    layers(job).network.eval()
+    layers(job).network.set_input(size, wanted)
     features = [TensorSpec(f"p{i}", (1, 48, size[0] >> i, size[1] >> i), "float32") for i in range(2, 6)]
     outputs = (TensorSpec("boxes", (wanted, 3, 4), "float32"), TensorSpec("scores", (wanted, 4), "float32"), *features)
     folder = tmp_path_factory.mktemp("crowded")
-    exported = export_graph(DetectGraph(job.model, size, outputs), folder)
+    exported = export_graph(DetectGraph(layers(job).network, size, outputs), folder)
     write_onnx(exported, folder / "detect.onnx")
-    return job.model, exported, folder / "detect.onnx"
+    return layers(job).network, exported, folder / "detect.onnx"
 
 
 def test_a_picture_with_fewer_proposals_than_wanted(crowded: tuple[Any, ExportedGraph, Path]) -> None:
@@ -195,10 +196,10 @@ def test_a_picture_with_fewer_proposals_than_wanted(crowded: tuple[Any, Exported
     assert not boxes[len(real) :].any()
     # Scores that differ in the last bit change places: each row is looked for.
     apart = np.abs(expected[0][real, None] - boxes[None, : len(real)]).max(axis=(2, 3))
-    twins = apart.argmin(axis=1)
+    nearest = apart.argmin(axis=1)
     assert np.mean(apart.min(axis=1) < 0.01) >= 0.99
     close = apart.min(axis=1) < 0.01
-    np.testing.assert_allclose(scores[twins[close]], expected[1][real][close], atol=1e-4)
+    np.testing.assert_allclose(scores[nearest[close]], expected[1][real][close], atol=1e-4)
 
 
 def test_the_same_graph_gives_the_same_bytes(crowded: tuple[Any, ExportedGraph, Path], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Bundles: hashes, target, then the golden picture in a process of its own."""
+"""Bundles: hashes, target, then the golden image in a process of its own."""
 
 from __future__ import annotations
 

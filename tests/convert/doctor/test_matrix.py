@@ -117,7 +117,7 @@ WARNED = {
     "act_log_softmax": "large-values",
     "fpn_open_high": "size",
 }
-# For Arm, only what this machine can tell: kernels for x86 are no witnesses, code that both have is.
+# For Arm, only what this machine can tell: kernels for x86 prove nothing, code that both have does.
 ARM = {
     "conv": "fine",
     "roi_align": "fine",

@@ -1,4 +1,4 @@
-"""The picture that proves a conversion: one whose detections survive a shake of the input."""
+"""The image that proves a conversion: one whose detections survive a shake of the input."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.export.ties import NO_TIES, Ties, find_ties, steady_picture
+from convert.export.ties import NO_TIES, Ties, find_ties, steady_image
 from edge_seg.manifest import PostprocessSpec, PreprocessSpec
 from edge_seg.runtime.preprocess import preprocess
 
 
 class OneBox:
-    """Finds a box whose place hangs on the last bits of a bright picture, and on nothing in a dark one."""
+    """Finds a box whose place hangs on the last bits of a bright image, and on nothing in a dark one."""
 
     def run(self, graph: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         assert graph == "detect"
@@ -27,15 +27,15 @@ class OneBox:
 def test_a_picture_whose_result_hangs_on_the_last_bits_is_passed_over() -> None:
     bright, dark = np.full((32, 32, 3), 250, np.uint8), np.full((32, 32, 3), 1, np.uint8)
     pre, post = PreprocessSpec((32, 32)), PostprocessSpec()
-    assert steady_picture(OneBox(), [bright, dark, bright], pre, post) is dark
-    assert steady_picture(OneBox(), [dark, bright], pre, post) is dark
-    assert steady_picture(OneBox(), [bright, bright], pre, post) is bright
+    assert steady_image(OneBox(), [bright, dark, bright], pre, post) is dark
+    assert steady_image(OneBox(), [dark, bright], pre, post) is dark
+    assert steady_image(OneBox(), [bright, bright], pre, post) is bright
 
 
 def test_what_hangs_on_ties_is_counted() -> None:
     bright, dark = np.full((32, 32, 3), 250, np.uint8), np.full((32, 32, 3), 1, np.uint8)
     pre, post = PreprocessSpec((32, 32)), PostprocessSpec()
-    for picture, ties in ((bright, Ties(detections=True, proposals=1)), (dark, NO_TIES)):
+    for image, ties in ((bright, Ties(detections=True, proposals=1)), (dark, NO_TIES)):
         engine = OneBox()
-        detect = engine.run("detect", {"image": preprocess(picture, pre)[0]})
-        assert find_ties(engine, picture, pre, post, detect) == ties
+        detect = engine.run("detect", {"image": preprocess(image, pre)[0]})
+        assert find_ties(engine, image, pre, post, detect) == ties

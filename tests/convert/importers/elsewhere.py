@@ -1,7 +1,7 @@
 """A folder as PaddleDetection's ``export_model.py`` writes it, from a model of our own.
 
 The program has the operators, inputs and outputs of that library's Mask R-CNN exported with ``export_onnx=True`` (read
-off such an export): a fake box behind the non-maximum suppression, labels picked by index, boxes scaled to the picture,
+off such an export): a fake box behind the non-maximum suppression, labels picked by index, boxes scaled to the image,
 masks pasted with grid_sample. The settings are written as that library writes them.
 """
 
@@ -113,8 +113,8 @@ class ElsewhereGraph(Graph):
             rows_out = paddle.static.nn.cond(count[0] == 1, lambda: kept * 0.0, lambda: kept)
         if not self.pasted:
             return rows_out, count, masks
-        picture = paddle.floor(im_shape / scale_factor + 0.5).cast("int32")
-        return rows_out, count, _paste(masks, scaled, picture[0, 0], picture[0, 1])
+        image = paddle.floor(im_shape / scale_factor + 0.5).cast("int32")
+        return rows_out, count, _paste(masks, scaled, image[0, 0], image[0, 1])
 
 
 def _paste(masks: Any, boxes: Any, height: Any, width: Any) -> Any:

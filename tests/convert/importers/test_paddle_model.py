@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 import pytest
 
-from convert.doctor.imported import examine_foreign
+from convert.doctor.imported import examine_imported
 from convert.doctor.model import Options as DoctorOptions
 from convert.importers import paddle_model
 from convert.importers.settings import read_config
 from convert.job import Options
 from convert.pipeline import make_bundles
-from convert.recipe import find, parse
+from convert.recipe import find_recipe, parse
 from edge_seg.bundle import open_bundle
 from edge_seg.data.synth import draw
 from edge_seg.errors import BundleError, ConversionError, EdgeSegError, UsageError
@@ -56,8 +56,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def bundles(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bundles")
-    job = paddle_model.load(exported, Options())
-    make_bundles(job, parse("x86-fp32,cpu-fp32,arm-fp32"), out, shared=paddle_model.shared_stages)
+    job = paddle_model.imported_job(paddle_model.load(exported, Options()), tmp_path_factory.mktemp("scratch"))
+    make_bundles(job, parse("x86-fp32,cpu-fp32,arm-fp32"), out)
     return out
 
 
@@ -82,11 +82,11 @@ def test_a_bundle_finds_what_the_layers_find(bundles: Path, name: str) -> None:
     """Against the same weights run as a model of our own, with the host's non-maximum suppression."""
     from edge_seg.train.engine import DynamicEngine
 
-    picture = np.asarray(cv2.resize(draw(7, 256, 3)[0], (250, 170)), np.uint8)
+    image = np.asarray(cv2.resize(draw(7, 256, 3)[0], (250, 170)), np.uint8)
     manifest = open_bundle(bundles / name).manifest
     with Segmenter(bundles / name) as segmenter:
-        found = segmenter(picture)
-    own = Segmenter.over(DynamicEngine(trained(), (SIDE, SIDE), 60), manifest.preprocess, POST)(picture)
+        found = segmenter(image)
+    own = Segmenter.over(DynamicEngine(trained(), (SIDE, SIDE), 60), manifest.preprocess, POST)(image)
     parity = compare(own, found)
     assert parity.expected == parity.found == parity.matched > 0
     assert parity.mask_iou > 0.9
@@ -118,15 +118,15 @@ def test_every_command_takes_such_a_bundle(
     edge_seg: Callable[..., Finished], bundles: Path, tmp_path: Path, recipe: str
 ) -> None:
     bundle = bundles / recipe
-    picture = bundle / "golden" / "image.png"
-    for line in (["verify", bundle], ["doctor", bundle], ["bundle", "check", bundle], ["predict", bundle, picture]):
+    image = bundle / "golden" / "image.png"
+    for line in (["verify", bundle], ["doctor", bundle], ["bundle", "check", bundle], ["predict", bundle, image]):
         out = ["--out", tmp_path / "out"] if line[0] == "predict" else []
         done = edge_seg(*line, *out)
         assert done.returncode == 0, done.stdout + done.stderr
     with pytest.raises(UsageError, match="the graph itself decides"):
         Segmenter(bundle, instances=3)
     with Segmenter(bundle, engine="null") as segmenter:
-        assert len(segmenter(picture)) == 0
+        assert len(segmenter(image)) == 0
 
 
 @pytest.mark.slow
@@ -141,7 +141,7 @@ def test_an_altered_manifest_is_refused(bundles: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_command_line(edge_seg: Callable[..., Finished], copied: Callable[..., Path], tmp_path: Path) -> None:
-    """PaddleX's settings, an input size left open, and a picture of the user's."""
+    """PaddleX's settings, an input size left open, and an image of the user's."""
     folder = copied()
     (folder / "infer_cfg.yml").unlink()
     write_elsewhere(folder, MODEL_YML, "model.yml", open_sides=True)
@@ -157,7 +157,7 @@ def test_the_command_line(edge_seg: Callable[..., Finished], copied: Callable[..
 
 @pytest.mark.slow
 def test_the_doctor_proves_it(exported: Path) -> None:
-    report = examine_foreign(exported, DoctorOptions("x86"))
+    report = examine_imported(exported, DoctorOptions("x86"))
     assert report.verdict == "fine", str(report)
     assert "scaling the boxes and pasting the masks is left to the runtime" in str(report).replace("\n" + " " * 11, " ")
 
@@ -175,7 +175,7 @@ def test_programs_of_other_kinds(tmp_path: Path, options: dict[str, Any], code: 
         paddle_model.load(folder, Options())
     assert caught.value.code == code
     assert "export_onnx=True" in caught.value.remedy
-    assert examine_foreign(folder, DoctorOptions()).verdict == "broken"
+    assert examine_imported(folder, DoctorOptions()).verdict == "broken"
 
 
 def test_programs_that_hold_branches_are_refused(tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ def test_a_picture_that_proves_nothing_is_refused(
 
 def test_other_recipes_start_from_a_run() -> None:
     with pytest.raises(UsageError, match="onnx-fp32"):
-        paddle_model.check_recipes([find("onnx-fp32")])
+        paddle_model.check_recipes([find_recipe("onnx-fp32")])
 
 
 def test_a_pir_program_is_refused_with_the_way_out(tmp_path: Path) -> None:
@@ -306,7 +306,4 @@ def test_damaged_weights_are_refused(copied: Callable[..., Path], tmp_path: Path
     content = (folder / "model.pdiparams").read_bytes()
     (folder / "model.pdiparams").write_bytes(content[: len(content) // 2])
     with pytest.raises(EdgeSegError, match="doesn't hold the program's weights"):
-        make_bundles(
-            paddle_model.load(folder, Options()), parse("cpu-fp32"), tmp_path / "b", shared=paddle_model.shared_stages
-        )
-    assert not (tmp_path / "b").exists()
+        paddle_model.imported_job(paddle_model.load(folder, Options()), tmp_path)

@@ -1,4 +1,4 @@
-"""Quantised graphs: what they compute, and that the engines compute the same."""
+"""Quantized graphs: what they compute, and that the engines compute the same."""
 
 from __future__ import annotations
 
@@ -18,18 +18,17 @@ from convert.backends import opt
 from convert.calibration import CalibrationOptions, Source
 from convert.check.check import examine, said
 from convert.export import reference
-from convert.export.export import export
 from convert.job import Options, run_job
 from convert.pipeline import make_bundles
 from convert.program.edit import convolutions
-from convert.program.executor import GraphProgram, Simulator, stepwise
+from convert.program.executor import Executor, GraphProgram, stepwise
 from convert.quantize.options import ALGORITHMS
 from convert.quantize.plan import observe, ranges
 from convert.quantize.ranges import ALGORITHMS as RANGES
 from convert.quantize.ranges import Observed
-from convert.quantize.rewrite import Plan, quantise, rounded, spell_out
+from convert.quantize.rewrite import Plan, rewrite, rounded, spell_out
 from convert.quantize.sensitivity import fewest, within
-from convert.recipe import find, parse
+from convert.recipe import find_recipe, parse
 from edge_seg.bundle import open_bundle
 from edge_seg.data.coco import load_split
 from edge_seg.data.synth import make
@@ -53,12 +52,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Job:
     """A job whose model finds things."""
     run = make_run(tmp_path_factory.mktemp("trained") / "run", data, 128)
-    return run_job(run, Options(calibration=CalibrationOptions(pictures=6)))
+    return run_job(run, Options(calibration=CalibrationOptions(images=6)))
 
 
 @pytest.fixture(scope="module")
 def exported(trained: Job, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    return export(reference.refer(trained), tmp_path_factory.mktemp("exported"), THREE_GRAPHS)
+    return trained.model.export(trained.model.refer(trained), THREE_GRAPHS, tmp_path_factory.mktemp("exported"))
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +67,14 @@ def programs(exported: Exported) -> list[GraphProgram]:
 
 @pytest.fixture(scope="module")
 def bundles(trained: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("quantised") / "out"
+    out = tmp_path_factory.mktemp("quantized") / "out"
     make_bundles(trained, parse("arm-int8,x86-int8,arm-w8,x86-w8,x86-w16,x86-fp32,cpu-int8,arm-fp16"), out)
     return out
 
 
 def test_a_simulated_graph_is_the_model(exported: Exported, programs: list[GraphProgram]) -> None:
     job = exported.referenced.job
-    found = reference.refer(job, stepwise(Simulator(programs), programs, job)).detect
+    found = reference.refer(job, stepwise(Executor(programs), programs, job)).detect
     expected = exported.referenced.detect
     assert all((found[name] == expected[name]).all() for name in FEATURES)
     np.testing.assert_allclose(found["boxes"], expected["boxes"], rtol=0, atol=1e-3)  # RoIAlign is the runtime's
@@ -122,7 +121,7 @@ def test_fully_connected_layers_that_paddle_lite_would_misread_are_caught(
     monkeypatch.setattr("convert.quantize.rewrite.name_fully_connected", lambda edit: None)
     job = exported.referenced.job
     with pytest.raises(ConversionError, match="not finite|instances matched"):
-        make_bundles(job, [find("x86-w8")], tmp_path / "out")
+        make_bundles(job, [find_recipe("x86-w8")], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -143,14 +142,14 @@ def test_int8_keeps_the_accuracy_and_a_third_of_the_bytes(bundles: Path, data: P
     assert size["x86-w16"] < 0.6 * size["x86-fp32"]
 
 
-def test_what_a_quantised_bundle_says_of_itself(bundles: Path) -> None:
+def test_what_a_quantized_bundle_says_of_itself(bundles: Path) -> None:
     manifest = open_bundle(bundles / "arm-int8").manifest
-    told = manifest.optimizer["quantisation"]
-    assert told["calibration"]["pictures"] == len(told["calibration"]["names"]) == 6
+    told = manifest.optimizer["quantization"]
+    assert told["calibration"]["images"] == len(told["calibration"]["names"]) == 6
     assert told["algorithm"] == "mse"
     assert told["ranges"]["trunk"]["image"] > 1
     assert manifest.optimizer["requires"] == ["extra"]
-    assert manifest.verification["witness"] == "x86-int8"
+    assert manifest.verification["checked_by"] == "x86-int8"
     half = open_bundle(bundles / "arm-fp16").manifest
     assert half.optimizer["requires"] == ["extra", "fp16"]
     assert "fp16 can't be computed" in half.verification["unchecked"]
@@ -158,20 +157,20 @@ def test_what_a_quantised_bundle_says_of_itself(bundles: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["x86-int8", "cpu-int8", "x86-w8"])
-def test_a_quantised_bundle_passes_its_self_test(bundles: Path, name: str) -> None:
+def test_a_quantized_bundle_passes_its_self_test(bundles: Path, name: str) -> None:
     bundle = open_bundle(bundles / name)
     with Segmenter(bundle) as segmenter:
         assert self_test(segmenter, bundle).faults == ()
 
 
-def unsure_golden(trained: Job, picture: np.ndarray[Any, Any]) -> Job:
-    """The job with another golden picture, in which it also takes what it is least sure of."""
+def unsure_golden(trained: Job, image: np.ndarray[Any, Any]) -> Job:
+    """The job with another golden image, in which it also takes what it is least sure of."""
     rule = dataclasses.replace(trained.postprocess, score_threshold=0.0005)
-    return dataclasses.replace(trained, picture=picture, postprocess=rule)
+    return dataclasses.replace(trained, image=image, postprocess=rule)
 
 
 def test_what_int8_is_unsure_of_is_not_judged_by_the_self_test_either(trained: Job, tmp_path: Path) -> None:
-    (made,) = make_bundles(unsure_golden(trained, trained.picture), [find("cpu-int8")], tmp_path / "out")
+    (made,) = make_bundles(unsure_golden(trained, trained.image), [find_recipe("cpu-int8")], tmp_path / "out")
     assert made.report["judged"] == "instances"
     assert made.report["instances"] > 0 < made.report["unsure"]
     assert made.report["box_px"] <= made.report["tolerance"]["box_px"]
@@ -188,8 +187,8 @@ def test_what_int8_is_unsure_of_is_not_judged_by_the_self_test_either(trained: J
 def test_a_golden_picture_without_a_sure_instance_is_judged_by_its_features(
     trained: Job, tmp_path: Path, edge_seg: Callable[..., Any]
 ) -> None:
-    noise = np.random.default_rng(0).integers(0, 255, trained.picture.shape, dtype=np.uint8)
-    (made,) = make_bundles(unsure_golden(trained, noise), [find("cpu-int8")], tmp_path / "out")
+    noise = np.random.default_rng(0).integers(0, 255, trained.image.shape, dtype=np.uint8)
+    (made,) = make_bundles(unsure_golden(trained, noise), [find_recipe("cpu-int8")], tmp_path / "out")
     assert made.report["judged"] == "features"
     assert "features alone" in said(made.report)
     examined = edge_seg("doctor", made.folder)
@@ -211,28 +210,28 @@ def test_the_cpus_convolutions_compute_in_integers(
 
 
 def test_the_same_pictures_give_the_same_bytes(trained: Job, bundles: Path, tmp_path: Path) -> None:
-    make_bundles(trained, [find("arm-int8")], tmp_path / "again")
+    make_bundles(trained, [find_recipe("arm-int8")], tmp_path / "again")
     assert open_bundle(tmp_path / "again").id == open_bundle(bundles / "arm-int8").id
 
 
 def test_wrong_ranges_are_noticed(exported: Exported, programs: list[GraphProgram], bundles: Path) -> None:
-    found = ranges(observe(programs, exported.referenced.job, exported.referenced.job.calibration.pictures()), "mse")
+    found = ranges(observe(programs, exported.referenced.job, exported.referenced.job.calibration.images()), "mse")
     wrong = {graph: {name: value * 0.5 for name, value in of.items()} for graph, of in found.items()}
     job = exported.referenced.job
-    wrongly = [quantise(program, Plan(8, wrong)) for program in programs]
-    referenced = reference.refer(job, stepwise(Simulator(wrongly), wrongly, job))
+    wrongly = [rewrite(program, Plan(8, wrong)) for program in programs]
+    referenced = reference.refer(job, stepwise(Executor(wrongly), wrongly, job))
     with pytest.raises(ConversionError, match="differs from paddle"):
-        examine(bundles / "x86-int8", referenced)
+        examine(bundles / "x86-int8", open_bundle(bundles / "x86-int8").manifest, referenced)
 
 
 def test_layers_in_float_are_left_alone(programs: list[GraphProgram]) -> None:
     trunk = programs[0]
     layer, entering = convolutions(trunk.content)[3]
     plan = Plan(16, {"trunk": {entering: 1.0}}, floats=(layer,))
-    kept, taken = (quantise(trunk, dataclasses.replace(plan, floats=floats)).content for floats in ((layer,), ()))
+    kept, taken = (rewrite(trunk, dataclasses.replace(plan, floats=floats)).content for floats in ((layer,), ()))
     assert b"fake_quantize" in taken
     assert b"fake_quantize" not in kept
-    assert b"fake_quantize" not in spell_out(quantise(trunk, dataclasses.replace(plan, floats=()))).content
+    assert b"fake_quantize" not in spell_out(rewrite(trunk, dataclasses.replace(plan, floats=()))).content
 
 
 def test_the_fewest_that_suffice() -> None:
@@ -244,13 +243,13 @@ def test_the_fewest_that_suffice() -> None:
 
 @pytest.mark.slow
 def test_a_layer_that_hurts_is_found_and_kept_in_float(trained: Job, programs: list[GraphProgram], data: Path) -> None:
-    pictures = trained.calibration.pictures().pixels
-    plan = Plan(8, ranges(observe(programs, trained, trained.calibration.pictures()), "mse"))
+    images = trained.calibration.images().pixels
+    plan = Plan(8, ranges(observe(programs, trained, trained.calibration.images()), "mse"))
     (culprit, entering), *_ = [pair for pair in convolutions(programs[0].content) if "res3a.branch2b" in pair[0]]
     spoilt = {**plan.ranges, "trunk": {**plan.ranges["trunk"], entering: 0.01}}
     plan = dataclasses.replace(plan, ranges=spoilt)
     val = load_split(data, "val")
-    kept, measured = within(trained, programs, plan, pictures, val, 2.0)
+    kept, measured = within(trained, programs, plan, images, val, 2.0)
     assert kept.floats == (culprit,)
     assert measured["lost_points"] <= 2.0 < measured["lost_points_all_int8"]
 
@@ -258,12 +257,12 @@ def test_a_layer_that_hurts_is_found_and_kept_in_float(trained: Job, programs: l
 def test_a_run_far_from_its_data_asks_for_pictures(trained: Job, data: Path, tmp_path: Path) -> None:
     away = Source(CalibrationOptions(), "/nowhere/shapes", 128)
     with pytest.raises(RunError, match="isn't on this machine") as raised:
-        away.pictures()
+        away.images()
     assert "--calibration" in raised.value.remedy
-    named = Source(CalibrationOptions(folder=data / "images", pictures=3, seed=5), "/nowhere/shapes", 128)
-    assert named.pictures().described["pictures"] == 3
-    assert named.pictures().described == named.pictures().described
-    assert Source(CalibrationOptions(folder=data / "images"), None, 128).pictures().described["pictures"] == 16
+    named = Source(CalibrationOptions(folder=data / "images", images=3, seed=5), "/nowhere/shapes", 128)
+    assert named.images().described["images"] == 3
+    assert named.images().described == named.images().described
+    assert Source(CalibrationOptions(folder=data / "images"), None, 128).images().described["images"] == 16
     with pytest.raises(UsageError, match="without annotations"):
         named.validation()
 
@@ -300,5 +299,5 @@ def test_half_precision_changes_the_program(small: ExportedGraph, tmp_path: Path
 
 def test_recipes_are_listed(edge_seg: Callable[..., Any]) -> None:
     shown = edge_seg("recipes").stdout
-    assert all(name in shown for name in ("arm-int8", "arm-opencl", "gpu-fp16", "calibration pictures"))
+    assert all(name in shown for name in ("arm-int8", "arm-opencl", "gpu-fp16", "calibration images"))
     assert edge_seg("recipes", "arm-int9").returncode == 2

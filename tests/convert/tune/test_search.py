@@ -17,7 +17,7 @@ def space() -> Space:
 
 
 def landscape(space: Space, choice: Choice) -> Value:
-    """Accuracy and cost that follow from the knobs, not quite additively: a step costs more at a small size."""
+    """Accuracy and cost that follow from the parameters, not quite additively: a step costs more at a small size."""
     setting = space.setting(choice)
     area = setting.size[0] * setting.size[1] / (192 * 256)
     lost = [0.0, 0.01, 0.08][choice.levels[0]] + [0.0, 0.002, 0.03][choice.levels[1]]

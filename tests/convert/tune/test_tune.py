@@ -1,11 +1,13 @@
-"""``edge-seg fit`` as a user types it, on the starting weights of the demo: they know circles, triangles and stars."""
+"""``edge-seg tune`` as a user types it, on the starting weights of the demo: they know circles, triangles and stars."""
 
 from __future__ import annotations
 
 import json
 import shlex
 import shutil
+import statistics
 import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,18 +16,21 @@ import cv2
 import pytest
 
 from convert.tune.cli import Mac
+from convert.tune.meter import FRONT_PAIRS, SEARCH_PAIRS
+from convert.tune.space import Setting
 from edge_seg.data import synth
 from edge_seg.manifest import PostprocessSpec, PreprocessSpec
 from edge_seg.train.run import RunConfig, TrainSettings, write_config
 
-WEIGHTS = Path(__file__).parents[3] / "weights" / "mask_rcnn_tiny_fpn_shapes.pdparams"
+ROOT = Path(__file__).parents[3]
+WEIGHTS = ROOT / "weights" / "mask_rcnn_tiny_fpn_shapes.pdparams"
 FEW = ("--sizes", "96", "--proposals", "50,8", "--before-nms", "1000", "--keep", "10", "--box-widths", "128,24")
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``run`` and ``data``."""
-    folder = tmp_path_factory.mktemp("fit")
+    folder = tmp_path_factory.mktemp("tune")
     synth.make(folder / "data", images=20, size=96, seed=11, val_fraction=0.4)
     (folder / "run").mkdir()
     shutil.copyfile(WEIGHTS, folder / "run" / "model.pdparams")
@@ -47,7 +52,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_operations(edge_seg: Callable[..., Any], made: Path, tmp_path: Path) -> None:
     """A search by operations: its front, the command for the budget, going on, another budget."""
-    words = ["fit", made / "run", "--data", made / "data", *FEW, "--out", "out"]
+    words = ["tune", made / "run", "--data", made / "data", *FEW, "--out", "out"]
     done = edge_seg(*words, "--flops", "1T", "--json")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
@@ -62,7 +67,6 @@ def test_operations(edge_seg: Callable[..., Any], made: Path, tmp_path: Path) ->
     assert list(costs) == sorted(costs)
     assert list(accuracies) == sorted(accuracies)
     assert said["chosen"] == said["front"][-1]
-    assert not said["cost"]["predicted"]
     marks = [mark for mark in ET.parse(tmp_path / "out" / "front.svg").iter() if mark.tag.endswith("circle")]
     assert len(marks) == len(said["points"]) + 1
 
@@ -93,50 +97,57 @@ def test_operations(edge_seg: Callable[..., Any], made: Path, tmp_path: Path) ->
     assert json.loads(checked.stdout)["mask_map"] == pytest.approx(narrow["mask_map"], rel=0.01)
 
 
-def skip_if_disturbed(done: Any) -> None:
-    """Times that don't repeat are refused, rightly; then there is no front to be looked at."""
-    if done.returncode == 1 and "no point held" in done.stderr:
-        pytest.skip("other programs disturb this machine's times")
-
-
 @pytest.mark.slow
 def test_time_on_this_machine(edge_seg: Callable[..., Any], made: Path, tmp_path: Path) -> None:
-    """A search that was stopped goes on; measured once more, its front stays what it was."""
+    """A search that was stopped goes on; points of the front get more measurements than the others."""
     small = ("--sizes", "96,32", "--proposals", "20", "--before-nms", "100", "--keep", "5", "--box-widths", "128")
-    words = [
-        "fit",
-        made / "run",
-        "--data",
-        made / "data",
-        *small,
-        "--recipe",
-        "onnx-fp32",
-        "--images",
-        "2",
-        "--out",
-        "o",
-    ]
-    done = edge_seg(*words, "--points", "1", "--target-ms", "100000", "--json")
-    skip_if_disturbed(done)
+    words = ["tune", made / "run", "--data", made / "data", *small, "--recipe", "onnx-fp32", "--images", "2"]
+    done = edge_seg(*words, "--out", "o", "--points", "1", "--target-ms", "100000", "--json")
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)["points"]) == 1
-    done = edge_seg(*words, "--points", "2")
-    skip_if_disturbed(done)
+    done = edge_seg(*words, "--out", "o", "--points", "2")
     assert done.returncode == 0, done.stderr
     assert "edge-seg convert" in done.stdout
     assert "edge-seg bench run" in done.stdout
     assert "model time on this machine, 1 thread" in done.stdout
 
-    log, result = (tmp_path / "o" / name for name in ("points.jsonl", "fit.json"))
-    logged, front = log.read_bytes(), json.loads(result.read_text())["front"]
-    done = edge_seg(*words, "--again")
-    # Points that moved are told, with exit code 1; whether they move is the machine's affair.
-    assert done.returncode == (1 if "MOVED" in done.stdout else 0), done.stderr
-    assert ("took another time" in done.stderr) == ("MOVED" in done.stdout)
-    again = json.loads(result.read_text())["front"]
-    assert all(point.pop("cost_again") > 0 for point in again)
-    assert [{**point, "cost_again": None} for point in again] == front
-    assert log.read_bytes() == logged
+    lines = [json.loads(line) for line in (tmp_path / "o" / "points.jsonl").read_text().splitlines()]
+    pairs = Counter(line["point"] for line in lines if line["kind"] == "pair")
+    front = json.loads((tmp_path / "o" / "tune.json").read_text())["front"]
+    for point in front:
+        low, high = point["cost_quartiles"]
+        assert low <= point["cost"] <= high
+        assert pairs[key_of(point["setting"])] == SEARCH_PAIRS + FRONT_PAIRS
+    assert min(pairs.values()) >= SEARCH_PAIRS
+
+
+def key_of(setting: dict[str, Any]) -> str:
+    return Setting(**{**setting, "size": tuple(setting["size"])}).key
+
+
+@pytest.mark.slow
+def test_times_come_from_records_of_the_very_bundles(edge_seg: Callable[..., Any], made: Path, tmp_path: Path) -> None:
+    """Bundles of the run are made and measured; the search adds their accuracy, and tries nothing else."""
+    for size in (96, 64):
+        options = ("--recipe", "cpu-fp32", "--size", size, "--proposals", "20", "--out", f"b{size}")
+        assert edge_seg("convert", made / "run", *options).returncode == 0
+    image = next((made / "data" / "images").iterdir())
+    measured = edge_seg("bench", "run", "b96", "b64", "--images", image, "--repeat", "3", "--out", "r.jsonl")
+    assert measured.returncode == 0, measured.stderr
+    words = ["tune", made / "run", "--data", made / "data", "--record", "r.jsonl", "--images", "4", "--out", "o"]
+    done = edge_seg(*words, "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert {tuple(point["setting"]["size"]) for point in said["points"]} == {(96, 96), (64, 64)}
+    records = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
+    stages = ("detect", "nms", "mask")
+    for record in records:
+        times = [sum(sample["ns"][stage] for stage in stages) / 1e6 for sample in record["samples"]]
+        point = next(p for p in said["points"] if list(p["setting"]["size"]) == list(record["bundle"]["size"]))
+        assert point["cost"] == pytest.approx(statistics.median(times))
+    assert edge_seg(*words, "--sizes", "96").returncode == 2
+    other = edge_seg("tune", made / "run", "--data", made / "data", "--record", ROOT / "docs" / "records.jsonl")
+    assert (other.returncode, "no record of a bundle that was made from this run" in other.stderr) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -155,10 +166,7 @@ def test_time_on_this_machine(edge_seg: Callable[..., Any], made: Path, tmp_path
         (["--target-gmac", "1", "--box-widths", "256"], 2, "128 wide"),
         (["--target-gmac", "1", "--keep", "1,x"], 2, "whole numbers"),
         (["--target-gmac", "1", "--threads", "2"], 2, "--threads is for time"),
-        (["--instructions", "100", "--recipe", "cpu-fp32"], 2, "arm-fp32 alone"),
         (["--recipe", "arm-fp99"], 2, "arm-fp32"),
-        (["--target-gmac", "1", "--again"], 2, "--again is for time"),
-        (["--again"], 2, "no point of these settings"),
         (["--target-gmac", "1", "--keep", "5000"], 2, "from 1 to 1000"),
         (["--target-gmac", "1", "--proposals", "99999"], 2, "from 1 to 5000"),
     ],
@@ -166,7 +174,7 @@ def test_time_on_this_machine(edge_seg: Callable[..., Any], made: Path, tmp_path
 def test_what_cannot_be_searched_is_refused(
     edge_seg: Callable[..., Any], made: Path, tmp_path: Path, words: list[str], code: int, message: str
 ) -> None:
-    done = edge_seg("fit", made / "run", "--data", made / "data", "--out", "out", *words, "--json")
+    done = edge_seg("tune", made / "run", "--data", made / "data", "--out", "out", *words, "--json")
     assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
     assert message in done.stderr
     assert set(json.loads(done.stdout)) == {"error"}
@@ -178,7 +186,7 @@ def test_a_folder_of_other_things_and_other_classes_are_refused_before_anything_
 ) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/notes.txt").touch()
-    words = ["fit", made / "run", "--target-gmac", "1"]
+    words = ["tune", made / "run", "--target-gmac", "1"]
     done = edge_seg(*words, "--data", made / "data", "--out", "mine")
     assert (done.returncode, [f.name for f in (tmp_path / "mine").iterdir()]) == (2, ["notes.txt"]), done.stderr
     shutil.copytree(made / "data", tmp_path / "others")
@@ -201,7 +209,7 @@ def test_data_without_annotations_is_refused(edge_seg: Callable[..., Any], made:
     shutil.copytree(made / "data", tmp_path / "bare")
     file = tmp_path / "bare" / "val.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "annotations": []}))
-    done = edge_seg("fit", made / "run", "--data", "bare", "--target-gmac", "1", "--out", "out")
+    done = edge_seg("tune", made / "run", "--data", "bare", "--target-gmac", "1", "--out", "out")
     assert (done.returncode, (tmp_path / "out").exists()) == (1, False), done.stderr
     assert "val.json" in done.stderr
     assert "has an annotation" in done.stderr

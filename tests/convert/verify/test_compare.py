@@ -1,4 +1,4 @@
-"""The ladder's own copies of the rules, and what it takes for a difference."""
+"""The stages's own copies of the rules, and what it takes for a difference."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def test_the_runtimes_pixels_are_within_the_rules_limits(size: tuple[int, int]) 
     spec = PreprocessSpec(size)
     rng = np.random.default_rng(0)
     noise = {f"{h} x {w}": rng.integers(0, 256, (h, w, 3), np.uint8) for h, w in ((1, 1), (77, 30), (500, 301))}
-    for name, picture in {**reference.charts(size), **noise}.items():
-        judged = reference.judge(picture, preprocess.preprocess(picture, spec)[0], spec)
+    for name, image in {**reference.charts(size), **noise}.items():
+        judged = reference.judge(image, preprocess.preprocess(image, spec)[0], spec)
         assert judged.ok, f"{name}: {judged.worst} {judged.bias}"
 
 
 def test_a_mean_is_found_even_on_one_flat_colour() -> None:
     spec = PreprocessSpec((32, 32))
-    picture = np.full((32, 32, 3), 77, np.uint8)
+    image = np.full((32, 32, 3), 77, np.uint8)
     shifted = dataclasses.replace(spec, mean=(0.485, 0.456, 0.406 + 1 / 255))
-    assert reference.judge(picture, preprocess.preprocess(picture, spec)[0], spec).ok
-    assert not reference.judge(picture, preprocess.preprocess(picture, shifted)[0], spec).ok
+    assert reference.judge(image, preprocess.preprocess(image, spec)[0], spec).ok
+    assert not reference.judge(image, preprocess.preprocess(image, shifted)[0], spec).ok
 
 
 def test_the_plain_choice_is_the_runtimes() -> None:
@@ -64,9 +64,9 @@ def traced(order: list[int] | None = None, **changes: Any) -> Trace:
 
 
 def test_proposals_in_another_order_are_no_difference() -> None:
-    readings = compare(traced(), traced([1, 0, 2, 4, 3, 5, 6, 9, 8, 7]), FP32, 1.0)
-    assert all(item.ok for item in readings)
-    assert all(not item.worst for item in readings)
+    differences = compare(traced(), traced([1, 0, 2, 4, 3, 5, 6, 9, 8, 7]), FP32, 1.0)
+    assert all(item.ok for item in differences)
+    assert all(not item.worst for item in differences)
 
 
 def test_what_a_head_makes_of_dummies_is_no_difference() -> None:
@@ -85,16 +85,16 @@ def test_proposals_that_hang_on_ties_are_told_not_judged() -> None:
     other.detect["boxes"][6:] += 1
     other.detect["scores"][6:] = 0.5
     for ties, faults in ((NO_TIES, ["proposals", "scores"]), (Ties(proposals=2), [])):
-        readings = compare(traced(), other, FP32, 1.0, ties=ties)
-        assert [item.tensor for item in readings if not item.ok] == faults
-    assert "4 of 10 are others, 2 after the least change" in readings[4].note
+        differences = compare(traced(), other, FP32, 1.0, ties=ties)
+        assert [item.tensor for item in differences if not item.ok] == faults
+    assert "4 of 10 are others, 2 after the least change" in differences[4].note
 
 
 def test_what_isnt_a_number_is_out_of_tolerance() -> None:
     spoilt = traced()
     spoilt.detect["p3"][0, 0, 0, 0] = np.nan
     merged = merge([compare(traced(), traced(), FP32, 1.0), compare(traced(), spoilt, FP32, 1.0)])
-    assert [(item.tensor, item.picture) for item in merged if not item.ok] == [("p3", 1)]
+    assert [(item.tensor, item.image) for item in merged if not item.ok] == [("p3", 1)]
 
 
 def test_a_tensor_of_another_shape_is_told_as_such() -> None:

@@ -1,4 +1,4 @@
-"""The ladder's last rung on a board behind a real sshd."""
+"""The stages's last stage on a board behind a real sshd."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = ["board", "sshd"]
 
 def test_the_results_of_a_board(board: Sshd, tmp_path: Path) -> None:
     bundle = make_x86(tmp_path / "bundle")
-    picture = bundle / "golden" / "image.png"
+    image = bundle / "golden" / "image.png"
     runner = ["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "edge_seg.runtime.runner", "--engine", "null"]
     with open_target(board.name, runner=runner) as target:
-        found, repeats = run_device(target, bundle, [picture, picture], 3)
+        found, repeats = run_device(target, bundle, [image, image], 3)
     with Segmenter(bundle, engine="null", instances=3) as segmenter:
-        expected = segmenter(picture).as_json()
+        expected = segmenter(image).as_json()
     assert ([item.as_json() for item in found], repeats) == ([expected, expected], True)
     assert list((board.home / "edge-seg").iterdir()) == []
 
@@ -56,7 +56,7 @@ def test_a_runner_that_repeats_and_one_that_does_not(tmp_path: Path) -> None:
     ("lines", "code", "said"),
     [
         (["Segmentation fault"], 139, "isn't the protocol's"),
-        ([RESULT, DONE], 0, "1 results for 4 pictures"),
+        ([RESULT, DONE], 0, "1 results for 4 images"),
         ([RESULT], 0, "without saying `done`"),
         ([{"type": "error", "code": "x", "message": "no such bundle", "remedy": ""}], 1, "no such bundle"),
         ([{**RESULT, "instances": [{"box": 3}]}, RESULT, DONE], 0, "can't be read"),
