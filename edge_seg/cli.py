@@ -21,6 +21,7 @@ import click
 from edge_seg import __version__
 from edge_seg.explain import INTERRUPTED, TERMINATED, explain
 from edge_seg.process import guard
+from edge_seg.process.python import adopt
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class LazyGroup(click.Group):
         if entry is None:
             return None
         module, _, attribute = entry.target.partition(":")
+        adopt(module)
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command

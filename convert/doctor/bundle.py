@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,10 @@ from convert.doctor.report import Finding, Report, failure
 from edge_seg.bundles.check import CheckReport, check
 from edge_seg.process.child import Outcome, run_command
 from edge_seg.process.guard import phase
+from edge_seg.process.python import module_command
 
 LIMIT_S = 600.0
-LOCAL = (sys.executable, "-m", "edge_seg.runtime.runner")
+LOCAL = tuple(module_command("edge_seg.runtime.runner"))
 # The bundle may be sound; this machine can't tell.
 _NOT_HERE = ("target-mismatch", "missing-dependency")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from convert.doctor.processor import examine_processor
 from convert.doctor.report import Finding, Level, Report
 from edge_seg.process.child import Outcome, run_command
+from edge_seg.process.python import code_command
 from edge_seg.records.machine import Processor, read_processor
 
 LIMIT_S = 180.0
@@ -161,7 +161,7 @@ def _python(works: tuple[str, ...]) -> Finding:
 def _libraries(works: tuple[str, ...]) -> Iterator[Finding]:
     there = [library for library in LIBRARIES if _installed(library)]
     modules = [library.module for library in there]
-    outcome = run_command([sys.executable, "-c", _IMPORTS, *modules], LIMIT_S) if modules else None
+    outcome = run_command(code_command(_IMPORTS, *modules), LIMIT_S) if modules else None
     for library in LIBRARIES:
         version = _installed(library)
         stopped = [work for work in library.needed if work in works]

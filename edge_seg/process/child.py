@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_seg.errors import ConversionError, EdgeSegError
+from edge_seg.process.python import module_command
 
 REFUSED = 70
 """Exit code of a child that printed an error with a message, see :func:`refusing`."""
-_PACKAGES = str(Path(__file__).resolve().parents[2])
 
 
 @dataclass(frozen=True)
@@ -56,24 +54,16 @@ def run_module(module: str, *arguments: str | Path, limit_s: float) -> Outcome:
     """``python -m module arguments…`` with its output captured; killed after ``limit_s`` seconds."""
     words = [str(argument) for argument in arguments]
     fork = forks.get().get(module)
-    return (fork and fork(module, words, limit_s)) or run_command([sys.executable, "-m", module, *words], limit_s)
+    return (fork and fork(module, words, limit_s)) or run_command(module_command(module, *words), limit_s)
 
 
 def run_command(command: list[str], limit_s: float) -> Outcome:
     """Runs ``command`` with its output captured; kills it after ``limit_s`` seconds."""
     try:
-        done = subprocess.run(
-            command, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s, check=False
-        )
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s, check=False)
     except subprocess.TimeoutExpired as problem:
         return Outcome(None, _text(problem.stdout), _text(problem.stderr), limit_s)
     return Outcome(done.returncode, _text(done.stdout), _text(done.stderr), limit_s)
-
-
-def environment() -> dict[str, str]:
-    """This process's, with the packages of this checkout to be found by a child."""
-    path = os.pathsep.join(filter(None, [_PACKAGES, os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path}
 
 
 def refusing(work: Callable[[], object]) -> int:

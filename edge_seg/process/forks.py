@@ -28,6 +28,7 @@ from typing import IO, Any
 
 from edge_seg.process import child
 from edge_seg.process.child import Outcome
+from edge_seg.process.python import adopt, module_command
 
 _PR_SET_PDEATHSIG = 1
 _POLL_S = 0.002
@@ -46,8 +47,7 @@ def warm(modules: Iterable[str], *libraries: str) -> Iterator[None]:
         return
     with tempfile.TemporaryDirectory(prefix="edge-seg-forks-") as folder:
         server = subprocess.Popen(
-            [sys.executable, "-m", "edge_seg.process.forks", *libraries],
-            env=child.environment(),
+            module_command("edge_seg.process.forks", *libraries),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -133,6 +133,7 @@ def _become(order: dict[str, Any]) -> None:
         # What was read ahead of stdin belongs to the server.
         sys.stdin = open(os.devnull)  # noqa: SIM115
         sys.stdout = os.fdopen(1, "w", encoding="utf-8", errors="replace")
+        adopt(order["module"])
         sys.argv = [order["module"], *order["arguments"]]
         runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
         code = 0

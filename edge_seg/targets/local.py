@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from edge_seg.errors import UsageError
 from edge_seg.files import atomic_file
+from edge_seg.process.python import module_command
 from edge_seg.process.running import Running
 
 
@@ -28,7 +28,7 @@ class Local:
     arch: str | None = None
 
     def __init__(self, runner: Sequence[str] = ()) -> None:
-        self.runner: tuple[str, ...] = tuple(runner) or (sys.executable, "-m", "edge_seg.runtime.runner")
+        self.runner: tuple[str, ...] = tuple(runner or module_command("edge_seg.runtime.runner"))
 
     def push(self, source: Path) -> str:
         return str(source.resolve())

@@ -19,7 +19,7 @@ COMMAND = """
 import json, os, signal, subprocess, sys, time
 from pathlib import Path
 import click
-from edge_seg import guard
+from edge_seg.process import guard
 from edge_seg.errors import BundleError
 from edge_seg.files import atomic_dir, atomic_file
 from edge_seg.options import echo_json, json_option
