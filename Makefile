@@ -3,12 +3,13 @@
 
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-install lint format bench clean distclean
+.PHONY: help env demo test test-install test-paddle3 lint format bench clean distclean
 
 help:
 	@echo "make demo       train, convert, run and measure a small model; everything it makes is in demo/"
 	@echo "make test       run the tests"
 	@echo "make test-install  install the package with every CPython 3.10 to 3.13 found here, and try it"
+	@echo "make test-paddle3  run the training's tests with a newer Python and paddlepaddle 3"
 	@echo "make lint       ruff, mypy and the import contract"
 	@echo "make format     let ruff format the code"
 	@echo "make bench      measure this project's own speed claims"
@@ -39,6 +40,9 @@ native-if-possible:
 test-install: env
 	$(BIN)/python tools/test_install.py $(INSTALL)
 
+test-paddle3:
+	@sh tools/test_paddle3.sh
+
 lint: env
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -58,6 +62,6 @@ clean:
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf .venv .test-install
+	rm -rf .venv .test-install .venv-paddle3
 
 -include cmake/native.mk

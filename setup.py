@@ -110,7 +110,17 @@ setup(
     ],
     python_requires=">=3.10",
     packages=find_packages(include=["edge_seg", "edge_seg.*", "convert", "convert.*", "bench", "bench.*"]),
-    package_data={"edge_seg": ["py.typed", "boards/paddle_lite.json", "models/costs.json"]},
+    package_data={
+        "edge_seg": [
+            "py.typed",
+            "boards/paddle_lite.json",
+            "models/costs.json",
+            "pages/base.html.jinja",
+            "pages/style.css",
+            "train/pretrained.json",
+            "process/convert-requirements.txt",
+        ]
+    },
     install_requires=BASE,
     extras_require={
         "train": TRAIN,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from edge_seg.options import COMMAND, MAX_THREADS, Finite, Numbers, echo_json, json_option
+from edge_seg.options import ABOVE_0, COMMAND, MAX_THREADS, Finite, Numbers, echo_json, json_option
 
 if TYPE_CHECKING:
     from edge_seg.records.record import Record
@@ -19,14 +21,34 @@ def bench() -> None:
     """Measure bundles and print the speed table."""
 
 
-@bench.command(short_help="Measure bundles, here or on a board.")
+def _renamed_target(_context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        raise click.UsageError(f"--target is called --on now: write --on {value}")
+
+
+@bench.command(short_help="Measure bundles, here or on boards.")
 @click.argument("bundles", metavar="BUNDLE…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--on",
+    "targets",
+    multiple=True,
+    metavar="TARGET[,…]",
+    help="Where to measure: local, a named board (`edge-seg board list`), ssh://[user@]host[:port], adb:SERIAL,"
+    " emulated:cortex-a72. Several are measured at the same time.  [default: local]",
+)
+@click.option("--target", hidden=True, callback=_renamed_target, expose_value=False)
 @click.option(
     "--images",
     multiple=True,
     metavar="FILE|DIR",
     type=click.Path(path_type=Path),
-    help="Picture, or folder of pictures; may be repeated. Default: the bundle's golden picture.",
+    help="Image, or folder of images; may be repeated. Default: the bundle's golden image.",
+)
+@click.option(
+    "--strata",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="Measure N of the images with few objects (up to 3), N with some (up to 10) and N with many.",
 )
 @click.option(
     "--instances",
@@ -34,17 +56,26 @@ def bench() -> None:
     default=(),
     help="Hand exactly N best boxes to the mask graph, whatever their scores; several N: one after the other.",
 )
-@click.option("--warmup", type=click.IntRange(0, 10**6), default=5, show_default=True, help="Untimed runs a picture.")
-@click.option("--repeat", type=click.IntRange(1, 10**6), default=30, show_default=True, help="Timed runs a picture.")
+@click.option(
+    "--mode",
+    type=click.Choice(["quick", "full", "sustained"]),
+    default="full",
+    show_default=True,
+    help="quick: 20 runs an image. full: 64 runs and 10 s. sustained: 5 minutes, with heat and frequency over time.",
+)
+@click.option("--runs", type=click.IntRange(1, 10**5), help="Least number of timed runs an image; 1024 bear a p99.")
+@click.option("--seconds", type=ABOVE_0, help="Least time of timed runs, seconds an image.")
+@click.option(
+    "--warmup",
+    type=click.IntRange(0, 10**6),
+    help="Untimed runs an image.  [default: until the sliding median moves by less than 2 %]",
+)
+@click.option("--repeat", type=click.IntRange(1, 10**6), help="Exactly so many timed runs an image, whatever --mode.")
 @click.option(
     "--threads", type=Numbers(1, MAX_THREADS), default=(), help="Numbers of threads to try. Default: one a core."
 )
-@click.option(
-    "--target",
-    default="local",
-    show_default=True,
-    help="Where to measure: local, ssh://[user@]host[:port], adb:SERIAL, emulated:cortex-a72.",
-)
+@click.option("--cores", metavar="big|little|0-3", help="Run on these cores only.")
+@click.option("--power-mode", metavar="MODE", help="Cores that Paddle Lite chooses (native runner): high, low, full …")
 @click.option(
     "--runner",
     type=COMMAND,
@@ -57,7 +88,15 @@ def bench() -> None:
     default=600.0,
     show_default=True,
     metavar="SECONDS",
-    help="A runner that says nothing for so long is ended.",
+    help="Stop a runner that prints nothing for this long.",
+)
+@click.option(
+    "--max-time",
+    type=Finite(1),
+    default=3600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Stop a measurement that takes longer than this.",
 )
 @click.option(
     "--out",
@@ -66,68 +105,78 @@ def bench() -> None:
     show_default=True,
     help="File of records to append to.",
 )
+@click.option(
+    "--restart", is_flag=True, help="Measure all anew, also what this command finished before it was stopped."
+)
 @json_option
 def run(
     bundles: tuple[Path, ...],
+    targets: tuple[str, ...],
     images: tuple[Path, ...],
+    strata: int | None,
     instances: tuple[int, ...],
-    warmup: int,
-    repeat: int,
+    mode: str,
+    runs: int | None,
+    seconds: float | None,
+    warmup: int | None,
+    repeat: int | None,
     threads: tuple[int, ...],
-    target: str,
+    cores: str | None,
+    power_mode: str | None,
     runner: tuple[str, ...],
     timeout: float,
+    max_time: float,
     out: Path,
+    restart: bool,
     as_json: bool,
 ) -> int:
     """Measure bundles, stage by stage, and append a record for each scenario.
 
     Model time is detect + NMS + mask, the published definition; end to end adds pre- and post-processing (decoding the
-    picture file is outside both). A record keeps every sample, the machine and its state, and a verdict. On
-    a board, bundle and pictures are copied there, and removed afterwards; EDGE_SEG_SSH_OPTIONS holds options for ssh.
+    image file is outside both). A record keeps every sample, the machine and its state, and a verdict. On a board,
+    bundle and images are copied there, and removed afterwards; EDGE_SEG_SSH_OPTIONS holds options for ssh. Samples are
+    kept as they come: after an interruption, the same command goes on with what is missing.
 
     \b
     Examples:
       edge-seg bench run bundles/x86-fp32 bundles/cpu-fp32
       edge-seg bench run bundles/cpu-fp32 --images photo.jpg --instances 1,10,50
-      edge-seg bench run bundles/arm-fp32 --target ssh://pi@raspberrypi
+      edge-seg bench run bundles/arm-fp32 --on pi5,rk3588 --cores big
+      edge-seg bench run bundles/arm-fp32 --on ssh://pi@raspberrypi --mode sustained
     """
-    from bench.measure import Settings, measure_all
-    from bench.report import failure_text, record_json, record_text
+    from bench.run import Command, run_command
+    from bench.scenario import Settings
     from edge_seg.errors import UsageError
-    from edge_seg.records.record import Record, append, check_writable
+    from edge_seg.records.record import check_writable
     from edge_seg.runtime.image import SUFFIXES
-    from edge_seg.targets import open_target
+    from edge_seg.runtime.predict import find_files
+    from edge_seg.targets.named import find_board
 
     # A shell makes `--images *.jpg` into one option and several words; a bundle is always a folder.
     more = tuple(path for path in bundles if images and path.suffix.lower() in SUFFIXES and path.is_file())
     bundles = tuple(path for path in bundles if path not in more)
     if not bundles:
-        raise UsageError(
-            "no bundle is named, only pictures", remedy="name the folder that `edge-seg convert --out` made"
-        )
+        raise UsageError("no bundle is named, only images", remedy="name the folder that `edge-seg convert --out` made")
+    names = [name.strip() for text in targets or ("local",) for name in text.split(",")]
+    boards = [find_board(name) for name in dict.fromkeys(names)]
     check_writable(out)
-    settings = Settings((*images, *more), warmup, repeat, threads, instances, timeout)
-    progress = Progress()
-    measured: list[Record] = []
-    failures = []
-    with open_target(target, runner=runner) as opened:
-        for result in measure_all(opened, bundles, settings, progress.show):
-            progress.clear()
-            if isinstance(result, Record):
-                append(out, result)
-                measured.append(result)
-                if not as_json:
-                    click.echo(record_text(result))
-            else:
-                failures.append(result)
-                click.echo(failure_text(result), err=True)
-    if as_json:
-        failed = [{"bundle": str(f.bundle), "what": f.what, **f.error.as_json()} for f in failures]
-        echo_json({"out": out, "records": [record_json(record) for record in measured], "failed": failed})
-    elif measured:
-        click.echo(f"\nRecords: {out}   The speed table: edge-seg bench table {out}", err=True)
-    return max((failure.error.exit_code for failure in failures), default=0)
+    settings = Settings(
+        (*images, *more),
+        warmup,
+        repeat,
+        threads,
+        instances,
+        timeout,
+        mode=mode,
+        runs=runs,
+        seconds=seconds,
+        cores=cores,
+        power_mode=power_mode,
+        strata=strata,
+        longest=max_time,
+    )
+    find_files(settings.images)  # before any board is asked for anything
+    return run_command(Command(boards, bundles, settings, runner, out, restart, as_json), Progress())
 
 
 @bench.command(short_help="Print the speed table from records.")
@@ -170,19 +219,28 @@ def table(records: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
 
 
 class Progress:
-    """One line on stderr that is written over; nothing where stderr isn't a terminal."""
+    """One line on stderr that is written over, with what each board does; nothing where stderr isn't a terminal."""
 
     def __init__(self) -> None:
         self._width = 0
+        self._doing: dict[str, str] = {}
+        self._lock = threading.Lock()
 
-    def show(self, text: str) -> None:
-        """Replaces the line."""
-        if sys.stderr.isatty():
-            click.echo(f"\r{text.ljust(self._width)}", nl=False, err=True)
-            self._width = len(text)
+    def show(self, board: str, text: str) -> None:
+        """Replaces what is shown of that board."""
+        if not sys.stderr.isatty():
+            return
+        with self._lock:
+            self._doing[board] = text
+            several = len(self._doing) > 1
+            line = "   ".join(f"{name}: {words}" if several else words for name, words in self._doing.items())
+            line = line[: max(20, shutil.get_terminal_size().columns - 1)]
+            click.echo(f"\r{line.ljust(self._width)}", nl=False, err=True)
+            self._width = len(line)
 
     def clear(self) -> None:
         """Takes the line away."""
-        if self._width:
-            click.echo(f"\r{' ' * self._width}\r", nl=False, err=True)
-            self._width = 0
+        with self._lock:
+            if self._width:
+                click.echo(f"\r{' ' * self._width}\r", nl=False, err=True)
+                self._width = 0

@@ -18,7 +18,6 @@ from typing import Any
 
 from bench.report import with_spread
 from edge_seg.records.record import TOTAL, Record
-from edge_seg.words import counted
 from edge_seg.zoo import ZOO, ZooModel
 
 COLUMNS = {
@@ -91,7 +90,7 @@ def _published_row(model: ZooModel) -> Row:
 
 def _conditions(record: Record) -> tuple[Any, ...]:
     bundle, scenario = record.bundle, record.scenario
-    pictures = tuple(picture.sha256 for picture in scenario.pictures)
+    pictures = tuple(picture.sha256 for picture in scenario.images)
     found = None if scenario.instances is not None else (bundle.keep, bundle.score_threshold)
     return bundle.model, _weights(record), bundle.size, bundle.proposals, pictures, scenario.instances, found
 
@@ -109,10 +108,10 @@ def _order(record: Record) -> tuple[Any, ...]:
 def _measured_row(group: list[Record]) -> Row:
     first = group[0]
     height, width = first.bundle.size
-    pictures = first.scenario.pictures
-    where = pictures[0].name if len(pictures) == 1 else counted(len(pictures), "picture")
+    pictures = first.scenario.images
+    where = pictures[0].name if len(pictures) == 1 else f"{len(pictures)} pictures"
     count = first.scenario.instances
-    objects = f"objects as found in {where}" if count is None else f"{counted(count, 'object')} in {where}"
+    objects = f"objects as found in {where}" if count is None else f"{count} objects in {where}"
     weights = ", random weights" if first.bundle.random_weights else ""
     cells = {"map": _map_cell(group), "size": _size_cell(group)}
     for column in SPEEDS:
@@ -221,7 +220,7 @@ def _origin(record: Record) -> str:
     parts = [
         machine.title,
         machine.cpu if machine.cpu not in (None, machine.title) else None,
-        counted(machine.cores, "core") if machine.cores else None,
+        f"{machine.cores} cores" if machine.cores else None,
         f"{machine.memory_bytes / 2**30:.1f} GiB" if machine.memory_bytes else None,
         machine.os,
         f"{record.bundle.engine} {record.bundle.engine_version}",

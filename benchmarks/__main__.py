@@ -86,7 +86,7 @@ def main(model: str, size: int, objects: int, rounds: int, threads: int) -> None
         word = "holds" if result.holds else "FAILS"
         ratio, limit = result.ratio, result.claim.limit
         click.echo(f"{word}  {ratio.median:.3f} ± {ratio.spread:.3f} (limit {limit:g})  {result.claim.text}")
-    for reason in judge_machine(Evidence([[1] * 10], waiting, (), ())).reasons:
+    for reason in judge_machine(Evidence([[1] * 10], waiting, (), (), machine=machine)).reasons:
         click.echo(f"Warning: {reason.message}: {reason.remedy}", err=True)
     sys.exit(not all(result.holds for result in results))
 

@@ -127,6 +127,6 @@ class Source:
 
 
 def _is_coco(folder: Path) -> bool:
-    from edge_seg.data.coco import ANNOTATION_FILES
+    from edge_seg.data.layout import has_split
 
-    return any((folder / name.format(split="train")).is_file() for name in ANNOTATION_FILES)
+    return has_split(folder)

@@ -17,6 +17,7 @@ from convert.recipe import RECIPES, Recipe, find_recipe
 from edge_seg.errors import UsageError
 from edge_seg.files import refuse_non_utf8, scratch_dir
 from edge_seg.options import MAX_BEFORE_NMS, MAX_KEEP, MAX_PROPOSALS, SCORE, SIZE, echo_json, json_option
+from edge_seg.process.environment import in_conversion_environment
 from edge_seg.process.guard import guarded, phase
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ RECIPES_HELP = "What to convert to, as `edge-seg recipes` lists; several, separa
 )
 @quantization_options
 @json_option
+@in_conversion_environment
 @guarded
 def convert(
     source: str,

@@ -19,8 +19,10 @@ from typing import Any, TextIO
 import click
 
 from edge_seg import __version__
+from edge_seg.errors import UsageError
 from edge_seg.explain import INTERRUPTED, TERMINATED, explain
 from edge_seg.process import guard
+from edge_seg.process.environment import WORDS
 from edge_seg.process.python import adopt
 
 
@@ -35,6 +37,7 @@ class Entry:
 COMMANDS = {
     "data": Entry("edge_seg.data.cli:data", "Draw, check and convert datasets in COCO form."),
     "zoo": Entry("edge_seg.models.cli:zoo", "List the models with their size, cost and published figures."),
+    "weights": Entry("edge_seg.train.weights_cli:weights", "Fetch published weights, make a run of a file."),
     "train": Entry("edge_seg.train.cli:train", "Train a model on a COCO folder."),
     "eval": Entry("edge_seg.train.cli:evaluate", "Box and mask mAP of a run or a bundle."),
     "convert": Entry("convert.cli:convert", "Turn a run into bundles that a device can run."),
@@ -51,6 +54,15 @@ COMMANDS = {
 }
 
 
+RENAMED = {
+    "fit": "tune",
+    "pack": "board pack",
+    "deploy": "board deploy",
+    "runtime": "board fetch-library",
+}
+"""Commands of earlier versions, which answer with the new name."""
+
+
 class LazyGroup(click.Group):
     """A click group whose commands are imported when they are called, not to list them."""
 
@@ -62,6 +74,9 @@ class LazyGroup(click.Group):
         """Imports and returns one command."""
         entry = COMMANDS.get(cmd_name)
         if entry is None:
+            if cmd_name in RENAMED:
+                remedy = f"type: edge-seg {RENAMED[cmd_name]} --help"
+                raise UsageError(f"{cmd_name} is now called {RENAMED[cmd_name]}", remedy=remedy, code="renamed")
             return None
         module, _, attribute = entry.target.partition(":")
         adopt(module)
@@ -123,7 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(words: list[str], again: list[str] | None) -> int:
     try:
         # Not cli.main(), which has messages and exit codes of its own for some of what may go wrong.
-        with cli.make_context("edge-seg", words, obj=again) as context:
+        with cli.make_context("edge-seg", list(words), obj=again) as context:
+            context.meta[WORDS] = words
             result = cli.invoke(context)
     except click.exceptions.Exit as end:  # --help and --version
         result = end.exit_code

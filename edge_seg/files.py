@@ -3,60 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import itertools
 import json
 import os
-import re
-import secrets
-import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator, Set
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
+from edge_seg import limits, partial
 from edge_seg.errors import EdgeSegError, UsageError
+from edge_seg.partial import HOST, final_name, remove
 
-TEMPORARY_MARK = ".edge-seg-partial-"
-
-# The host is part of the name because a shared folder may hold the partial files of another machine's processes.
-HOST = hashlib.sha256(os.uname().nodename.encode()).hexdigest()[:6]
-"""This machine, in names of files that several machines may leave in one folder."""
-_PARTIAL = re.compile(re.escape(TEMPORARY_MARK) + r"([^/]+)-([0-9a-f]{6})-(\d+)-[0-9a-f]{6}(?=/|$)")
+__all__ = ["HOST", "final_name", "remove"]
 
 _AGAIN = "copy the file again, or undo what was edited in it"
 
-# Told of every partial file and folder that is begun; a guarded command's parent removes them if the process dies.
-announce: Callable[[Path], None] | None = None
-
-_swept: set[Path] = set()
-
 Ours = Callable[[Path], Set[str]]
 """Names, relative to a folder, of the files in it that edge-seg wrote."""
-
-
-def final_name(path: str) -> str:
-    """``path`` with a partial file's or folder's name replaced by the one that it is to get."""
-    return _PARTIAL.sub(r"\1", path)
-
-
-def _beside(path: Path) -> Path:
-    _sweep(path.parent)
-    # Names have at most 255 bytes.
-    partial = path.with_name(f"{TEMPORARY_MARK}{path.name[:100]}-{HOST}-{os.getpid()}-{secrets.token_hex(3)}")
-    if announce is not None:
-        announce(partial)
-    return partial
-
-
-def _sweep(folder: Path) -> None:
-    """Removes what killed processes left in ``folder``; once a process, since a folder may hold many files."""
-    if folder in _swept:
-        return
-    _swept.add(folder)
-    for entry in list(os.scandir(folder)):
-        match = _PARTIAL.fullmatch(entry.name)
-        if match and match[2] == HOST and is_gone(int(match[3])):
-            remove(Path(entry.path))
 
 
 def is_gone(pid: int) -> bool:
@@ -68,15 +34,6 @@ def is_gone(pid: int) -> bool:
     except OSError:
         return False
     return False
-
-
-def remove(path: Path) -> None:
-    """Removes a file or a folder with all that is in it, as far as that can be done; no error if it isn't there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink()
 
 
 @contextlib.contextmanager
@@ -101,15 +58,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
         what = "a folder" if path.is_dir() else "a device, pipe or socket"
         raise UsageError(f"{path}: {what}; a file is to be written here", remedy="use another name", code="exists")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = _beside(path)
-    try:
-        with named(path):
-            yield partial
-            with partial.open("rb+") as file:
-                os.fsync(file.fileno())
-            partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with named(path), partial.file_beside(path) as beside:
+        yield beside
+        partial.flush(beside)
+        beside.replace(path)
+        partial.flush_name(path)
 
 
 @contextlib.contextmanager
@@ -122,22 +75,9 @@ def atomic_dir(path: Path, *, mark: str | None = None, ours: Ours | None = None)
     path = path.resolve()
     check_replaceable(path, mark, ours)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = _beside(path)
-    old = _beside(path)
-    partial.mkdir()
-    try:
-        with named(path):
-            yield partial
-        if path.exists():
-            path.rename(old)
-        partial.rename(path)
-    except BaseException:
-        if old.exists() and not path.exists():
-            old.rename(path)
-        raise
-    finally:
-        remove(partial)
-        remove(old)
+    with named(path), partial.folder_beside(path) as beside:
+        yield beside
+        partial.take_place(beside, path)
 
 
 @contextlib.contextmanager
@@ -145,13 +85,8 @@ def scratch_dir(near: Path) -> Iterator[Path]:
     """Yields a new folder beside ``near``, on the same file system, for intermediate files; always removed."""
     near = near.resolve()
     near.parent.mkdir(parents=True, exist_ok=True)
-    scratch = _beside(near)
-    scratch.mkdir()
-    try:
-        with named(near):
-            yield scratch
-    finally:
-        remove(scratch)
+    with named(near), partial.folder_beside(near) as scratch:
+        yield scratch
 
 
 def check_replaceable(path: Path, mark: str | None, ours: Ours | None = None) -> None:
@@ -218,10 +153,66 @@ def refuse_other_kind(out: Path, begins: bytes, kind: str) -> None:
             raise UsageError(message, remedy="use another name", code="exists")
 
 
+@contextlib.contextmanager
+def locked(path: Path, busy: EdgeSegError) -> Iterator[None]:
+    """Holds ``path``, a file or a folder that is there, against every other process that asks for it; else ``busy``.
+
+    The lock ends with the process, however it ends. A file system without locks holds nobody off.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise busy from None
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def open_regular(path: Path, error: type[EdgeSegError], what: str = "file") -> BinaryIO:
+    """Opens a regular file for reading; a pipe may never end, and a device (/dev/zero) never stop.
+
+    Raises ``error`` (codes ``file-missing``, ``file-unreadable``), naming the file as the ``what`` that was expected.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except FileNotFoundError:
+        raise error(f"{path}: no such {what}", remedy="check the path", code="file-missing") from None
+    except OSError as problem:
+        raise error(f"{path}: can't be read: {problem.strerror}", code="file-unreadable") from None
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        remedy = "give a file" if stat.S_ISDIR(mode) else f"write the {what} to a file, and give that"
+        raise error(f"{path}: {kind}, expected a {what}", remedy=remedy, code="file-unreadable")
+    return os.fdopen(descriptor, "rb")
+
+
+def read_limited(path: Path, error: type[EdgeSegError], most: int, what: str = "file") -> bytes:
+    """The content of a regular file of at most ``most`` bytes; otherwise ``error``, as :func:`open_regular`."""
+    with open_regular(path, error, what) as file:
+        try:
+            content = file.read(most + 1)
+        except OSError as problem:
+            raise error(f"{path}: can't be read: {problem.strerror}", code="file-unreadable") from None
+        if len(content) > most:
+            size = max(os.fstat(file.fileno()).st_size, len(content))
+            raise error(
+                f"{path}: {size:,} bytes, expected at most {most:,} of a {what}",
+                remedy="check that it is the file that you meant",
+                code="file-too-large",
+            )
+        return content
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes ``text`` as UTF-8."""
-    with atomic_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+    with atomic_file(path) as beside:
+        beside.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -229,12 +220,15 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
-def read_json(path: Path, error: type[EdgeSegError]) -> Any:
-    """The file's JSON value; ``error`` is raised, naming file, line and column, when it can't be had."""
+def read_json(path: Path, error: type[EdgeSegError], most: int = limits.JSON_BYTES, *, allow_nan: bool = False) -> Any:
+    """The file's JSON value; ``error`` is raised, naming file, line and column, when it can't be had.
+
+    The file has at most ``most`` bytes. A byte order mark, which Windows programs write, is skipped. ``allow_nan``
+    leaves NaN to the reader of the value, which can tell where it stands.
+    """
+    content = read_limited(path, error, most)
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-    except FileNotFoundError:
-        raise error(f"{path}: no such file") from None
+        return json.loads(content.decode("utf-8-sig"), parse_constant=None if allow_nan else _refuse_constant)
     except UnicodeDecodeError as problem:
         raise error(f"{path}: not UTF-8 text (byte {problem.start})", remedy=_AGAIN) from None
     except json.JSONDecodeError as problem:
@@ -244,8 +238,6 @@ def read_json(path: Path, error: type[EdgeSegError]) -> Any:
         raise error(f"{path}: invalid JSON: {problem}", remedy=_AGAIN) from None
     except RecursionError:
         raise error(f"{path}: invalid JSON: nested too deep", remedy=_AGAIN) from None
-    except OSError as problem:
-        raise error(f"{path}: can't be read: {problem.strerror}") from None
 
 
 def _refuse_constant(name: str) -> NoReturn:

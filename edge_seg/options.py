@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import math
 import shlex
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
+
+from edge_seg.errors import UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, nothing else.")
 
@@ -118,6 +123,16 @@ MAX_THREADS = 1024
 MAX_PROPOSALS, MAX_BEFORE_NMS, MAX_KEEP = 5000, 100_000, 1000
 THREADS = click.IntRange(0, MAX_THREADS)
 """A number of threads; 0 leaves it to the engine."""
+
+
+def renamed_option(old: str, new: str) -> Callable[[F], F]:
+    """A hidden option ``old`` of earlier versions, which answers with its new name (exit code 2)."""
+
+    def refuse(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            raise UsageError(f"{old} is now called {new}", remedy=f"type: {new} {value}", code="renamed")
+
+    return click.option(old, hidden=True, expose_value=False, callback=refuse, help=f"Now {new}.")
 
 
 def echo_json(value: Any) -> None:

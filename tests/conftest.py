@@ -8,11 +8,13 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.pages.browser import Browser, browser_process
 
 ROOT = Path(__file__).parents[1]
 Finished = subprocess.CompletedProcess[str]
@@ -70,3 +72,10 @@ def tiny_bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
             )
             assert done.returncode == 0, done.stderr
     return out
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Headless Chromium, started once: ``browser.look(page, folder)`` holds a page against the rules of all pages."""
+    with browser_process(tmp_path_factory.mktemp("chromium") / "profile") as running:
+        yield running

@@ -326,3 +326,10 @@ def test_the_segmenter_is_found_when_asked_for() -> None:
     code = "import sys, edge_seg; assert 'numpy' not in sys.modules; from edge_seg import Segmenter; print(Segmenter)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert "edge_seg.runtime.segmenter.Segmenter" in done.stdout, done.stderr
+
+
+def test_old_names_answer_with_the_new_ones(capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["fit", "run"]) == 2
+    assert "tune" in capfd.readouterr().err
+    assert cli.main(["doctor", "model.pdmodel", "--target", "arm"]) == 2
+    assert "--target is now called --arch" in capfd.readouterr().err

@@ -13,16 +13,15 @@ import pytest
 
 from edge_seg.errors import BundleError, UsageError
 from edge_seg.files import (
-    TEMPORARY_MARK,
     atomic_dir,
     atomic_file,
-    final_name,
     read_json,
     refuse_non_utf8,
     sha256,
     write_json,
     write_text,
 )
+from edge_seg.partial import MARK
 
 
 def names(folder: Path) -> list[str]:
@@ -159,20 +158,11 @@ with atomic_dir(pathlib.Path({str(tmp_path / "out")!r})) as folder:
     os._exit(9)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
-    assert names(tmp_path)[0].startswith(TEMPORARY_MARK)
-    foreign = f"{TEMPORARY_MARK}other-000000-1-000000"  # of another machine that shares the disk
+    assert names(tmp_path)[0].startswith(MARK)
+    foreign = f"{MARK}other-000000-1-000000"  # of another machine that shares the disk
     (tmp_path / foreign).touch()
     write_text(tmp_path / "next.txt", "x")
     assert names(tmp_path) == [foreign, "next.txt"]
-
-
-def test_messages_show_the_final_name(tmp_path: Path) -> None:
-    seen = []
-    with atomic_dir(tmp_path / "my-out") as folder, atomic_file(folder / "a.json") as partial:
-        partial.touch()
-        seen.append(str(partial))
-    assert final_name(seen[0]) == str(tmp_path / "my-out/a.json")
-    assert final_name("/plain/path") == "/plain/path"
 
 
 def test_json_comes_back(tmp_path: Path) -> None:
@@ -208,8 +198,18 @@ def test_broken_json_is_told_by_place(tmp_path: Path, content: bytes, message: s
 def test_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no such file"):
         read_json(tmp_path / "none.json", BundleError)
-    with pytest.raises(BundleError, match="can't be read"):
+    with pytest.raises(BundleError, match="a folder, expected a file"):
         read_json(tmp_path, BundleError)
+
+
+def test_only_regular_files_of_a_sensible_size_are_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    for path in (tmp_path / "pipe.json", Path("/dev/zero")):
+        with pytest.raises(BundleError, match="a pipe or a device, expected a file"):
+            read_json(path, BundleError)
+    (tmp_path / "big.json").write_bytes(b" " * 1001)
+    with pytest.raises(BundleError, match=r"1,001 bytes, expected at most 1,000"):
+        read_json(tmp_path / "big.json", BundleError, most=1000)
 
 
 def test_a_name_that_paddle_cannot_open(tmp_path: Path) -> None:

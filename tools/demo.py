@@ -97,6 +97,10 @@ class Demo:
                 size.side,
                 "--weights",
                 START,
+                # They were trained on other shapes at another size, and all layers have minutes to adapt.
+                "--freeze-at",
+                "0",
+                "--no-frozen-norm",
                 *size.train,
                 "--resume",
             ],

@@ -4,15 +4,17 @@
 #   tools/setup_native.sh cross    also to build for aarch64 and armhf, and to test under emulation
 #   tools/setup_native.sh lint     also to check the C++ sources
 #   tools/setup_native.sh boards   also what stands in for boards in the tests: an ssh server, busybox's shell, adb
+#   tools/setup_native.sh pages    also the browser in which the tests look at HTML pages
 set -eu
 
-packages="g++ cmake ninja-build nlohmann-json3-dev libcli11-dev doctest-dev libjpeg-dev libpng-dev"
+packages="g++ cmake ninja-build nlohmann-json3-dev libcli11-dev doctest-dev libjpeg-dev libpng-dev libsodium-dev"
 for wish in "$@"; do
     case $wish in
         cross) packages="$packages g++-aarch64-linux-gnu g++-arm-linux-gnueabihf qemu-user-static" ;;
         lint) packages="$packages cppcheck clang-format" ;;
         boards) packages="$packages openssh-server busybox-static adb" ;;
-        *) echo "Error: $0: unknown argument $wish; expected cross, lint or boards" >&2; exit 2 ;;
+        pages) packages="$packages chromium" ;;
+        *) echo "Error: $0: unknown argument $wish; expected cross, lint, boards or pages" >&2; exit 2 ;;
     esac
 done
 

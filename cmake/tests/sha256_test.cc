@@ -7,8 +7,8 @@ using edge_seg::Sha256;
 
 namespace {
 
-std::string digest(const std::string& text) {
-    Sha256 sha;
+std::string digest(const std::string& text, bool plain = false) {
+    Sha256 sha(plain);
     sha.update(text.data(), text.size());
     return sha.hex();
 }
@@ -21,6 +21,14 @@ TEST_CASE("published examples") {
     CHECK(digest("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq") ==
           "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
     CHECK(digest(std::string(1000000, 'a')) == "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+TEST_CASE("with and without the processor's own instructions") {
+    std::string text;
+    for (int i = 0; i < 1000; ++i) {
+        CHECK(digest(text) == digest(text, true));
+        text += static_cast<char>(i * 7);
+    }
 }
 
 TEST_CASE("pieces of any length add up to the whole") {

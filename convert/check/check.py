@@ -186,7 +186,7 @@ def _rounded(value: float) -> float:
     if value == 0.0:
         return 0.0
     digits = 1 - math.floor(math.log10(value))
-    return math.ceil(value * 10**digits) / 10**digits
+    return float(math.ceil(value * 10**digits) / 10**digits)
 
 
 def _failure(outcome: Outcome) -> ConversionError:

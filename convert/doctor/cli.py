@@ -11,13 +11,15 @@ import click
 
 from edge_seg.errors import UsageError
 from edge_seg.files import refuse_non_utf8
-from edge_seg.options import SIZE, echo_json, json_option
+from edge_seg.options import SIZE, echo_json, json_option, renamed_option
 from edge_seg.process.guard import guarded
 
 if TYPE_CHECKING:
     from convert.doctor.report import Report
 
 Size = tuple[int, int]
+_TARGETS = {"armv8": "arm", "armv7hf": "arm", "x86": "x86"}
+"""Architectures and opt's word for them."""
 
 _SHAPE = re.compile(r".+=[1-9][0-9]{0,5}(x[1-9][0-9]{0,5})*", re.IGNORECASE)
 
@@ -25,8 +27,13 @@ _SHAPE = re.compile(r".+=[1-9][0-9]{0,5}(x[1-9][0-9]{0,5})*", re.IGNORECASE)
 @click.command()
 @click.argument("what", required=False, metavar="[FILE|RUN|MODEL|BUNDLE]")
 @click.option(
-    "--target", type=click.Choice(["arm", "x86"]), default="arm", show_default=True, help="Where it is to run."
+    "--arch",
+    type=click.Choice(list(_TARGETS)),
+    default="armv8",
+    show_default=True,
+    help="Architecture of the machine that is to run it.",
 )
+@renamed_option("--target", "--arch")
 @click.option("--size", type=SIZE, help="Input of a RUN or zoo MODEL.  [default: the run's, 320 for a MODEL]")
 @click.option(
     "--shape",
@@ -45,28 +52,28 @@ _SHAPE = re.compile(r".+=[1-9][0-9]{0,5}(x[1-9][0-9]{0,5})*", re.IGNORECASE)
 @guarded
 def doctor(
     what: str | None,
-    target: str,
+    arch: str,
     size: Size | None,
     shapes: tuple[str, ...],
     runner: str | None,
     as_json: bool,
 ) -> int:
-    """Say what would go wrong: with this machine, a model or a bundle.
+    """Find what would go wrong with this machine, a model or a bundle.
 
     Without an argument it examines this machine. A FILE is a model that paddle exported (.pdmodel, __model__, or their
-    folder). A model is converted by opt, then loaded, run and compared with paddle, in processes of their own; one for
-    For Arm, the same graph is run for x86 here, or by a --runner. Nothing is written.
+    folder). A model is converted by opt, then loaded, run and compared with paddle, each in a process of its own. For
+    Arm, the same graph is run for x86 here, or by a --runner. Nothing is written.
 
     \b
     Examples:
       edge-seg doctor
       edge-seg doctor mask_rcnn_r18_fpn --size 320
-      edge-seg doctor inference/model.pdmodel --target arm
+      edge-seg doctor inference/model.pdmodel --arch armv8
       edge-seg doctor bundles/x86-fp32 --json
 
-    Exit code 1: something is broken. What can't be proven here is said to be so.
+    Exit code 1: something is broken. What this machine cannot verify is reported as unproven.
     """
-    report = _examine(what, target, size, parse_shapes(shapes), tuple(shlex.split(runner or "")))
+    report = _examine(what, _TARGETS[arch], size, parse_shapes(shapes), tuple(shlex.split(runner or "")))
     if as_json:
         echo_json(report.as_json())
     else:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.doctor.lint import RANDOM
 from convert.program.program import Program
 
 TOLERANCE = 1e-3
 """Of an output's largest value."""
+RANDOM = ("uniform_random", "gaussian_random", "randint", "randperm", "bernoulli", "multinomial", "dropout")
 _STRAYS = 0.1
 """Share of the values behind something that orders which may be others': what is picked hangs on near ties."""
 

@@ -120,7 +120,7 @@ def _value(
         return rng.normal(0, 0.1, shape).astype(tensor.dtype)
     if len(shape) >= 2 and shape[-1] == 4:
         corner = rng.uniform(0, 40, (*shape[:-1], 2))
-        return np.concatenate([corner, corner + rng.uniform(4, 24, corner.shape)], axis=-1).astype(tensor.dtype)
+        return np.asarray(np.concatenate([corner, corner + rng.uniform(4, 24, corner.shape)], axis=-1), tensor.dtype)
     floats = rng.normal(0, spread, shape) if spread and not slots & set(_SHARES) else rng.uniform(0.05, 0.95, shape)
     return floats.astype(tensor.dtype)
 

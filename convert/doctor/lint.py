@@ -34,7 +34,6 @@ Rule = Callable[[Program], Iterator[Suspicion]]
 
 HEADS = ("roi_align", "conv2d", "depthwise_conv2d", "conv2d_transpose", "fc", "mul", "matmul", "matmul_v2")
 _RESHAPES = ("reshape", "reshape2")
-RANDOM = ("uniform_random", "gaussian_random", "randint", "randperm", "bernoulli", "multinomial", "dropout")
 # Attributes that Paddle Lite reads and that some ways of exporting leave out.
 _ATTRIBUTES = {
     "relu6": ("threshold", "clip(x, 0, 6)"),

@@ -94,7 +94,8 @@ def rounded(weight: NDArray[Any], bits: int, axis: int) -> NDArray[np.float32]:
     others = tuple(a for a in range(weight.ndim) if a != axis)
     scale = np.abs(weight).max(axis=others, keepdims=True).astype(np.float32) / levels
     steps = weight / np.where(scale > 0, scale, np.float32(1))
-    return (np.sign(steps) * np.floor(np.abs(steps) + np.float32(0.5)) * scale).astype(np.float32)
+    values: NDArray[np.float32] = np.sign(steps) * np.floor(np.abs(steps) + np.float32(0.5)) * scale
+    return values.astype(np.float32)
 
 
 def spell_out(graph: GraphProgram) -> GraphProgram:

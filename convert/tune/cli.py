@@ -34,13 +34,14 @@ if TYPE_CHECKING:
     from convert.tune.search import Listed
 
 _PATH = click.Path(path_type=Path)
+_FILE = click.Path(path_type=Path, dir_okay=False)
 _PROPOSALS, _BEFORE_NMS, _KEEP = Numbers(1, MAX_PROPOSALS), Numbers(1, MAX_BEFORE_NMS), Numbers(1, MAX_KEEP)
 _WIDTHS = Numbers(1, 100_000)
 _MAC = re.compile(r"(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*([kKmMgGtT]?)")
 _FACTOR = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 
 
-class Mac(click.ParamType):
+class Mac(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """``5e9``, ``5G`` or, since nobody has a budget of five operations, ``5``, to 5.0 (billions)."""
 
     name = "N"
@@ -56,7 +57,7 @@ class Mac(click.ParamType):
         return number if match and not match[2] and number < 1e5 else number / 1e9
 
 
-class Sizes(click.ParamType):
+class Sizes(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """``320,256x320`` to pairs of height and width."""
 
     name = "HxW,…"
@@ -90,6 +91,8 @@ class Sizes(click.ParamType):
 @click.option("--images", type=click.IntRange(1), default=100, show_default=True, help="Most validation images.")
 @click.option("--threads", type=click.IntRange(1, MAX_THREADS), help="Threads that time counts for.  [default: 1]")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Chooses the images.")
+@click.option("--html", type=_FILE, help="Write the report as one HTML page.")
+@click.option("--plot", type=_FILE, help="Write accuracy against cost as an SVG file.")
 @json_option
 @guarded
 def tune(
@@ -98,6 +101,8 @@ def tune(
     out: Path | None,
     recipe: str | None,
     threads: int | None,
+    html: Path | None,
+    plot: Path | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -115,13 +120,21 @@ def tune(
       edge-seg tune run --data shapes --target-ms 20
       edge-seg tune run --data shapes --target-ms 500 --record board.jsonl
       edge-seg tune run --data shapes --target-gmac 5 --sizes 320,256 --json
+      edge-seg tune run --data shapes --html tune.html --plot tune.svg
     """
     phase("reading the run and the data")
-    from convert.tune import report
+    from convert.tune import page, report
     from convert.tune.run import open_log, search
+    from edge_seg.files import write_json
+    from edge_seg.pages.page import check_output
+    from edge_seg.pages.plots import check_plot
     from edge_seg.train.display import Display
 
     display = Display()
+    if html is not None:
+        check_output(html, [run, data])
+    if plot is not None:
+        check_plot(plot, [run, data])
     out = out or run.with_name(f"{run.resolve().name}-tune")
     counting = _counting(run, out, recipe, threads, options)
     plan = _plan(run, data, out, counting, options)
@@ -138,7 +151,11 @@ def tune(
         display.say(f"Warning: {warning}")
     warnings += late
     result = report.as_json(plan, found, meter, warnings)
-    report.write(plan, found, meter, result)
+    write_json(plan.out / report.RESULT, result)
+    if plot is not None:
+        page.front_plot(plan, found, meter).save(plot)
+    if html is not None:
+        page.make_page(plan, found, meter, warnings).write(html)
     problem = report.missed(plan, found, meter)
     if as_json and problem is None:
         echo_json(result)

@@ -66,7 +66,7 @@ def read_device(files: Sequence[Path], threads: int | None, box_widths: Mapping[
     ms: dict[Setting, list[float]] = {}
     for record in chosen:
         samples = ms.setdefault(_setting(record, box_widths), [])
-        samples += [sample.model_ns / 1e6 for sample in record.samples]
+        samples += [sample.model_ns / 1e6 for group in record.by_image() for sample in group]
     return Device(devices.pop(), wanted, ms, tuple(warnings))
 
 
@@ -103,7 +103,7 @@ def _setting(record: Record, box_widths: Mapping[str, int]) -> Setting:
 
 
 def _images(record: Record) -> tuple[tuple[str, ...], int | None]:
-    return tuple(image.sha256 for image in record.scenario.pictures), record.scenario.instances
+    return tuple(image.sha256 for image in record.scenario.images), record.scenario.instances
 
 
 def _device(record: Record) -> str:

@@ -1,20 +1,17 @@
-"""What the search came to, in words, as JSON and as an image."""
+"""What the search came to, in words and as JSON."""
 
 from __future__ import annotations
 
 import dataclasses
 import shlex
-from pathlib import Path
 from typing import Any
 
 from convert.tune.meter import Measured, Meter
-from convert.tune.plot import Mark, draw
 from convert.tune.run import RUNS, Found, Placed, Plan, choose_timed
 from edge_seg.errors import EdgeSegError
-from edge_seg.files import write_json, write_text
 from edge_seg.words import counted
 
-RESULT, IMAGE = "tune.json", "front.svg"
+RESULT = "tune.json"
 DISTURBED = 0.1
 """Share of a measurement that others may take before the user is told."""
 _HEADINGS = ("mask mAP", "box mAP", "size", "proposals", "before NMS", "keep", "box head", "recipe")
@@ -54,12 +51,12 @@ def measure_again(plan: Plan, meter: Meter, bundle: str) -> str | None:
 
 def table(plan: Plan, found: Found, meter: Meter) -> str:
     """The front as a Markdown table, cheapest first; the chosen point is marked."""
-    chosen = _chosen(plan, found)
+    best = chosen(plan, found)
     lines = ["| | " + " | ".join([meter.unit, *_HEADINGS]) + " |", "|" + " --- |" * (len(_HEADINGS) + 2)]
     for placed in found.front:
         point, setting = placed.point, placed.point.setting
         cells = [
-            "→" if placed is chosen else "",
+            "→" if placed is best else "",
             _with_spread(placed),
             _percent(point.mask_map),
             _percent(point.box_map),
@@ -87,20 +84,20 @@ def text(plan: Plan, found: Found, meter: Meter) -> str:
     ]
     for setting, why in found.failures.items():
         lines.append(f"failed: {setting.key}: {why.splitlines()[0]}")
-    chosen = _chosen(plan, found)
-    if chosen:
-        lines += [f"within {plan.target:g} {meter.unit}:", f"  {command(plan, chosen)}"]
+    best = chosen(plan, found)
+    if best:
+        lines += [f"within {plan.target:g} {meter.unit}:", f"  {command(plan, best)}"]
     elif plan.target is None:
         lines += ["make one of them with:", *(f"  {command(plan, placed)}" for placed in found.front)]
-    if found.front and (again := measure_again(plan, meter, _bundle(chosen or found.front[-1]))):
+    if found.front and (again := measure_again(plan, meter, _bundle(best or found.front[-1]))):
         lines += ["measure it again with:", f"  {again}"]
-    lines.append(f"image: {plan.out / IMAGE}   all figures: {plan.out / RESULT}")
+    lines.append(f"all figures: {plan.out / RESULT}")
     return "\n".join(lines)
 
 
 def as_json(plan: Plan, found: Found, meter: Meter, warnings: list[str]) -> dict[str, Any]:
     """All for programs. mAP from 0 to 1."""
-    chosen = _chosen(plan, found)
+    best = chosen(plan, found)
     return {
         "run": str(plan.run.path),
         "data": str(plan.data),
@@ -114,11 +111,10 @@ def as_json(plan: Plan, found: Found, meter: Meter, warnings: list[str]) -> dict
         },
         "target": plan.target,
         "front": [_placed(plan, found, placed, meter) for placed in found.front],
-        "chosen": _placed(plan, found, chosen, meter) if chosen else None,
+        "chosen": _placed(plan, found, best, meter) if best else None,
         "points": [_placed(plan, found, placed, meter) for placed in found.placed],
         "failed": {setting.key: why for setting, why in found.failures.items()},
         "warnings": warnings,
-        "image": str(plan.out / IMAGE),
         "result": str(plan.out / RESULT),
     }
 
@@ -135,21 +131,9 @@ def late_warnings(meter: Meter) -> list[str]:
     return warnings
 
 
-def write(plan: Plan, found: Found, meter: Meter, result: dict[str, Any]) -> None:
-    """Writes the result and the image into the search's folder."""
-    write_json(plan.out / RESULT, result)
-    chosen = _chosen(plan, found)
-    others = [p for p in found.placed if p not in found.front]
-    unit = f"{meter.unit} an image"
-    title = f"{Path(plan.run.path).name}: mask mAP against cost"
-    marks = ([_mark(p, meter) for p in others], [_mark(p, meter) for p in found.front])
-    svg = draw(title, unit, *marks, plan.target, _mark(chosen, meter) if chosen else None)
-    write_text(plan.out / IMAGE, svg)
-
-
 def missed(plan: Plan, found: Found, meter: Meter) -> BudgetError | None:
     """The error when there is a budget and nothing meets it."""
-    if plan.target is None or _chosen(plan, found):
+    if plan.target is None or chosen(plan, found):
         return None
     nearest = found.front[0]
     return BudgetError(
@@ -160,7 +144,8 @@ def missed(plan: Plan, found: Found, meter: Meter) -> BudgetError | None:
     )
 
 
-def _chosen(plan: Plan, found: Found) -> Placed | None:
+def chosen(plan: Plan, found: Found) -> Placed | None:
+    """The point that the budget buys; None without a budget, or where nothing meets it."""
     return None if plan.target is None else found.best_within(plan.target)
 
 
@@ -173,12 +158,6 @@ def _placed(plan: Plan, found: Found, placed: Placed, meter: Meter) -> dict[str,
         "command": command(plan, placed),
         "measure_again": measure_again(plan, meter, _bundle(placed)),
     }
-
-
-def _mark(placed: Placed, meter: Meter) -> Mark:
-    point = placed.point
-    label = f"{point.setting.key}: {placed.cost:.4g} {meter.unit}, mask mAP {_percent(point.mask_map)} %"
-    return Mark(placed.cost, point.accuracy, label)
 
 
 def _with_spread(placed: Placed) -> str:

@@ -29,7 +29,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Images of --data, at most.")
 @click.option("--on", metavar="TARGET", help="The device: ssh://[user@]host[:port], adb:SERIAL, emulated:cortex-a72.")
 @click.option("--runner", type=COMMAND, help="Its runner: a program, or a command line in quotes.")
-@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write the report as one HTML file.")
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write the report as one HTML page.")
 @click.option(
     "--write",
     is_flag=True,
@@ -59,16 +59,15 @@ def verify(
     """
     phase("verifying")
     from convert.verify import report as reports
-    from convert.verify.html import as_html
+    from convert.verify.html import make_page
     from convert.verify.verify import Options, verify_bundle
     from edge_seg.bundle import SIGNATURE
-    from edge_seg.files import refuse_other_kind, refuse_overwriting, write_text
+    from edge_seg.pages.page import check_output, this_command
     from edge_seg.runtime.predict import check_folder, find_files
 
     files = find_files(images)
     if html is not None:
-        refuse_overwriting(html, [bundle, *files, *filter(Path.is_file, map(Path, options["runner"] or ()))])
-        refuse_other_kind(html, b"<!doctype html>", "a report")
+        check_output(html, [bundle, *files, *filter(Path.is_file, map(Path, options["runner"] or ()))])
         check_folder(html.parent)
     if write and (bundle / SIGNATURE).exists():
         raise UsageError(
@@ -86,7 +85,7 @@ def verify(
     shown = {}
     if html is not None:
         shown = reports.save_images(report, html)
-        write_text(html, as_html(report))
+        make_page(report, this_command()).write(html)
     if as_json:
         echo_json(reports.as_json(report, shown))
     else:

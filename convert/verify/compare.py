@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,7 @@ class Difference:
 
 
 def difference_of(
-    tensor: str, differences: NDArray[np.floating], unit: str, limit: float | None, note: str = ""
+    tensor: str, differences: NDArray[np.floating[Any]], unit: str, limit: float | None, note: str = ""
 ) -> Difference:
     """The difference of absolute ``differences``; none of them is no difference. NaN is out of any limit."""
     worst = float(differences.max(initial=0.0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +24,7 @@ _SIDES = 480, 960
 Image = NDArray[np.uint8]
 
 
-def heat(image: Image, amount: NDArray[np.floating], size: tuple[int, int]) -> Image:
+def heat(image: Image, amount: NDArray[np.floating[Any]], size: tuple[int, int]) -> Image:
     """``amount``, float[a, b] over the whole input of ``size`` (H, W), as a glow on what the input shows."""
     canvas = _canvas(image, size)
     finite = np.nan_to_num(amount, nan=np.inf).clip(0, 1e30).astype(np.float32)

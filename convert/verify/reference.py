@@ -146,7 +146,8 @@ def _chart(height: int, width: int) -> NDArray[np.uint8]:
     ramp = np.stack([255 * x / max(1, width - 1), 255 * y / max(1, height - 1), 60 + 0 * x], axis=2)
     noise = np.random.default_rng([height, width]).integers(-40, 41, (height, width, 3))
     edges = 90 * (((x * 6 // width) + (y * 6 // height)) % 2)[:, :, None]
-    return np.clip(ramp + noise + edges, 0, 255).astype(np.uint8)
+    chart: NDArray[np.uint8] = np.clip(ramp + noise + edges, 0, 255).astype(np.uint8)
+    return chart
 
 
 Pair = tuple[int, int]

@@ -8,18 +8,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edge_seg.bundle import MANIFEST, SIGNATURE, Bundle, check_signed, examine_bundle
 from edge_seg.bundles.sign import read_signature, verify
 from edge_seg.bundles.text import megabytes, printable, table
-from edge_seg.data.rle import decompress
 from edge_seg.errors import BundleError, EdgeSegError, ImageError
 from edge_seg.install import pip_install
 from edge_seg.runtime.engines import MODULES, SUFFIXES
 from edge_seg.runtime.engines.checks import check_graphs, file_of
-from edge_seg.runtime.result import Instances
 from edge_seg.runtime.selftest import read_golden
 from edge_seg.words import counted
 
@@ -135,7 +130,6 @@ def _check_tensors(bundle: Bundle) -> str:
 def _check_golden(bundle: Bundle) -> str:
     image, expected = read_golden(bundle)
     height, width = image.shape[:2]
-    fault = _instances_fault(expected, len(bundle.manifest.classes), height, width)
     best, keep = bundle.manifest.golden.instances, bundle.manifest.postprocess.keep
     if best is not None and not 0 < best <= keep:
         raise BundleError(
@@ -143,32 +137,7 @@ def _check_golden(bundle: Bundle) -> str:
             remedy="copy the bundle again or convert anew",
             code="manifest-invalid",
         )
-    if fault:
-        raise BundleError(
-            f"{bundle.path / bundle.manifest.golden.expected}: {fault}", remedy="convert anew", code="golden-invalid"
-        )
     return f"a picture of {height}x{width} with {counted(len(expected), 'instance')}"
-
-
-def _instances_fault(found: Instances, classes: int, height: int, width: int) -> str | None:
-    """What is wrong with instances that came from a file, None if nothing."""
-    if not len(found.boxes) == len(found.scores) == len(found.classes) == len(found.rles):
-        return "a box hasn't four numbers, or a score or class isn't one"
-    if found.classes.size and not (found.classes.min() >= 0 and found.classes.max() < classes):
-        return f"classes from {found.classes.min()} to {found.classes.max()}, expected 0 to {classes - 1}"
-    if not _within(found.scores, 1) or not _within(found.boxes, max(height, width)):
-        return f"a score isn't within 0 and 1, or a box not within the picture of {height}x{width}"
-    for number, rle in enumerate(found.rles):
-        lengths = decompress(rle["counts"].decode())
-        fits = rle["size"] == [height, width] and lengths and min(lengths) >= 0 and sum(lengths) == height * width
-        if not fits:
-            return f"the mask of instance {number} isn't one of a picture of {height}x{width}"
-    return None
-
-
-def _within(values: NDArray[np.float32], most: float) -> bool:
-    """Whether all are from 0 to ``most``; NaN isn't."""
-    return bool(((values >= 0) & (values <= most)).all())
 
 
 def _check_signature(bundle: Bundle, public_key: Path | None) -> str:

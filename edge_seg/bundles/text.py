@@ -1,4 +1,4 @@
-"""What a manifest holds, in words. Its strings are anyone's: none may reach the terminal as a control sequence."""
+"""What a manifest holds, in words."""
 
 from __future__ import annotations
 
@@ -6,14 +6,9 @@ import textwrap
 from typing import Any
 
 from edge_seg.manifest import TensorSpec
+from edge_seg.printable import printable
 
 WIDTH = 100
-
-
-def printable(text: str, most: int = 200) -> str:
-    """``text`` with what a terminal would obey or can't show escaped, and cut short past ``most`` characters."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:most])
-    return shown if len(text) <= most else shown + "…"
 
 
 def phrase(value: Any) -> str:

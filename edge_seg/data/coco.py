@@ -1,301 +1,425 @@
-"""A COCO instance file and its pictures, read and checked before anything is computed with them.
+"""Reads a COCO instance file and finds its images; everything is checked before anything is computed with it.
 
-Two layouts are taken, for each split ``train`` and ``val``: ``DIR/train.json``, and COCO's own
-``DIR/annotations/instances_train2017.json``. Pictures lie in one of ``PICTURE_FOLDERS``, whichever has them.
-
-Boxes are (x0, y0, x1, y1) in pixels of the picture, pixel (0, 0) covering 0..1. A label is a category's place, from 0,
-in the file's list of categories.
+What can be mended without a guess is mended and counted (a box from its outline, an outline that reaches over the
+edge, an image named as on another machine); what can't is named, all of it in one run.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
-import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
-
-from edge_seg.data.rle import decompress
+from edge_seg import limits
+from edge_seg.data.classes import ClassEdits
+from edge_seg.data.dataset import Annotation, CocoDataset, ImageRecord
+from edge_seg.data.findings import Findings
+from edge_seg.data.frame import Frame, find_frame
+from edge_seg.data.layout import SPLITS, SplitFile, find_split, missing
+from edge_seg.data.locate import ImageFinder, name_parts
+from edge_seg.data.outline import Fault, Notes, choose_area, choose_box, decode, is_number, read_outline, shown
 from edge_seg.errors import DataError
 from edge_seg.files import read_json
 
-if TYPE_CHECKING:
-    from pycocotools.coco import COCO
-
-SPLITS = ("train", "val")
-ANNOTATION_FILES = ("{split}.json", "annotations/instances_{split}2017.json", "annotations/{split}.json")
-LONGEST_SIDE = 65_535
-PICTURE_FOLDERS = ("images", "JPEGImages", "{split}2017", "images/{split}2017", ".")
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """One object. ``segmentation`` is as in the file: polygons [[x, y, …], …] or run lengths {"size", "counts"}."""
-
-    id: int
-    label: int
-    box: tuple[float, float, float, float]
-    area: float
-    crowd: bool
-    segmentation: Any
+__all__ = [
+    "Annotation",
+    "CocoDataset",
+    "ImageRecord",
+    "ReadOptions",
+    "decode",
+    "load_file",
+    "load_split",
+    "load_splits",
+]
 
 
 @dataclass(frozen=True)
-class ImageRecord:
-    """One picture: where it lies, its size in pixels as the COCO file states it, and what is in it (maybe nothing)."""
+class ReadOptions:
+    """How a data set is read.
 
-    id: int
-    path: Path
-    width: int
-    height: int
-    annotations: tuple[Annotation, ...]
+    ``exif``: "apply" when the outlines of images that EXIF turns were drawn on the upright image, "ignore" when on the
+    image as stored, "" when that isn't known. ``scale_normalised``: outlines of values 0…1 are multiplied by the size.
+    """
 
-
-@dataclass(frozen=True)
-class CocoDataset:
-    """One split. ``classes`` and ``category_ids`` are in the order of the labels."""
-
-    coco_json: Path
-    images: tuple[ImageRecord, ...]
-    classes: tuple[str, ...]
-    category_ids: tuple[int, ...]
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def ground_truth(self, images: Iterable[ImageRecord] | None = None) -> COCO:
-        """What pycocotools evaluates against, crowds included; of all pictures, or of those given.
-
-        Annotations are numbered anew from 1: pycocotools takes a match with annotation 0 for no match at all. ``area``
-        and ``iscrowd``, which it needs, are there even where the file leaves them out.
-        """
-        from pycocotools.coco import COCO
-
-        records = self.images if images is None else tuple(images)
-        annotations = [(record, annotation) for record in records for annotation in record.annotations]
-        coco = COCO()
-        coco.dataset = {
-            "images": [{"id": r.id, "file_name": r.path.name, "width": r.width, "height": r.height} for r in records],
-            "categories": [{"id": i, "name": n} for i, n in zip(self.category_ids, self.classes, strict=True)],
-            "annotations": [
-                {
-                    "id": number,
-                    "image_id": record.id,
-                    "category_id": self.category_ids[a.label],
-                    "bbox": [a.box[0], a.box[1], a.box[2] - a.box[0], a.box[3] - a.box[1]],
-                    "area": a.area,
-                    "iscrowd": int(a.crowd),
-                    "segmentation": a.segmentation,
-                }
-                for number, (record, a) in enumerate(annotations, start=1)
-            ],
-        }
-        with contextlib.redirect_stdout(io.StringIO()):
-            coco.createIndex()
-        return coco
+    exif: str = ""
+    scale_normalised: bool = False
+    edits: ClassEdits = field(default_factory=ClassEdits)
 
 
 def load_split(folder: Path, split: str) -> CocoDataset:
-    """Reads ``split`` ("train" or "val") of the dataset in ``folder``.
+    """Reads ``split`` ("train" or "val") of the data set in ``folder``, in any of the layouts of ``layout.py``.
 
-    Raises :class:`DataError`, naming file, annotation and value, when the COCO file is missing or not one, a picture is
-    missing, or an annotation speaks of an unknown category or picture or has a box or outline that can't be.
+    Raises :class:`DataError` naming every file, annotation and value that can't be used.
     """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder", remedy="give the folder that holds train.json and val.json")
-    names = [name.format(split=split) for name in ANNOTATION_FILES]
-    file = next((folder / name for name in names if (folder / name).is_file()), None)
-    if file is None:
-        raise DataError(
-            f"{folder}: holds no annotations for {split!r}; looked for {', '.join(names)}",
-            remedy="put a COCO file there, or make one: `edge-seg data labelme` converts, `edge-seg data synth` draws",
-        )
-    return load_file(file, [folder / name.format(split=split) for name in PICTURE_FOLDERS])
+    found = find_split(folder, split)
+    if found is None:
+        raise missing(folder, split)
+    return load_file(found.file, found.folders, root=folder)
 
 
 def load_splits(folder: Path) -> tuple[CocoDataset, CocoDataset]:
-    """Train and validation split; raises :class:`DataError` also when they don't have the same categories."""
-    train, val = (load_split(folder, split) for split in SPLITS)
-    mine, theirs = (dict(zip(d.category_ids, d.classes, strict=True)) for d in (train, val))
-    if mine != theirs or train.category_ids != val.category_ids:
-        raise DataError(
-            f"{val.coco_json}: its categories {theirs} differ from {mine} in {train.coco_json.name}",
-            remedy="give both files the same list of categories, in the same order",
-        )
-    return train, val
+    """Train and validation split, with the classes of train; raises :class:`DataError` as :func:`load_split`."""
+    findings = Findings()
+    places = [find_split(folder, split) or _fail(folder, split) for split in SPLITS]
+    train, val = (read_file(place.file, place.folders, findings, root=folder) for place in places)
+    if val is not None and train is not None:
+        val = align(train, val, findings)
+    findings.refuse()
+    assert train is not None, "what can't be read at all is a finding"
+    assert val is not None, "what can't be read at all is a finding"
+    return (
+        replace(train, findings=tuple(f for f in findings if f.file == str(train.coco_json))),
+        replace(val, findings=tuple(f for f in findings if f.file != str(train.coco_json))),
+    )
 
 
-def load_file(file: Path, folders: Sequence[Path]) -> CocoDataset:
-    """Reads one COCO file whose pictures lie in one of ``folders``; raises as :func:`load_split`."""
-    plain = read_json(file, DataError)
+def _fail(folder: Path, split: str) -> SplitFile:
+    raise missing(folder, split)
+
+
+def load_file(file: Path, folders: Sequence[Path], *, root: Path | None = None) -> CocoDataset:
+    """Reads one COCO file whose images lie in one of ``folders``, or below ``root``; raises as :func:`load_split`."""
+    findings = Findings()
+    dataset = read_file(file, folders, findings, root=root)
+    findings.refuse()
+    assert dataset is not None, "what can't be read at all is a finding"
+    return replace(dataset, findings=tuple(findings))
+
+
+def read_file(
+    file: Path,
+    folders: Sequence[Path],
+    findings: Findings,
+    *,
+    root: Path | None = None,
+    options: ReadOptions | None = None,
+) -> CocoDataset | None:
+    """What can be read of a COCO file, all faults added to ``findings``; None when it isn't a COCO file at all."""
+    try:
+        plain = read_json(file, DataError, limits.DATASET_JSON_BYTES, allow_nan=True)
+    except DataError as problem:
+        findings.add("file", "", "", f"{problem.message}{': ' if problem.remedy else ''}{problem.remedy}")
+        return None
     if not isinstance(plain, dict):
-        _fail(file, "the file", "an object with images, annotations and categories", plain)
-    for part in ("images", "annotations", "categories"):
-        if not isinstance(plain.get(part), list):
-            _fail(file, part, "a list", plain.get(part, "nothing"))
-    categories = _categories(file, plain["categories"])
-    pictures = _pictures(file, plain["images"], folders)
-    labels = {category: label for label, category in enumerate(categories)}
-    found: dict[int, list[Annotation]] = {image_id: [] for image_id in pictures}
-    seen: set[int] = set()
-    for position, entry in enumerate(plain["annotations"]):
-        annotation_id = _identifier(file, entry, f"annotations[{position}]", seen)
-        where = f"annotation {annotation_id}"
-        image_id = entry.get("image_id")
-        if not _is_int(image_id) or image_id not in pictures:
-            _fail(file, f"{where}: image_id", "the id of a picture in the same file", image_id)
-        category_id = entry.get("category_id")
-        if not _is_int(category_id) or category_id not in labels:
-            _fail(file, f"{where}: unknown category_id", f"one of {sorted(labels)}", category_id)
-        found[image_id].append(_annotation(file, entry, where, labels[category_id], pictures[image_id]))
-    images = tuple(
-        ImageRecord(image_id, path, width, height, tuple(found[image_id]))
-        for image_id, (path, width, height) in pictures.items()
-    )
-    return CocoDataset(file, images, tuple(categories.values()), tuple(categories))
+        found = f"expected an object with images, annotations and categories, found {shown(plain)}"
+        findings.add("file", file, "", found)
+        return None
+    bad = [part for part in ("images", "annotations", "categories") if not isinstance(plain.get(part), list)]
+    for part in bad:
+        findings.add("file", file, part, f"expected a list, found {shown(plain.get(part, 'nothing'))}")
+    if bad:
+        return None
+    return _Reader(file, ImageFinder(folders, root), findings, options or ReadOptions()).read(plain)
 
 
-def decode(segmentation: Any, height: int, width: int) -> NDArray[np.uint8]:
-    """Polygons or run lengths as uint8[height, width] of 0 and 1."""
-    if isinstance(segmentation, list):
-        rle = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
-    elif isinstance(segmentation["counts"], list):
-        rle = coco_mask.frPyObjects(segmentation, height, width)
-    else:
-        rle = segmentation
-    return np.asarray(coco_mask.decode(rle), np.uint8)
+@dataclass
+class _Image:
+    """An entry of ``images``: ``path`` is None when there is no file for it."""
+
+    number: int | str
+    name: str
+    path: Path | None
+    frame: Frame
+    found: list[Annotation] = field(default_factory=list)
+
+    @property
+    def place(self) -> str:
+        """How findings name it: the file where there is one."""
+        return self.name if self.path is None else str(self.path)
 
 
-def _fail(file: Path, what: str, expected: str, found: Any) -> NoReturn:
-    shown = repr(found)
-    raise DataError(
-        f"{file}: {what}: expected {expected}, found {shown if len(shown) <= 80 else shown[:77] + '...'}",
-        remedy="mend it in the file, or export the annotations again",
-    )
+class _Reader:
+    """One COCO file on its way into memory."""
 
+    def __init__(self, file: Path, finder: ImageFinder, findings: Findings, options: ReadOptions) -> None:
+        self._file, self._finder, self._findings, self._options = file, finder, findings, options
+        self._ids: set[int] = set()
+        self._next = 0
 
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    def read(self, plain: dict[str, Any]) -> CocoDataset | None:
+        """The data set; None when it has no class or no image."""
+        labels, classes, category_ids = self._categories(plain["categories"])
+        images = self._images(plain["images"])
+        if not classes or not images:
+            return None
+        numbers = [key for entry in plain["annotations"] if isinstance(entry, dict) for key in [_key(entry.get("id"))]]
+        self._next = max((number for number in numbers if isinstance(number, int)), default=0)
+        for position, entry in enumerate(plain["annotations"]):
+            self._annotation(position, entry, images, labels)
+        return CocoDataset(self._file, self._records(images), classes, category_ids)
 
+    def _add(self, kind: str, subject: str, text: str, image: str = "") -> None:
+        self._findings.add(kind, self._file, subject, text, image)
 
-def _is_number(value: Any) -> bool:
-    # abs() and not math.isfinite(), which fails on a whole number too large for a float.
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    def _categories(self, entries: list[Any]) -> tuple[dict[int | str, int | None], tuple[str, ...], tuple[int, ...]]:
+        """Category id → label, or None for a dropped class; the classes, and a category id for each."""
+        labels: dict[int | str, int | None] = {}
+        own: dict[int | str, str] = {}
+        names: list[str] = []
+        ids: list[int] = []
+        for position, entry in enumerate(entries):
+            key = _key(entry.get("id")) if isinstance(entry, dict) else None
+            if key is None:
+                found = entry.get("id") if isinstance(entry, dict) else entry
+                self._add("entry", f"categories[{position}].id", f"expected a whole number, found {shown(found)}")
+                continue
+            name = entry.get("name")
+            if not isinstance(name, str) or not name.strip():
+                self._add("entry", f"category {key}: name", f"expected a name, found {shown(name)}")
+                continue
+            if key in own:
+                if own[key] != name:
+                    text = f"expected an id used only once, found {key} for {own[key]!r} and {name!r}"
+                    self._add("duplicate-id", f"categories[{position}].id", text)
+                continue
+            own[key] = name
+            new = self._options.edits.name(key, name)
+            if new is None:
+                labels[key] = None
+                continue
+            if new in names and not self._options.edits.merges(new):
+                first = next(k for k in own if labels.get(k) == names.index(new))
+                self._add("category-names", f"categories {first} and {key}", f"both are named {new!r}")
+            if new not in names or not self._options.edits.merges(new):
+                names.append(new)
+                ids.append(key if isinstance(key, int) else 0)
+            labels[key] = len(names) - 1 - names[::-1].index(new)
+        if not names:
+            self._add("file", "categories", f"expected at least one, found {shown(entries)}")
+        similar: dict[str, list[str]] = {}
+        for name in dict.fromkeys(names):
+            similar.setdefault("".join(name.split()).casefold(), []).append(name)
+        for group in similar.values():
+            if len(group) > 1:
+                self._add("category-similar", "categories", ", ".join(map(repr, group)))
+        if 0 in ids and any(isinstance(key, str) for key in own):
+            ids = list(range(1, len(names) + 1))
+        return labels, tuple(names), tuple(ids)
 
+    def _images(self, entries: list[Any]) -> dict[int | str, _Image]:
+        images: dict[int | str, _Image] = {}
+        if not entries:
+            self._add("file", "images", "expected at least one image, found []")
+        for position, entry in enumerate(entries):
+            key = _key(entry.get("id")) if isinstance(entry, dict) else None
+            if key is None:
+                found = entry.get("id") if isinstance(entry, dict) else entry
+                self._add("entry", f"images[{position}].id", f"expected a whole number, found {shown(found)}")
+                continue
+            image = self._image(key, entry)
+            if image is None:
+                continue
+            if key in images:
+                before = images[key]
+                if before.name != image.name:
+                    text = f"expected an id used only once, found {key} for {before.name!r} and {image.name!r}"
+                    self._add("duplicate-id", f"images[{position}].id", text, image.place)
+                continue
+            images[key] = image
+        return images
 
-def _identifier(file: Path, entry: Any, where: str, seen: set[int]) -> int:
-    """The entry's ``id``, which must be new; it is added to ``seen``."""
-    if not isinstance(entry, dict):
-        _fail(file, where, "an object", entry)
-    number = entry.get("id")
-    if not _is_int(number):
-        _fail(file, f"{where}.id", "a whole number", number)
-    if number in seen:
-        _fail(file, f"{where}.id", "an id used only once", number)
-    assert isinstance(number, int)
-    seen.add(number)
-    return number
-
-
-def _categories(file: Path, entries: list[Any]) -> dict[int, str]:
-    categories: dict[int, str] = {}
-    seen: set[int] = set()
-    for position, entry in enumerate(entries):
-        number = _identifier(file, entry, f"categories[{position}]", seen)
-        name = entry.get("name")
-        if not isinstance(name, str) or not name:
-            _fail(file, f"category {number}: name", "a name", name)
-        categories[number] = name
-    if not categories:
-        _fail(file, "categories", "at least one", entries)
-    return categories
-
-
-def _pictures(file: Path, entries: list[Any], folders: Sequence[Path]) -> dict[int, tuple[Path, int, int]]:
-    """Image id → path, width, height. The folder that had the last picture is tried first for the next."""
-    pictures: dict[int, tuple[Path, int, int]] = {}
-    order = list(folders)
-    seen: set[int] = set()
-    for position, entry in enumerate(entries):
-        number = _identifier(file, entry, f"images[{position}]", seen)
+    def _image(self, key: int | str, entry: dict[str, Any]) -> _Image | None:
         name = entry.get("file_name")
-        if not isinstance(name, str) or not name:
-            _fail(file, f"image {number}: file_name", "a file name", name)
-        for side in ("width", "height"):
-            if not _is_int(entry.get(side)) or not 1 <= entry[side] <= LONGEST_SIDE:
-                _fail(
-                    file, f"image {number} ({name}): {side}", f"a size in pixels, 1 to {LONGEST_SIDE}", entry.get(side)
-                )
-        here = next((f for f in order if (f / name).is_file()), None)
-        if here is None:
-            raise DataError(
-                f"{file}: image {number}: no picture {name!r} in {', '.join(str(f) for f in folders if f.is_dir())}",
-                remedy="copy the picture there, or take it out of the COCO file",
+        if not isinstance(name, str) or not name.strip():
+            self._add("entry", f"image {key}: file_name", f"expected a file name, found {shown(name)}")
+            return None
+        subject = f"image {key} ({name})"
+        path = None
+        try:
+            located = self._finder.find(name)
+            path = located.path
+            if not located.exact:
+                self._add("image-elsewhere", subject, f"found as {path}", str(path))
+        except Fault as fault:
+            self._add(fault.kind, subject, fault.text, str(path or name))
+        notes: Notes = []
+        try:
+            stated = entry.get("width"), entry.get("height")
+            frame = find_frame(path, *stated, self._options.exif, notes)
+        except Fault as fault:
+            self._add(fault.kind, subject, fault.text, str(path or name))
+            return None
+        for kind, text in notes:
+            self._add(kind, subject, text, str(path or name))
+        return _Image(key, name, path, frame)
+
+    def _annotation(
+        self, position: int, entry: Any, images: dict[int | str, _Image], labels: dict[int | str, int | None]
+    ) -> None:
+        if not isinstance(entry, dict):
+            self._add("entry", f"annotations[{position}]", f"expected an object, found {shown(entry)}")
+            return
+        number = _key(entry.get("id"))
+        where = f"annotation {number}" if number is not None else f"annotations[{position}]"
+        image = images.get(_known(entry.get("image_id")))
+        label = labels.get(_known(entry.get("category_id")), -1)
+        if image is None:
+            text = f"expected the id of an image in the same file, found {shown(entry.get('image_id'))}"
+            self._add("image-unknown", f"{where}: image_id", text)
+        if label == -1:
+            text = f"expected one of {shown(sorted(labels, key=str))}, found {shown(entry.get('category_id'))}"
+            self._add("category-unknown", f"{where}: unknown category_id", text, image.place if image else "")
+        crowd = entry.get("iscrowd")
+        if crowd not in (0, 1, None, "0", "1"):
+            self._add(
+                "entry", f"{where}: iscrowd", f"expected 0 or 1, found {shown(crowd)}", image.place if image else ""
             )
-        order.sort(key=lambda folder: folder != here)
-        pictures[number] = (here / name, entry["width"], entry["height"])
-    if not pictures:
-        _fail(file, "images", "at least one picture", entries)
-    return pictures
+            return
+        if image is None or label == -1:
+            return
+        if label is None:
+            self._add("dropped", where, f"its class is dropped, category_id {entry.get('category_id')}", image.place)
+            return
+        self._outline(entry, where, image, label, number, crowd in (1, "1"))
+
+    def _outline(
+        self, entry: dict[str, Any], where: str, image: _Image, label: int, number: int | str | None, crowd: bool
+    ) -> None:
+        frame, bbox = image.frame, entry.get("bbox")
+        notes: Notes = []
+        try:
+            outline = read_outline(
+                entry.get("segmentation"),
+                frame.drawn_width,
+                frame.drawn_height,
+                notes,
+                bbox=bbox,
+                scale_normalised=self._options.scale_normalised,
+            )
+        except Fault as fault:
+            if fault.kind == "no-outline" and bbox is not None:
+                fault.text = f"{fault.text} (its bbox is {shown(bbox)})"
+            self._add(fault.kind, where, fault.text, image.place)
+            return
+        finally:
+            for kind, text in notes:
+                self._add(kind, where, text, image.place)
+        notes = []
+        box = choose_box(bbox, outline, frame.drawn_width, frame.drawn_height, notes)
+        area = choose_area(entry.get("area"), outline, notes)
+        for kind, text in notes:
+            self._add(kind, where, text, image.place)
+        outline, box = frame.turn(outline, box)
+        if not isinstance(number, int) or number in self._ids:
+            self._next += 1
+            shown_id = "nothing" if number is None else repr(entry["id"])
+            self._add("new-ids", where, f"expected a whole number used only once, found {shown_id}", image.place)
+            number = self._next
+        self._ids.add(number)
+        image.found.append(Annotation(number, label, box, area, crowd, outline.segmentation))
+
+    def _records(self, images: dict[int | str, _Image]) -> tuple[ImageRecord, ...]:
+        by_path: dict[Path, list[_Image]] = {}
+        for image in images.values():
+            if image.path is not None:
+                by_path.setdefault(image.path, []).append(image)
+        taken = {image.number for image in images.values() if isinstance(image.number, int)}
+        text_ids = [image for image in images.values() if not isinstance(image.number, int)]
+        if text_ids:
+            text = f"{len(text_ids)} images are numbered from {max(taken, default=0) + 1} on"
+            self._add("new-ids", f"image {text_ids[0].number}", text)
+        following = max(taken, default=0)
+        records = []
+        for path, entries in by_path.items():
+            if len(entries) > 1 and not self._may_merge(path, entries):
+                continue
+            number = entries[0].number
+            if not isinstance(number, int):
+                following += 1
+                number = following
+            frame = entries[0].frame
+            objects = self._without_copies([a for entry in entries for a in entry.found], path)
+            records.append(ImageRecord(number, path, frame.width, frame.height, tuple(objects)))
+        return tuple(records)
+
+    def _may_merge(self, path: Path, entries: list[_Image]) -> bool:
+        """Whether the entries of one file are of one image; says so, or why not."""
+        subject = f"images {', '.join(str(entry.number) for entry in entries)} ({path.name})"
+        names = {"/".join(name_parts(entry.name)) for entry in entries}
+        if len(names) > 1:
+            text = f"{', '.join(repr(entry.name) for entry in entries)} would all be {path}"
+            self._add("image-ambiguous", subject, text, str(path))
+            return False
+        sizes = dict.fromkeys((entry.frame.width, entry.frame.height) for entry in entries)
+        if len(sizes) > 1:
+            found = ", ".join(f"{width} x {height}" for width, height in sizes)
+            self._add("image-twice-differs", subject, f"expected one size, found {found}", path.name)
+            return False
+        counts = ", ".join(str(len(entry.found)) for entry in entries)
+        text = f"one image with {len(entries)} entries of {counts} objects: in each the others would be background"
+        self._add("image-twice", subject, text, str(path))
+        return True
+
+    def _without_copies(self, objects: list[Annotation], path: Path) -> list[Annotation]:
+        """The objects without those that are equal to an earlier one."""
+        places = Counter((a.label, a.box) for a in objects)
+        if len(places) == len(objects):
+            return objects
+        kept: list[Annotation] = []
+        for one in objects:
+            before = next(
+                (
+                    k
+                    for k in kept
+                    if (k.label, k.box, k.crowd) == (one.label, one.box, one.crowd)
+                    and k.segmentation == one.segmentation
+                ),
+                None,
+            )
+            if places[one.label, one.box] > 1 and before is not None:
+                self._add("same-object", f"annotation {one.id}", f"equals annotation {before.id}", str(path))
+            else:
+                kept.append(one)
+        return kept
 
 
-def _annotation(
-    file: Path, entry: dict[str, Any], where: str, label: int, picture: tuple[Path, int, int]
-) -> Annotation:
-    _, width, height = picture
-    bbox = entry.get("bbox")
-    if not isinstance(bbox, list) or len(bbox) != 4 or not all(map(_is_number, bbox)) or min(bbox[2:]) < 0:
-        _fail(file, f"{where}: bbox", "[x, y, width, height] in pixels", bbox)
-    x0, y0 = max(0.0, bbox[0]), max(0.0, bbox[1])
-    x1, y1 = min(float(width), bbox[0] + bbox[2]), min(float(height), bbox[1] + bbox[3])
-    if x0 > x1 or y0 > y1:
-        _fail(file, f"{where}: bbox", f"a box inside the picture, which is {width} x {height} pixels", bbox)
-    crowd = entry.get("iscrowd", 0)
-    if crowd not in (0, 1):
-        _fail(file, f"{where}: iscrowd", "0 or 1", crowd)
-    segmentation = entry.get("segmentation")
-    if isinstance(segmentation, dict):
-        _check_rle(file, f"{where}: segmentation", segmentation, width, height)
-    else:
-        _check_polygons(file, f"{where}: segmentation", segmentation, width, height)
-    area = entry.get("area")
-    if area is None:
-        area = float(decode(segmentation, height, width).sum())
-    elif not _is_number(area) or area < 0:
-        _fail(file, f"{where}: area", "a number of pixels", area)
-    return Annotation(entry["id"], label, (x0, y0, x1, y1), float(area), bool(crowd), segmentation)
+def align(train: CocoDataset, val: CocoDataset, findings: Findings) -> CocoDataset:
+    """``val`` with the classes of ``train``, matched by name; what can't be is added to ``findings``.
+
+    Validation files may list only the categories that occur in them.
+    """
+    mine = dict(zip(train.classes, train.category_ids, strict=True))
+    theirs = dict(zip(val.classes, val.category_ids, strict=True))
+    if val.classes == train.classes and val.category_ids == train.category_ids:
+        return val
+    used = Counter(a.label for record in val.images for a in record.annotations)
+    extra = [name for label, name in enumerate(val.classes) if name not in mine and used[label]]
+    if extra:
+        text = f"its categories {theirs} differ from {mine} in {train.coco_json.name}: {', '.join(map(repr, extra))}"
+        findings.add("category-extra", val.coco_json, "categories", text)
+    differing = [name for name, number in theirs.items() if mine.get(name, number) != number]
+    if differing:
+        text = ", ".join(f"{name!r} is {theirs[name]}, in train {mine[name]}" for name in differing[:3])
+        findings.add("category-order", val.coco_json, "categories", text)
+    place = {name: label for label, name in enumerate(train.classes)}
+    labels = [place.get(name, -1) for name in val.classes]
+    images = tuple(
+        replace(
+            record,
+            annotations=tuple(replace(a, label=labels[a.label]) for a in record.annotations if labels[a.label] >= 0),
+        )
+        for record in val.images
+    )
+    return replace(val, images=images, classes=train.classes, category_ids=train.category_ids)
 
 
-def _check_polygons(file: Path, where: str, polygons: Any, width: int, height: int) -> None:
-    """Points may lie outside, as in real sets, but not far: pycocotools walks along the whole outline."""
-    if not isinstance(polygons, list) or not polygons:
-        _fail(file, where, "polygons [[x, y, x, y, …], …] or run lengths {size, counts}", polygons)
-    for number, polygon in enumerate(polygons):
-        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2 or not all(map(_is_number, polygon)):
-            _fail(file, f"{where}[{number}]", "[x, y, x, y, …] with at least three points", polygon)
-        for values, side in ((polygon[::2], width), (polygon[1::2], height)):
-            if min(values) < -side or max(values) > 2 * side:
-                _fail(file, f"{where}[{number}]", f"points in the picture, which is {width} x {height} pixels", polygon)
+def _key(value: Any) -> int | str | None:
+    """An id: whole numbers also as text or 1.0; other text as it is; None for what can't be one."""
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return int(value) if is_number(value) and value == int(value) else None
+    if isinstance(value, str) and value.strip():
+        text = value.strip()
+        return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else text
+    return None
 
 
-def _check_rle(file: Path, where: str, rle: dict[str, Any], width: int, height: int) -> None:
-    """pycocotools writes past its memory when run lengths don't fit the size: they are checked before it sees them."""
-    if rle.get("size") != [height, width]:
-        _fail(file, f"{where}.size", f"the picture's [height, width], [{height}, {width}]", rle.get("size"))
-    counts = rle.get("counts")
-    if isinstance(counts, str):
-        lengths = decompress(counts)
-        if lengths is None:
-            _fail(file, f"{where}.counts", "a string of COCO's compressed run lengths", counts)
-    elif isinstance(counts, list) and all(map(_is_int, counts)):
-        lengths = counts
-    else:
-        _fail(file, f"{where}.counts", "a list of whole numbers or a compressed string", counts)
-    if min(lengths, default=-1) < 0 or sum(lengths) != width * height:
-        _fail(file, f"{where}.counts", f"run lengths that add up to {width} x {height} = {width * height}", counts)
+def _known(value: Any) -> int | str:
+    """An id to look up; one that can't be is not found."""
+    key = _key(value)
+    return "" if key is None else key

@@ -109,7 +109,7 @@ def make_batch(dataset: CocoDataset, settings: LoaderSettings, seed: int, step: 
             raise DataError(f"{record.path}: {type(problem).__name__}: {problem}") from problem
         batch.boxes.append(targets.boxes)
         batch.labels.append(targets.labels)
-        batch.masks.append(targets.masks)
+        batch.outlines.append(targets.outlines)
         batch.sizes.append(size)
         batch.image_ids.append(record.id)
     return batch

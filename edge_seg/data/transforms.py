@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_seg.data.coco import Annotation, ImageRecord, decode
+from edge_seg.data.mask_target import Axis, Bitmap, Outline, Polygons
 from edge_seg.errors import DataError, ImageError
 from edge_seg.manifest import PreprocessSpec
 from edge_seg.runtime import preprocess
@@ -26,6 +27,9 @@ LEAST_LEFT = 0.2
 
 LEAST_SIDE = 1.0
 """Nor is one whose box is narrower than this, in input pixels: real sets hold boxes without any area."""
+
+_PROBE = 28
+"""Cells a side at which an object must show in its own box: real sets hold outlines without any area."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +45,20 @@ class Placement:
     left: int = 0
     top: int = 0
 
+    def axes(self, record: ImageRecord) -> tuple[Axis, Axis]:
+        """Pixels of the record's image → pixels of the window, along x and y."""
+        x, y = self.scaled_width / record.width, self.scaled_height / record.height
+        across = Axis(-x, self.scaled_width + self.left) if self.mirrored else Axis(x, self.left)
+        return across, Axis(y, self.top)
+
 
 @dataclass(frozen=True)
 class Targets:
-    """boxes float32[G, 4], labels int64[G], masks uint8[G, H, W]: as in a batch, for one picture."""
+    """boxes float32[G, 4], labels int64[G] and G outlines: as in a batch, for one image."""
 
     boxes: NDArray[np.float32]
     labels: NDArray[np.int64]
-    masks: NDArray[np.uint8]
+    outlines: list[Outline]
 
 
 def open_picture(record: ImageRecord) -> NDArray[np.uint8]:
@@ -103,36 +113,36 @@ def put_targets(record: ImageRecord, placement: Placement, height: int, width: i
     """The record's objects in a window of ``height`` x ``width``, without crowds and without what is almost outside."""
     boxes: list[tuple[float, float, float, float]] = []
     labels: list[int] = []
-    masks: list[NDArray[np.uint8]] = []
-    (rows, columns), source = _overlap(placement, (height, width))
-    whole = (placement.scaled_height, placement.scaled_width)
-    cropped = (source[0].stop - source[0].start, source[1].stop - source[1].start) != whole
+    outlines: list[Outline] = []
+    (rows, columns), _ = _overlap(placement, (height, width))
+    window = (columns.start, rows.start, columns.stop, rows.stop)
+    x, y = placement.axes(record)
     for annotation in record.annotations:
         if annotation.crowd:
             continue
-        scaled = scale_mask(annotation, record, *whole)
-        if placement.mirrored:
-            scaled = scaled[:, ::-1]
-        kept = scaled[source]
-        pixels = int(np.count_nonzero(kept))
-        total = int(np.count_nonzero(scaled)) if cropped else pixels
-        if pixels == 0 or pixels < LEAST_LEFT * total:
+        box: tuple[float, float, float, float] | None = _place_box(annotation, x, y)
+        if box is not None and not _holds(window, box):
+            box = _visible_box(annotation, record, placement, (height, width))
+        if box is None:
             continue
-        mask = np.zeros((height, width), np.uint8)
-        mask[rows, columns] = kept
-        box = _mask_box(mask) if pixels < total else _scale_box(annotation, record, placement)
         # A fraction of a pixel can stick out though no pixel of the mask is cut.
-        box = (max(box[0], columns.start), max(box[1], rows.start), min(box[2], columns.stop), min(box[3], rows.stop))
+        box = (max(box[0], window[0]), max(box[1], window[1]), min(box[2], window[2]), min(box[3], window[3]))
         if box[2] - box[0] < LEAST_SIDE or box[3] - box[1] < LEAST_SIDE:
+            continue
+        outline = place_outline(annotation, record, x, y)
+        if not outline.inside(box, _PROBE).any():
             continue
         boxes.append(box)
         labels.append(annotation.label)
-        masks.append(mask)
-    return Targets(
-        np.array(boxes, np.float32).reshape(-1, 4),
-        np.array(labels, np.int64),
-        np.stack(masks) if masks else np.zeros((0, height, width), np.uint8),
-    )
+        outlines.append(outline)
+    return Targets(np.array(boxes, np.float32).reshape(-1, 4), np.array(labels, np.int64), outlines)
+
+
+def place_outline(annotation: Annotation, record: ImageRecord, x: Axis, y: Axis) -> Outline:
+    """The object's outline where it lies in the input."""
+    if isinstance(annotation.segmentation, list):
+        return Polygons.placed(annotation.segmentation, x, y)
+    return Bitmap.placed(decode(annotation.segmentation, record.height, record.width), x, y)
 
 
 def scale_mask(annotation: Annotation, record: ImageRecord, height: int, width: int) -> NDArray[np.uint8]:
@@ -169,16 +179,29 @@ def _overlap(placement: Placement, window: tuple[int, ...]) -> tuple[tuple[slice
     return (rows, columns), source
 
 
-def _scale_box(annotation: Annotation, record: ImageRecord, placement: Placement) -> tuple[float, float, float, float]:
-    x0, y0, x1, y1 = annotation.box
-    scale_x, scale_y = placement.scaled_width / record.width, placement.scaled_height / record.height
-    x0, x1 = x0 * scale_x, x1 * scale_x
+def _place_box(annotation: Annotation, x: Axis, y: Axis) -> tuple[float, float, float, float]:
+    sides = np.array(annotation.box, np.float64)
+    (x0, x1), (y0, y1) = np.sort(x.there(sides[0::2])), np.sort(y.there(sides[1::2]))
+    return float(x0), float(y0), float(x1), float(y1)
+
+
+def _holds(window: tuple[int, ...], box: tuple[float, ...]) -> bool:
+    """Whether less than a pixel of ``box`` lies outside the ``window``."""
+    return box[0] > window[0] - 1 and box[1] > window[1] - 1 and box[2] < window[2] + 1 and box[3] < window[3] + 1
+
+
+def _visible_box(
+    annotation: Annotation, record: ImageRecord, placement: Placement, window: tuple[int, int]
+) -> tuple[float, float, float, float] | None:
+    """Of an object that the window cuts: the annotated box would count what is no longer there. None: too little is."""
+    (rows, columns), source = _overlap(placement, window)
+    scaled = scale_mask(annotation, record, placement.scaled_height, placement.scaled_width)
     if placement.mirrored:
-        x0, x1 = placement.scaled_width - x1, placement.scaled_width - x0
-    return x0 + placement.left, y0 * scale_y + placement.top, x1 + placement.left, y1 * scale_y + placement.top
-
-
-def _mask_box(mask: NDArray[np.uint8]) -> tuple[float, float, float, float]:
-    """Of an object that the window cuts: the annotated box would speak of what is no longer there."""
-    x, y, width, height = cv2.boundingRect(mask)
-    return float(x), float(y), float(x + width), float(y + height)
+        scaled = scaled[:, ::-1]
+    kept = scaled[source]
+    pixels = int(np.count_nonzero(kept))
+    if pixels == 0 or pixels < LEAST_LEFT * int(np.count_nonzero(scaled)):
+        return None
+    x, y, width, height = cv2.boundingRect(np.ascontiguousarray(kept))
+    left, top = columns.start + x, rows.start + y
+    return float(left), float(top), float(left + width), float(top + height)

@@ -29,7 +29,7 @@ _TINY = Settings(
 _RECIPES: dict[str, tuple[Callable[[bool], Any], Settings]] = {
     "mask_rcnn_r50_fpn": (lambda frozen: ResNet(50, frozen_norm=frozen), Settings()),
     "mask_rcnn_r18_fpn": (lambda frozen: ResNet(18, frozen_norm=frozen), Settings()),
-    "mask_rcnn_hrnet_fpn": (lambda frozen: HRNet(18, frozen_norm=frozen), Settings(extra_conv=True)),
+    "mask_rcnn_hrnet_fpn": (lambda frozen: HRNet(18, frozen_norm=frozen), Settings(hrfpn=True)),
     "mask_rcnn_tiny_fpn": (lambda frozen: ResNet(18, width=16, frozen_norm=frozen), _TINY),
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from edge_seg.models.anchors import STRIDES
 from edge_seg.models.layers import FeatureSpec
 from edge_seg.paddle_env import nn, paddle
 
@@ -15,12 +16,9 @@ F = nn.functional
 
 
 class FPN(nn.Layer):
-    """Nearest upsampling, addition, a 3x3 convolution a level.
+    """Nearest upsampling, addition, a 3x3 convolution a level. P6, for proposals only, is every second value of P5."""
 
-    P6, which serves proposals only, is every second value of P5, or with ``extra_conv`` a strided convolution of it.
-    """
-
-    def __init__(self, specs: Sequence[FeatureSpec], width: int, *, extra_conv: bool = False) -> None:
+    def __init__(self, specs: Sequence[FeatureSpec], width: int) -> None:
         super().__init__()
         self.laterals, self.outputs = [], []
         for level, spec in enumerate(specs, start=2):
@@ -30,17 +28,18 @@ class FPN(nn.Layer):
             )
             conv = nn.Conv2D(width, width, 3, padding=1, weight_attr=_xavier(width * 9))
             self.outputs.append(self.add_sublayer(f"fpn_res{level}_sum", conv))
-        self.fpn_6 = None
-        if extra_conv:
-            self.fpn_6 = nn.Conv2D(width, width, 3, stride=2, padding=1, weight_attr=_xavier(width * 9))
 
     def forward(self, maps: list[Any]) -> list[Any]:
         inner = [lateral(x) for lateral, x in zip(self.laterals, maps, strict=True)]
         for i in range(len(inner) - 1, 0, -1):
             inner[i - 1] = inner[i - 1] + F.interpolate(inner[i], scale_factor=2.0, mode="nearest")
         pyramid = [conv(x) for conv, x in zip(self.outputs, inner, strict=True)]
-        coarsest = pyramid[-1]
-        return [*pyramid, F.max_pool2d(coarsest, 1, stride=2) if self.fpn_6 is None else self.fpn_6(coarsest)]
+        return [*pyramid, F.max_pool2d(pyramid[-1], 1, stride=2)]
+
+    def grids(self, size: tuple[int, int]) -> list[tuple[int, int]]:
+        """(height, width) in cells of P2 to P6 for an input of ``size``, both multiples of 32."""
+        levels = [(size[0] // s, size[1] // s) for s in STRIDES[:-1]]
+        return [*levels, (-(-levels[-1][0] // 2), -(-levels[-1][1] // 2))]
 
 
 def _xavier(fan: int) -> Any:

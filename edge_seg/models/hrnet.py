@@ -176,6 +176,12 @@ class HRNet(nn.Layer):
         self.st4 = Stage("st4", widths, 3, frozen=frozen_norm)
         self.out_specs = [FeatureSpec(w, 4 * 2**i) for i, w in enumerate(widths)]
 
+    @property
+    def parts(self) -> list[list[Any]]:
+        """The stem's layers, then those of each stage: what freezing counts."""
+        stem, first = [self.conv_layer1_1, self.conv_layer1_2], [self.la1]
+        return [stem, first, [self.tr1, self.st2], [self.tr2, self.st3], [self.tr3, self.st4]]
+
     def forward(self, images: Any) -> list[Any]:
         x = self.la1(self.conv_layer1_2(self.conv_layer1_1(images)))
         maps = self.st2(self.tr1([x]))

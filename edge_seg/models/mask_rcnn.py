@@ -19,6 +19,7 @@ from edge_seg.models import box_head, mask_head, rpn
 from edge_seg.models.anchors import RATIOS, pyramid_anchors
 from edge_seg.models.boxes import decode
 from edge_seg.models.fpn import FPN
+from edge_seg.models.hrfpn import HRFPN
 from edge_seg.models.matcher import match, sample
 from edge_seg.models.roi_align import pool
 from edge_seg.paddle_env import nn, paddle
@@ -41,7 +42,7 @@ class Settings:
     pyramid_width: int = 256
     box_width: int = 1024
     mask_width: int = 256
-    extra_conv: bool = False
+    hrfpn: bool = False
     anchor_sizes: tuple[float, ...] = (32, 64, 128, 256, 512)
     canonical_size: int = 224
     train_before_nms: int = 2000
@@ -74,7 +75,7 @@ class MaskRCNN(nn.Layer):
         self.num_classes = num_classes
         width = settings.pyramid_width
         self.backbone = backbone
-        self.neck = FPN(backbone.out_specs, width, extra_conv=settings.extra_conv)
+        self.neck = (HRFPN if settings.hrfpn else FPN)(backbone.out_specs, width)
         self.rpn_head = rpn.RPNHead(width, len(RATIOS))
         self.bbox_head = box_head.BoxHead(width, settings.box_width, num_classes)
         self.mask_head = mask_head.MaskHead(width, settings.mask_width, num_classes)
@@ -82,10 +83,26 @@ class MaskRCNN(nn.Layer):
         self.proposals = 0
         self.before_nms = 0
 
+    def freeze(self, stages: int) -> None:
+        """Leaves the backbone's first ``stages`` (1: the stem, 2: and res2, up to 5) as they are, statistics included.
+
+        PaddleDetection's ``freeze_at`` counts from the stage after the stem: its 0 is 2 here.
+        """
+        for layer in [layer for part in self.backbone.parts[:stages] for layer in part]:
+            for parameter in layer.parameters():
+                parameter.stop_gradient = True
+            for norm in layer.sublayers():
+                if isinstance(norm, nn.BatchNorm2D):
+                    norm._use_global_stats = True
+
     def features(self, images: Any) -> list[Any]:
         """float32[N, 3, H, W] -> P2 to P6, [N, width, H/s, W/s]."""
         maps: list[Any] = self.neck(self.backbone(images))
         return maps
+
+    def anchors(self, size: tuple[int, int]) -> list[npt.NDArray[np.float32]]:
+        """The anchors of P2 to P6 for an input of ``size`` (height, width), float32[Hi, Wi, A, 4]."""
+        return _cached_anchors(tuple(self.neck.grids(size)), self.settings.anchor_sizes)
 
     def set_input(self, size: tuple[int, int], proposals: int, before_nms: int | None = None) -> None:
         """Fixes the input size (height, width) and the number of proposals of :meth:`detect`.
@@ -96,7 +113,7 @@ class MaskRCNN(nn.Layer):
         """
         self.size, self.proposals = size, proposals
         self.before_nms = before_nms or self.settings.test_before_nms
-        for level, anchors in enumerate(pyramid_anchors(size, self.settings.anchor_sizes), start=2):
+        for level, anchors in enumerate(self.anchors(size), start=2):
             self.register_buffer(f"anchors{level}", paddle.to_tensor(anchors), persistable=False)
 
     def propose(self, image: Any) -> tuple[Any, list[Any]]:
@@ -161,12 +178,13 @@ class MaskRCNN(nn.Layer):
         maps = self.features(images)
         logits, deltas = self.rpn_head(maps)
         size = (images.shape[2], images.shape[3])
-        anchors = [paddle.to_tensor(a) for a in _cached_anchors(size, settings.anchor_sizes)]
+        anchors = [paddle.to_tensor(a) for a in self.anchors(size)]
         targets = [paddle.to_tensor(boxes.reshape(-1, 4)) for boxes in batch.boxes]
         rpn_cls, rpn_reg = rpn.rpn_loss(logits, deltas, anchors, targets, rng, samples=settings.rpn_samples)
 
         with paddle.no_grad():
-            sizes = paddle.to_tensor(np.tile(np.asarray(size, np.float32), (len(targets), 1)))
+            # Proposals end where the image ends: in the padding there is nothing to learn.
+            sizes = paddle.to_tensor(np.asarray(batch.sizes, np.float32))
             levels = rpn.propose(
                 logits, deltas, anchors, sizes, before=settings.train_before_nms, after=settings.train_after_nms
             )
@@ -216,21 +234,18 @@ class MaskRCNN(nn.Layer):
         foreground = sampled.foreground
         if not len(foreground):
             return paddle.zeros([])
-        # RoIAlign wants the boxes ordered by picture, the targets by object: objects are numbered picture by picture.
-        foreground = foreground[np.argsort(sampled.objects[foreground], kind="stable")]
-        pictures = np.repeat(np.arange(len(sampled.counts)), sampled.counts)[foreground]
-        objects = sampled.objects[foreground]
-        boxes = paddle.to_tensor(sampled.boxes[foreground])
-        # Pictures without a box are left out: distribute_fpn_proposals refuses them on a CPU.
-        present, counts = np.unique(pictures, return_counts=True)
+        images = np.repeat(np.arange(len(sampled.counts)), sampled.counts)[foreground]
+        boxes = sampled.boxes[foreground]
+        # Images without a box are left out: distribute_fpn_proposals refuses them on a CPU.
+        present, counts = np.unique(images, return_counts=True)
         chosen = [paddle.gather(x, paddle.to_tensor(present)) for x in maps[:4]]
-        pooled = self._pool(chosen, boxes, paddle.to_tensor(counts.astype(np.int32)), mask_head.RESOLUTION)
-        logits = self.mask_head(pooled)
+        rois, counts = paddle.to_tensor(boxes), paddle.to_tensor(counts.astype(np.int32))
+        logits = self.mask_head(self._pool(chosen, rois, counts, mask_head.RESOLUTION))
         channel = np.arange(len(foreground)) * self.num_classes + sampled.labels[foreground]
-        truth = paddle.to_tensor(np.concatenate(batch.masks).astype(np.float32))
-        per_object = paddle.to_tensor(np.bincount(objects, minlength=truth.shape[0]).astype(np.int32))
-        wanted = mask_head.mask_targets(truth, boxes, per_object)
-        return F.binary_cross_entropy_with_logits(mask_head.pick(logits, paddle.to_tensor(channel)), wanted)
+        outlines = [outline for found in batch.outlines for outline in found]
+        wanted = mask_head.mask_targets([outlines[i] for i in sampled.objects[foreground]], boxes)
+        picked = mask_head.pick(logits, paddle.to_tensor(channel))
+        return F.binary_cross_entropy_with_logits(picked, paddle.to_tensor(wanted))
 
 
 def best_of_levels(levels: Sequence[tuple[Any, Any, Any]], keep: int) -> list[npt.NDArray[np.float32]]:
@@ -252,5 +267,5 @@ def best_of_levels(levels: Sequence[tuple[Any, Any, Any]], keep: int) -> list[np
 
 
 @lru_cache(maxsize=32)
-def _cached_anchors(size: tuple[int, int], sizes: tuple[float, ...]) -> list[npt.NDArray[np.float32]]:
-    return pyramid_anchors(size, sizes)
+def _cached_anchors(grids: tuple[tuple[int, int], ...], sizes: tuple[float, ...]) -> list[npt.NDArray[np.float32]]:
+    return pyramid_anchors(grids, sizes)

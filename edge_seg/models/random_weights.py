@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edge_seg.models import box_head, mask_head
-from edge_seg.models.anchors import RATIOS, pyramid_anchors
+from edge_seg.models.anchors import RATIOS
 from edge_seg.models.mask_rcnn import MaskRCNN, best_of_levels
 from edge_seg.models.rpn import propose
 from edge_seg.paddle_env import nn, paddle
@@ -76,7 +76,7 @@ def _settle(model: MaskRCNN, rng: np.random.Generator) -> None:
 
 def _proposals(model: MaskRCNN, logits: Any, deltas: Any) -> tuple[Any, Any]:
     """Each picture's best boxes, float32[R, 4] one picture after the other, and how many each has, int32[N]."""
-    anchors = [paddle.to_tensor(a) for a in pyramid_anchors((_SIDE, _SIDE), model.settings.anchor_sizes)]
+    anchors = [paddle.to_tensor(a) for a in model.anchors((_SIDE, _SIDE))]
     sizes = paddle.full([logits[0].shape[0], 2], float(_SIDE))
     levels = propose(logits, deltas, anchors, sizes, before=model.settings.test_before_nms, after=_ROIS)
     boxes = best_of_levels(levels, _ROIS)

@@ -69,6 +69,11 @@ class ResNet(nn.Layer):
             self.stages.append(self.add_sublayer(f"res{stage + 2}", blocks))
             self.out_specs.append(FeatureSpec(inputs, 4 * 2**stage))
 
+    @property
+    def parts(self) -> list[list[Any]]:
+        """The stem's layers, then those of res2 to res5: what freezing counts."""
+        return [[self.conv1], *([stage] for stage in self.stages)]
+
     def forward(self, images: Any) -> list[Any]:
         x = self.pool(self.conv1(images))
         maps = []

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import click
 
-from edge_seg import files
+from edge_seg import partial
 from edge_seg.errors import EngineError
 
 PIPE_VARIABLE = "EDGE_SEG_GUARD_PIPE"
@@ -48,7 +48,7 @@ def _adopt() -> int | None:
         PR_SET_PDEATHSIG = 1
         # A parent killed by SIGKILL can't tell its child, which would go on writing into the user's folders.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    files.announce = lambda path: _tell(_PARTIAL + os.fsencode(path))
+    partial.announce = lambda path: _tell(_PARTIAL + os.fsencode(path))
     return pipe
 
 
@@ -163,8 +163,8 @@ def run_guarded(command: list[str]) -> int:
     notes.finish()
     if code >= 0:
         return code
-    for path in notes.partial:
-        files.remove(path)
+    for path in notes.begun:
+        partial.clear(path)
     if -code in SIGNALS:
         return 128 - code
     raise _crash(-code, notes.phase)
@@ -176,7 +176,7 @@ class _Notes(threading.Thread):
     def __init__(self, pipe: BinaryIO) -> None:
         super().__init__(daemon=True)
         self.phase = ""
-        self.partial: list[Path] = []
+        self.begun: list[Path] = []
         self._pipe = pipe
         self.start()
 
@@ -185,7 +185,7 @@ class _Notes(threading.Thread):
             if line.startswith(_PHASE):
                 self.phase = line[len(_PHASE) : -1].decode(errors="replace")
             elif line.startswith(_PARTIAL):
-                self.partial.append(Path(os.fsdecode(line[len(_PARTIAL) : -1])))
+                self.begun.append(Path(os.fsdecode(line[len(_PARTIAL) : -1])))
 
     def finish(self) -> None:
         # A process that the child forked may hold the pipe open longer than the child lived: don't wait for that.

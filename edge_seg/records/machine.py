@@ -3,59 +3,58 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edge_seg.errors import EngineError
+from edge_seg.plain import LEFT_OUT_IF_NONE
+from edge_seg.process.running import Limits, Stopped
 from edge_seg.targets import Target
 
 PROBE_LIMIT_S = 20.0
+LIMITS = Limits(lines=200_000, bytes=8 << 20, seconds=2 * PROBE_LIMIT_S)
+MOST_CORES = 4096
+_SPAN = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
+_SPEED = re.compile(r"speed /sys/devices/system/cpu/(cpu[0-9]{1,5})/(.+)")
+_PLAIN = re.compile(r"[0-9]{1,15}")
+_HEXADECIMAL = re.compile(r"(0x)?[0-9a-fA-F]{1,8}")
 
 # $1: root of the tree (empty but in tests). Files are printed between marks; device-tree strings end in NUL bytes.
 SCRIPT = r"""
 r=$1
 echo "@uname"; uname -srm
 for f in /proc/cpuinfo /proc/meminfo /etc/os-release /proc/device-tree/model /proc/device-tree/compatible \
-         /sys/devices/soc0/soc_id /proc/self/status; do
-  if [ -r "$r$f" ]; then echo "@$f"; tr '\000' '\n' < "$r$f"; echo; fi
-done
+         /proc/device-tree/serial-number /sys/devices/soc0/soc_id /etc/machine-id /proc/self/status \
+         /sys/class/dmi/id/product_name; do
+  if [ -r "$r$f" ]; then
+    echo "@$f"
+    case $f in
+      /proc/device-tree/*) tr '\000' '\n' < "$r$f" ;;
+      *) while read -r line; do printf '%s\n' "$line"; done < "$r$f" ;;
+    esac
+    echo
+  fi
+done 2> /dev/null
+for f in "$r"/sys/devices/system/cpu/cpu[0-9]*/cpufreq/cpuinfo_max_freq \
+         "$r"/sys/devices/system/cpu/cpu[0-9]*/cpu_capacity; do
+  if [ -r "$f" ]; then echo "@speed ${f#"$r"}"; read -r line < "$f"; echo "$line"; fi
+done 2> /dev/null
 for p in ro.soc.manufacturer ro.soc.model ro.product.model ro.build.version.release; do
   if command -v getprop > /dev/null 2>&1; then echo "@$p"; getprop "$p"; fi
 done
 """
 
-ARM_PARTS = {
-    0xD03: "Cortex-A53",
-    0xD04: "Cortex-A35",
-    0xD05: "Cortex-A55",
-    0xD07: "Cortex-A57",
-    0xD08: "Cortex-A72",
-    0xD09: "Cortex-A73",
-    0xD0A: "Cortex-A75",
-    0xD0B: "Cortex-A76",
-    0xD0C: "Neoverse-N1",
-    0xD0D: "Cortex-A77",
-    0xD40: "Neoverse-V1",
-    0xD41: "Cortex-A78",
-    0xD44: "Cortex-X1",
-    0xD46: "Cortex-A510",
-    0xD47: "Cortex-A710",
-    0xD48: "Cortex-X2",
-    0xD49: "Neoverse-N2",
-    0xD4D: "Cortex-A715",
-    0xD4E: "Cortex-X3",
-    0xD80: "Cortex-A520",
-    0xD81: "Cortex-A720",
-}
-"""Arm's own cores by the part number in /proc/cpuinfo, as arch/arm64/include/asm/cputype.h of Linux lists them."""
-
-ARM_IMPLEMENTER = 0x41
-
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine in words. ``cores`` counts what the system shows, ``allowed_cores`` is the list a program may use."""
+    """A machine in words. ``cores`` counts what the system shows, ``allowed_cores`` is the list a program may use.
+
+    ``identity`` tells devices of one kind apart: a hash of the serial number, or of the system's own machine-id.
+    ``virtual`` says that a hypervisor hides the real processor's clock and heat. ``core_speeds`` are the cores' highest
+    frequencies in kHz, or their capacities where the system shows these alone; cores of unequal speed differ here.
+    """
 
     arch: str | None = None
     cpu: str | None = None
@@ -66,6 +65,9 @@ class Machine:
     memory_bytes: int | None = None
     os: str | None = None
     kernel: str | None = None
+    identity: str | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    virtual: bool | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    core_speeds: dict[str, int] | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
     @property
     def is_arm(self) -> bool:
@@ -82,18 +84,26 @@ class Machine:
 
 
 def describe(target: Target, root: str = "") -> Machine:
-    """The target's description; what it doesn't show is None, all of it where it has no shell."""
+    """The target's description; what it doesn't show is None, all of it where it has no shell.
+
+    Raises TargetError when it can't be reached.
+    """
     try:
         with target.run(["sh", "-c", SCRIPT, "sh", root or target.root]) as running:
-            machine = parse_machine(list(running.lines(PROBE_LIMIT_S)))
-    except (EngineError, TimeoutError):
+            machine = parse_machine(list(running.lines(PROBE_LIMIT_S, LIMITS)))
+            code = running.wait(PROBE_LIMIT_S)
+            if (fault := running.fault(code)) is not None:
+                raise fault
+    except (EngineError, TimeoutError) as problem:
+        if isinstance(problem, Stopped):
+            raise
         return Machine(arch=target.arch)
     # An emulated board's shell is this machine's, and so is the system that it names.
     return dataclasses.replace(machine, arch=target.arch, kernel=None) if target.arch else machine
 
 
 def parse_machine(lines: list[str]) -> Machine:
-    """Reads the script's output."""
+    """Reads the script's output. Whatever stands there becomes words of bounded length, or None."""
     parts: dict[str, list[str]] = {}
     current: list[str] = []
     for line in lines:
@@ -106,19 +116,69 @@ def parse_machine(lines: list[str]) -> Machine:
     release = dict(_pair(line, "=") for line in parts.get("/etc/os-release", []))
     memory = dict(_pair(line, ":") for line in parts.get("/proc/meminfo", []))
     status = dict(_pair(line, ":") for line in parts.get("/proc/self/status", []))
-    kilobytes = re.match(r"(\d+) kB", memory.get("MemTotal", ""))
+    kilobytes = re.match(r"([0-9]{1,15}) kB", memory.get("MemTotal", ""))
     android = _first(parts, "ro.build.version.release")
+    flags = {flag for key, value in cpuinfo if key == "flags" for flag in value.split()}
     return Machine(
-        arch=uname[2] if len(uname) == 3 else None,
+        arch=_words(uname[2]) if len(uname) == 3 else None,
         cpu=_cpu(cpuinfo),
         soc=_soc(parts),
         board=_first(parts, "/proc/device-tree/model") or _first(parts, "ro.product.model"),
         cores=sum(key == "processor" for key, _ in cpuinfo) or None,
-        allowed_cores=status.get("Cpus_allowed_list"),
+        allowed_cores=_words(status["Cpus_allowed_list"]) if "Cpus_allowed_list" in status else None,
         memory_bytes=int(kilobytes[1]) * 1024 if kilobytes else None,
-        os=f"Android {android}" if android else release.get("PRETTY_NAME", "").strip('"') or None,
-        kernel=" ".join(uname[:2]) or None,
+        os=_words(f"Android {android}" if android else release.get("PRETTY_NAME", "").strip('"')) or None,
+        kernel=_words(" ".join(uname[:2])) or None,
+        identity=_identity(parts),
+        virtual="hypervisor" in flags or _is_virtual(_first(parts, "/sys/class/dmi/id/product_name")) or None,
+        core_speeds=_core_speeds(parts),
     )
+
+
+def allowed(machine: Machine) -> tuple[int, ...]:
+    """The cores that a program may use there, empty where that isn't known: the list "0-3,6" has five."""
+    return parse_cores(machine.allowed_cores or "") or tuple(range(min(machine.cores or 0, MOST_CORES)))
+
+
+def parse_cores(text: str) -> tuple[int, ...]:
+    """``"0-3,6"`` to ``(0, 1, 2, 3, 6)``; empty for anything else."""
+    cores: set[int] = set()
+    for span in text.split(","):
+        match = _SPAN.fullmatch(span.strip())
+        if match is None or int(match[2] or match[1]) >= MOST_CORES:
+            return ()
+        cores.update(range(int(match[1]), int(match[2] or match[1]) + 1))
+    return tuple(sorted(cores))
+
+
+def kinds_of_cores(machine: Machine) -> list[tuple[int, ...]]:
+    """The cores in groups of equal speed, the fastest first; empty where the speeds aren't known."""
+    speeds = {int(core[3:]): speed for core, speed in (machine.core_speeds or {}).items()}
+    return [
+        tuple(core for core in sorted(speeds) if speeds[core] == speed)
+        for speed in sorted(set(speeds.values()), reverse=True)
+    ]
+
+
+def _core_speeds(parts: dict[str, list[str]]) -> dict[str, int] | None:
+    for leaf in ("cpufreq/cpuinfo_max_freq", "cpu_capacity"):
+        found = {}
+        for name, lines in parts.items():
+            match = _SPEED.fullmatch(name)
+            if match and match[2] == leaf and lines and _PLAIN.fullmatch(lines[0]):
+                found[match[1]] = int(lines[0])
+        if found:
+            return dict(sorted(found.items(), key=lambda item: int(item[0][3:])))
+    return None
+
+
+def _identity(parts: dict[str, list[str]]) -> str | None:
+    own = _first(parts, "/proc/device-tree/serial-number") or _first(parts, "/etc/machine-id")
+    return hashlib.sha256(own.encode()).hexdigest()[:8] if own else None
+
+
+def _is_virtual(product: str | None) -> bool:
+    return product is not None and any(word in product for word in ("KVM", "Virtual", "VMware", "Standard PC"))
 
 
 def _pair(line: str, separator: str) -> tuple[str, str]:
@@ -127,7 +187,12 @@ def _pair(line: str, separator: str) -> tuple[str, str]:
 
 
 def _first(parts: dict[str, list[str]], name: str) -> str | None:
-    return parts[name][0] if parts.get(name) else None
+    return _words(parts[name][0]) or None if parts.get(name) else None
+
+
+def _words(text: str) -> str:
+    """Names go into tables and terminals: no control characters, no end of them."""
+    return "".join(c if c.isprintable() else " " for c in text[:200]).strip()
 
 
 def _soc(parts: dict[str, list[str]]) -> str | None:
@@ -136,7 +201,7 @@ def _soc(parts: dict[str, list[str]]) -> str | None:
         return " ".join(word for word in (_first(parts, "ro.soc.manufacturer"), model) if word)
     # The device tree names the board first and the chip last: "raspberrypi,5-model-b", "brcm,bcm2712".
     compatible = parts.get("/proc/device-tree/compatible")
-    return compatible[-1] if compatible else _first(parts, "/sys/devices/soc0/soc_id")
+    return _words(compatible[-1]) or None if compatible else _first(parts, "/sys/devices/soc0/soc_id")
 
 
 def _cpu(cpuinfo: list[tuple[str, str]]) -> str | None:
@@ -146,20 +211,16 @@ def _cpu(cpuinfo: list[tuple[str, str]]) -> str | None:
     if numbers:
         # 32-bit kernels also print a "model name", but only of the architecture: the part number says more.
         kinds = Counter(
-            ARM_PARTS.get(number, f"Arm part {number:#x}")
-            if maker == ARM_IMPLEMENTER
-            else f"maker {maker:#x} part {number:#x}"
+            CORES.get((maker, number))
+            or (f"Arm part {number:#x}" if maker == _ARM else f"maker {maker:#x} part {number:#x}")
             for maker, number in zip(implementers, numbers, strict=False)
         )
-        return " + ".join(f"{count}x {kind}" for kind, count in kinds.items()) or None
-    return names[0] if names else None
+        return " + ".join(f"{count}x {kind}" for kind, count in kinds.items())[:200] or None
+    return _words(names[0]) or None if names else None
 
 
 def _hexadecimal(text: str) -> int:
-    try:
-        return int(text, 16)
-    except ValueError:
-        return 0
+    return int(text, 16) if _HEXADECIMAL.fullmatch(text) else 0
 
 
 # (implementer, part) of /proc/cpuinfo. Arm's own numbers are in each core's Technical Reference Manual (MIDR_EL1).

@@ -1,12 +1,14 @@
 """The record: one measurement as one JSON line, with everything needed to judge and repeat it, and all raw samples.
 
-Records are only ever appended. Statistics, tables and pictures are derived from them and can be made again at any time.
+Records are only ever appended. Statistics, tables and pages are derived from them and can be made again at any time.
+
+Schema 2 has images where schema 1 had "pictures", and more fields, which are left out where they hold nothing. Records
+of schema 1 are read as they are, and keep their ids.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import hashlib
 import json
@@ -17,16 +19,16 @@ from typing import Any
 
 from edge_seg.bundle import Bundle
 from edge_seg.errors import EdgeSegError, UsageError
-from edge_seg.plain import from_plain
+from edge_seg.plain import LEFT_OUT_IF_NONE, from_plain, to_plain
 from edge_seg.records.board_state import BoardState
 from edge_seg.records.machine import Machine
 from edge_seg.records.statistics import Summary, summarise
+from edge_seg.targets.protocol import MODEL_STAGES, STAGES, TOTAL, ProtocolError, check_times
 
-SCHEMA = 1
-MODEL_STAGES = ("detect", "nms", "mask")
-"""Model time as speed tables publish it: without pre- and post-processing, with NMS."""
-STAGES = ("pre", *MODEL_STAGES, "post")
-TOTAL = "total"
+__all__ = ["MODEL_STAGES", "STAGES", "TOTAL", "Record", "append", "read"]
+
+SCHEMA = 2
+SCHEMAS = (1, SCHEMA)
 _BEGINNING = b'{"after":['
 """How each line that :meth:`Record.line` makes begins."""
 
@@ -48,7 +50,10 @@ class Reason:
 
 @dataclass(frozen=True)
 class Verdict:
-    """``status`` is valid, degraded or emulated; ``reasons`` is empty for valid alone."""
+    """``status`` is valid, degraded, unknown or emulated; ``reasons`` is empty for valid alone.
+
+    Degraded: something disturbed the measurement. Unknown: the machine doesn't show enough to rule that out.
+    """
 
     status: str
     reasons: tuple[Reason, ...] = ()
@@ -99,8 +104,8 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture of the scenario."""
+class Image:
+    """An image of the scenario."""
 
     name: str
     sha256: str
@@ -110,23 +115,38 @@ class Picture:
 
 @dataclass(frozen=True)
 class Scenario:
-    """How it was measured. ``instances`` boxes went into the mask graph whatever their scores; None: those found."""
+    """What was run: each image ``warmup`` times untimed, then ``repeats`` times timed.
 
-    pictures: tuple[Picture, ...]
+    With ``instances`` exactly so many best boxes got a mask; None: what the model found above its score threshold.
+    ``mode`` is how the number of runs was chosen (quick, full, sustained, or fixed by the user), ``seconds`` the time
+    that was asked for. ``cores`` are the cores that the runner was bound to, ``power_mode`` the library's own choice.
+    """
+
+    images: tuple[Image, ...]
     warmup: int
     repeats: int
     threads: int
     instances: int | None
+    mode: str | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    seconds: float | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    cores: tuple[int, ...] | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    power_mode: str | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One timed run of picture ``image`` (index into the scenario's): ns by stage and in ``total``."""
+    """One timed run of image number ``image`` (index into the scenario's): ns by stage and in ``total``.
+
+    ``cpu_ns`` is the CPU time of all threads within the total, ``start_ns`` when it began by the device's own steady
+    clock; None where the runner doesn't tell.
+    """
 
     image: int
     repeat: int
     instances: int
     ns: dict[str, int]
+    cpu_ns: int | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    start_ns: int | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
     @property
     def model_ns(self) -> int:
@@ -134,11 +154,21 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Ending:
+    """Why a measurement ended before all its samples were there."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
 class Record:
     """One bundle on one target under one scenario. ``id`` is derived from everything else, so an edit shows.
 
     ``runner``, ``load`` and ``first_run`` are the runner's own lines (``hello`` and those names). ``self_test`` and
-    ``memory`` are lines of a pass of their own, None where the runner knows none.
+    ``memory`` are lines of a pass of their own, None where the runner knows none. ``warm`` counts, for each image, the
+    samples at the beginning that still belong to the warm-up. ``ended`` is there for a partial record. ``board`` is the
+    name that the user gave the target.
     """
 
     time: str
@@ -159,42 +189,61 @@ class Record:
     verdict: Verdict
     schema: int = SCHEMA
     id: str = field(default="")
+    warm: tuple[int, ...] | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    ended: Ending | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    board: str | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
     def __post_init__(self) -> None:
         if not self.id:
             object.__setattr__(self, "id", self.digest())
 
+    def as_plain(self) -> dict[str, Any]:
+        """The JSON object of its line."""
+        plain: dict[str, Any] = to_plain(self)
+        if self.schema == 1:
+            plain["scenario"]["pictures"] = plain["scenario"].pop("images")
+        return plain
+
     def digest(self) -> str:
         """What ``id`` must be: the first 12 hexadecimal digits of the sha256 of all other fields."""
-        plain = dataclasses.asdict(self)
-        del plain["id"]
-        text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return _digest(self.as_plain())
 
     def line(self) -> str:
-        return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False) + "\n"
+        return json.dumps(self.as_plain(), sort_keys=True, separators=(",", ":"), allow_nan=False) + "\n"
 
-    def by_picture(self) -> list[list[Sample]]:
-        """The samples of each picture of the scenario, in the order they were taken."""
-        groups: list[list[Sample]] = [[] for _ in self.scenario.pictures]
+    def all_by_image(self) -> list[list[Sample]]:
+        """The samples of each image of the scenario, in the order they were taken, warm-up included."""
+        groups: list[list[Sample]] = [[] for _ in self.scenario.images]
         for sample in self.samples:
             groups[sample.image].append(sample)
         return groups
 
-    def model_ms(self) -> Summary:
-        """Model time, ms a picture. With several pictures: each figure the mean over pictures of the pictures' own.
+    def by_image(self) -> list[list[Sample]]:
+        """The samples of each image that count; of a partial record the images that have any."""
+        warm = self.warm or (0,) * len(self.scenario.images)
+        groups = [group[skip:] for group, skip in zip(self.all_by_image(), warm, strict=True)]
+        return [group for group in groups if group]
 
-        Medians of one picture are comparable; a median over pictures would jump with the number of objects in them.
+    def model_ms(self) -> Summary:
+        """Model time, ms an image. With several images: each figure the mean over images of the images' own.
+
+        Medians of one image are comparable; a median over images would jump with the number of objects in them.
         """
-        return _mean([summarise([sample.model_ns / 1e6 for sample in group]) for group in self.by_picture()])
+        return _mean([summarise([sample.model_ns / 1e6 for sample in group]) for group in self.by_image()])
 
     def stage_ms(self, stage: str) -> Summary:
-        """One stage's time, or the ``total`` from decoded picture to instances; ms a picture, as :meth:`model_ms`."""
-        return _mean([summarise([sample.ns[stage] / 1e6 for sample in group]) for group in self.by_picture()])
+        """One stage's time, or the ``total`` from decoded image to instances; ms an image, as :meth:`model_ms`."""
+        return _mean([summarise([sample.ns[stage] / 1e6 for sample in group]) for group in self.by_image()])
 
     def objects(self) -> float:
-        """Number of instances a picture, on average."""
+        """Number of instances an image, on average."""
         return sum(sample.instances for sample in self.samples) / len(self.samples)
+
+
+def _digest(plain: dict[str, Any]) -> str:
+    others = {name: value for name, value in plain.items() if name != "id"}
+    text = json.dumps(others, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _mean(summaries: list[Summary]) -> Summary:
@@ -296,39 +345,42 @@ class BadLine:
 
 def read(path: Path) -> tuple[list[Record], list[BadLine]]:
     """The file's records, and its lines that aren't any: one bad line doesn't cost the others."""
+    records: list[Record] = []
+    bad: list[BadLine] = []
     try:
-        lines = path.read_bytes().split(b"\n")
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if not line.strip():
+                    continue
+                try:
+                    records.append(parse(line))
+                except RecordError as problem:
+                    bad.append(BadLine(path, number, problem.message))
     except FileNotFoundError:
         remedy = "make some with `edge-seg bench run BUNDLE --out FILE`"
         raise RecordError(f"{path}: no such file of records", remedy=remedy, code="record-missing") from None
     except OSError as problem:
         raise RecordError(f"{path}: can't be read: {problem.strerror}", code="record-unreadable") from None
-    records, bad = [], []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            records.append(parse(line))
-        except RecordError as problem:
-            bad.append(BadLine(path, number, problem.message))
     return records, bad
 
 
-def parse(line: bytes) -> Record:
+def parse(line: bytes | str) -> Record:
     """The record in a line; :class:`RecordError` says what is wrong with it."""
     try:
         plain = json.loads(line)
     except (ValueError, RecursionError) as problem:
         raise RecordError(f"not JSON: {problem}") from None
-    if not isinstance(plain, dict) or plain.get("schema") != SCHEMA:
+    if not isinstance(plain, dict) or plain.get("schema") not in SCHEMAS:
         found = plain.get("schema") if isinstance(plain, dict) else None
-        raise RecordError(f"record schema {found!r}, expected {SCHEMA}")
+        raise RecordError(f"record schema {found!r}, expected {' or '.join(map(str, SCHEMAS))}")
     try:
-        record = from_plain(Record, plain, "record", RecordError)
-        digest = record.digest()
+        record = from_plain(Record, _renamed(plain), "record", RecordError)
+        digest = _digest_of(line, plain)
+        if record.id != digest:
+            digest = record.digest()  # written anew by another program, which may write 5 for 5.0
     except EdgeSegError as problem:
         raise RecordError(problem.message) from None
-    except ValueError as problem:  # NaN and infinity, which Python's JSON reader takes
+    except (ValueError, RecursionError) as problem:  # NaN and infinity, which Python's JSON reader takes
         raise RecordError(f"not JSON: {problem}") from None
     if record.id != digest:
         raise RecordError(f"record {record.id} was altered: its contents have the id {digest}")
@@ -336,15 +388,41 @@ def parse(line: bytes) -> Record:
     return record
 
 
+def _digest_of(line: bytes | str, plain: dict[str, Any]) -> str:
+    """The digest from the text itself, which needn't be written anew when it is as :meth:`Record.line` writes it."""
+    text = line.encode() if isinstance(line, str) else line
+    field = b'"id":' + json.dumps(plain.get("id")).encode() + b","
+    if text.startswith(_BEGINNING) and text.count(field) == 1:
+        quick = hashlib.sha256(text.rstrip(b"\n").replace(field, b"")).hexdigest()[:12]
+        if quick == plain["id"]:
+            return quick
+    return _digest(plain)
+
+
+def _renamed(plain: dict[str, Any]) -> dict[str, Any]:
+    """A record of schema 1 with the names of schema 2."""
+    scenario = plain.get("scenario")
+    if plain["schema"] != 1 or not isinstance(scenario, dict) or "pictures" not in scenario:
+        return plain
+    others = {name: value for name, value in scenario.items() if name != "pictures"}
+    return {**plain, "scenario": {**others, "images": scenario["pictures"]}}
+
+
 def _check(record: Record) -> None:
     """What the statistics rely on and types can't say."""
-    counts = [len(group) for group in record.by_picture()] if _images_known(record) else []
-    if not counts or min(counts) == 0:
-        raise RecordError(f"record {record.id}: samples and pictures don't match")
+    images = range(len(record.scenario.images))
+    warm = record.warm
+    if warm is not None and (len(warm) != len(images) or min(warm, default=0) < 0):
+        raise RecordError(f"record {record.id}: its warm-up doesn't fit its images")
     for sample in record.samples:
-        if missing := [name for name in (*STAGES, TOTAL) if name not in sample.ns]:
-            raise RecordError(f"record {record.id}: a sample has no time for {', '.join(missing)}")
-
-
-def _images_known(record: Record) -> bool:
-    return all(0 <= sample.image < len(record.scenario.pictures) for sample in record.samples)
+        if sample.image not in images:
+            raise RecordError(f"record {record.id}: samples and images don't match")
+        try:
+            check_times(sample.ns)
+        except ProtocolError as problem:
+            raise RecordError(f"record {record.id}: a sample: {problem}") from None
+        if sample.instances < 0 or (sample.cpu_ns or 0) < 0:
+            raise RecordError(f"record {record.id}: a sample holds a number below 0")
+    groups = record.by_image()
+    if not groups or (record.ended is None and len(groups) != len(images)):
+        raise RecordError(f"record {record.id}: samples and images don't match")

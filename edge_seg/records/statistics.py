@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import random
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 RUNS_FOR_PERCENTILE = {90: 64, 99: 662}
-"""Runs below which a percentile is an accident of the sample and isn't given."""
+"""Runs below which a percentile is an accident of the sample and isn't given: MLPerf LoadGen's early stopping needs as
+many, one slow run allowed, to be 99 % sure of it (loadgen/early_stopping.cc)."""
+CONFIDENCE = 0.99
 
 
 @dataclass(frozen=True)
@@ -15,7 +20,7 @@ class Summary:
     """A sample in few figures, in the sample's own unit. Nothing is clipped, no outlier left out.
 
     ``iqr`` is the width of the middle half, ``mad`` the median distance from the median; ``p90`` and ``p99`` are None
-    where the sample can't bear them.
+    where the sample can't bear them, ``p90_bound`` and ``p99_bound`` what they lie below with 99 % confidence.
     """
 
     runs: int
@@ -26,6 +31,8 @@ class Summary:
     mad: float
     p90: float | None
     p99: float | None
+    p90_bound: float | None = None
+    p99_bound: float | None = None
 
     @property
     def spread(self) -> float:
@@ -46,6 +53,8 @@ def summarise(values: Sequence[float]) -> Summary:
         mad=statistics.median(abs(value - median) for value in ordered),
         p90=_percentile(ordered, 90),
         p99=_percentile(ordered, 99),
+        p90_bound=percentile_bound(ordered, 90),
+        p99_bound=percentile_bound(ordered, 99),
     )
 
 
@@ -58,4 +67,92 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 
 def _percentile(ordered: Sequence[float], percent: int) -> float | None:
-    return quantile(ordered, percent / 100) if len(ordered) >= RUNS_FOR_PERCENTILE[percent] else None
+    """LoadGen's order statistic: the value at the index n * p, cut off (loadgen/results.cc)."""
+    return ordered[len(ordered) * percent // 100] if len(ordered) >= RUNS_FOR_PERCENTILE[percent] else None
+
+
+def percentile_bound(values: Sequence[float], percent: int) -> float | None:
+    """The value that the percentile lies below with 99 % confidence: LoadGen's early-stopping estimate.
+
+    It is the (n - t)th of the ordered values (from 0), with the largest t for which at most t of n runs beyond the
+    percentile are less likely than 1 %. None where the sample is too small to say.
+    """
+    count, beyond = len(values), 1 - percent / 100
+    allowed, likely = -1, 0.0
+    while allowed < count - 1:
+        k = allowed + 1
+        ways = math.lgamma(count + 1) - math.lgamma(k + 1) - math.lgamma(count - k + 1)
+        likely += math.exp(ways + k * math.log(beyond) + (count - k) * math.log1p(-beyond))
+        if likely >= 1 - CONFIDENCE:
+            break
+        allowed = k
+    return sorted(values)[count - allowed] if allowed >= 1 else None
+
+
+@dataclass(frozen=True)
+class Trend:
+    """A sample's drift: ``change`` from its first to its last value as a share of the median (Theil and Sen's slope),
+    and ``p``, how likely a sample without drift shows as much order (Mann and Kendall's test, two-sided)."""
+
+    change: float
+    p: float
+
+
+MOST_POINTS = 400
+
+
+def trend(values: Sequence[float]) -> Trend:
+    """The trend of at least three values in their order; longer ones are first made into medians of equal blocks."""
+    points = list(values)
+    if len(points) > MOST_POINTS:
+        size = -(-len(points) // MOST_POINTS)
+        points = [statistics.median(points[begin : begin + size]) for begin in range(0, len(points) - size + 1, size)]
+    count = len(points)
+    slopes = [(points[j] - points[i]) / (j - i) for i in range(count) for j in range(i + 1, count)]
+    order = sum((slope > 0) - (slope < 0) for slope in slopes)
+    ties = sum(n * (n - 1) * (2 * n + 5) for n in Counter(points).values())
+    variance = (count * (count - 1) * (2 * count + 5) - ties) / 18
+    # The continuity correction: the order is a whole number, the normal distribution isn't one of whole numbers.
+    score = 0.0 if order == 0 or variance <= 0 else (order - math.copysign(1, order)) / math.sqrt(variance)
+    median = statistics.median(points)
+    change = statistics.median(slopes) * (count - 1) / median if median else 0.0
+    return Trend(change, math.erfc(abs(score) / math.sqrt(2)))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure and the interval in which it lies with 95 % confidence."""
+
+    value: float
+    low: float
+    high: float
+
+
+RESAMPLES = 2000
+
+
+def ratio_of_medians(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> Interval:
+    """How much ``second`` takes of ``first``: medians of each group (an image), their means, and the ratio of these.
+
+    The interval is the bootstrap's (percentile method), each group drawn anew from itself; the draws are always alike.
+    """
+    draw = random.Random(0)
+
+    def mean_of_medians(groups: Sequence[Sequence[float]]) -> float:
+        return statistics.fmean(statistics.median(draw.choices(group, k=len(group))) for group in groups)
+
+    ratios = sorted(mean_of_medians(second) / mean_of_medians(first) for _ in range(RESAMPLES))
+    whole = [statistics.fmean(statistics.median(group) for group in groups) for groups in (first, second)]
+    return Interval(whole[1] / whole[0], *_middle(ratios))
+
+
+def paired_ratio(first: Sequence[float], second: Sequence[float]) -> Interval:
+    """The median of ``second[i] / first[i]``, and its bootstrap interval: what disturbs a round disturbs both."""
+    draw = random.Random(0)
+    ratios = [b / a for a, b in zip(first, second, strict=True)]
+    medians = sorted(statistics.median(draw.choices(ratios, k=len(ratios))) for _ in range(RESAMPLES))
+    return Interval(statistics.median(ratios), *_middle(medians))
+
+
+def _middle(ordered: Sequence[float]) -> tuple[float, float]:
+    return quantile(ordered, 0.025), quantile(ordered, 0.975)

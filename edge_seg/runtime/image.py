@@ -1,8 +1,7 @@
-"""Pictures in: any file OpenCV can decode, or an array, becomes uint8[H, W, 3] in BGR order, upright."""
+"""Images in: a file (JPEG, PNG, BMP, TIFF, WebP, PNM, JPEG 2000) or an array becomes uint8[H, W, 3], BGR, upright."""
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_seg import files, limits
 from edge_seg.errors import ImageError
 from edge_seg.process import guard
+from edge_seg.runtime.image_size import read_size
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".jp2"})
 
@@ -19,14 +20,15 @@ _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 # OpenCV 4.13 moved its log level's functions there.
 _LOGGING: Any = getattr(cv2.utils, "logging", cv2)
 _REMEDY = "save it again as JPEG or PNG, or leave it out"
+_CODES = {"file-missing": "image-missing", "file-unreadable": "image-unreadable", "file-too-large": "image-too-large"}
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
     """The picture as uint8[H, W, 3], BGR, turned as its EXIF data says.
 
     Grey becomes three equal channels, alpha is dropped, of 16 bits the upper 8 are kept. Raises :class:`ImageError`,
-    naming the file, when there is none, it is no regular file, empty, cut short or of a format that OpenCV doesn't
-    decode.
+    naming the file, when there is none, it is no regular file, empty, cut short, of a format that isn't decoded, or
+    larger than :func:`edge_seg.limits.image_pixels` allows, which is told from its header before it is decoded.
     """
     with guard.during(f"reading {path}"):
         return _read(path)
@@ -34,25 +36,15 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 def _read(path: Path) -> NDArray[np.uint8]:
     try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise ImageError(f"{path}: a folder, not a picture", remedy="give a picture file", code="image-unreadable")
-        # A pipe may never say anything, a device (/dev/zero) never stop.
-        if not stat.S_ISREG(mode):
-            raise ImageError(
-                f"{path}: a pipe or a device, not a picture file",
-                remedy="write the picture to a file, and give that",
-                code="image-unreadable",
-            )
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise ImageError(f"{path}: no such picture", remedy="check the path", code="image-missing") from None
-    except OSError as problem:
-        raise ImageError(f"{path}: can't be read: {problem.strerror}", code="image-unreadable") from None
+        content = files.read_limited(path, ImageError, limits.IMAGE_BYTES, "image file")
+    except ImageError as problem:
+        problem.code = _CODES.get(problem.code, problem.code)
+        raise
     if not content:
         raise ImageError(f"{path}: empty file, not a picture", remedy=_REMEDY, code="image-unreadable")
     if _is_cut_short(content):
         raise ImageError(f"{path}: cut short, its end is missing", remedy=_REMEDY, code="image-unreadable")
+    _check_size(path, content)
     image = _decode(path, content)
     if image is None:
         raise ImageError(f"{path}: damaged, or not a picture", remedy=_REMEDY, code="image-unreadable")
@@ -61,6 +53,35 @@ def _read(path: Path) -> NDArray[np.uint8]:
     if image.dtype != np.uint8:
         raise ImageError(f"{path}: holds {image.dtype} values, not 8 or 16 bits", remedy=_REMEDY, code="image-type")
     return image
+
+
+def _check_size(path: Path, content: bytes) -> None:
+    """Refuses what would take more memory or time than an image may."""
+    size = read_size(content)
+    if size is None:
+        message = f"{path}: damaged, or not an image in JPEG, PNG, BMP, TIFF, WebP, PNM or JPEG 2000"
+        raise ImageError(message, remedy=_REMEDY, code="image-unreadable")
+    most = limits.image_pixels()
+    if size.pixels * size.weight > most:
+        raise ImageError(
+            f"{path}: {size.width} x {size.height} pixels (width x height) in {size.format}, expected at most"
+            f" {most // size.weight:,} pixels on this machine",
+            remedy=f"scale it down, or set {limits.PIXELS_VARIABLE} to more than {size.pixels * size.weight}",
+            code="image-too-large",
+        )
+    if len(content) < size.least_bytes:
+        raise ImageError(
+            f"{path}: cut short: {len(content)} bytes can't hold {size.width} x {size.height} pixels",
+            remedy=_REMEDY,
+            code="image-unreadable",
+        )
+    if size.scans > limits.JPEG_SCANS or size.scans * size.pixels > limits.JPEG_SCAN_PIXELS:
+        raise ImageError(
+            f"{path}: {size.scans} scans of {size.width} x {size.height} pixels, expected at most {limits.JPEG_SCANS}"
+            f" scans and {limits.JPEG_SCAN_PIXELS:,} pixels in all of them",
+            remedy=_REMEDY,
+            code="image-too-large",
+        )
 
 
 def _decode(path: Path, content: bytes) -> NDArray[Any] | None:

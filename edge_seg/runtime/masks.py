@@ -139,7 +139,8 @@ def _uncancelled(places: NDArray[np.int64]) -> NDArray[np.int64]:
         return places
     first = np.flatnonzero(np.diff(places, prepend=-1))
     times = np.diff(first, append=len(places))
-    return places[first[times % 2 == 1]]
+    odd: NDArray[np.int64] = places[first[times % 2 == 1]]
+    return odd
 
 
 def _codes(places: NDArray[np.int64], line: int, count: int) -> list[bytes]:

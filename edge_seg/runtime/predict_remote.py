@@ -102,10 +102,13 @@ def _run(
 ) -> Iterator[Done]:
     waiting = dict(pictures)
     while waiting:
-        done, problem = _ask(target, bundle, waiting, settings)
+        done, problem = _ask(target, bundle, waiting, settings, len(classes))
         for picture, (found, ms) in done.items():
             del waiting[picture]
-            write_picture(picture.overlay, draw(read_image(picture.file), found, classes))
+            image = read_image(picture.file)
+            if (found.height, found.width) != image.shape[:2]:
+                raise _protocol(target, f"a result of {found.height}x{found.width} for an image of {image.shape[:2]}")
+            write_picture(picture.overlay, draw(image, found, classes))
             yield Done(picture, found, ms)
         if problem is not None:
             # The runner ends at a picture that it can't read: the others go to another one.
@@ -116,7 +119,7 @@ def _run(
 
 
 def _ask(
-    target: Target, bundle: str, pictures: dict[Picture, str], settings: Settings
+    target: Target, bundle: str, pictures: dict[Picture, str], settings: Settings, classes: int
 ) -> tuple[dict[Picture, tuple[Instances, float]], EdgeSegError | None]:
     """What a runner found, and the error with which it refused the first picture that isn't among that."""
     samples: list[Message] = []
@@ -140,10 +143,13 @@ def _ask(
         raise _protocol(target, f"{len(results)} results for {len(pictures)} pictures")
     try:
         found = [
-            (Instances.from_json(result["instances"], result["height"], result["width"]), sample["ns"]["total"] / 1e6)
+            (
+                Instances.from_json(result["instances"], result["height"], result["width"], classes),
+                sample["ns"]["total"] / 1e6,
+            )
             for result, sample in zip(results, samples, strict=True)
         ]
-    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as problem:
         raise _protocol(target, f"a result that can't be read: {problem!r}") from None
     return dict(zip(pictures, found, strict=False)), refused
 

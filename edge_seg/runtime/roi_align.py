@@ -68,7 +68,8 @@ def levels(boxes: Floats, canonical_size: int) -> NDArray[np.int64]:
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
     ratio = np.sqrt(sides[:, 0] * sides[:, 1]) / np.float32(canonical_size)
     level = np.floor(np.log2(ratio + _SLACK) + np.float32(_CANONICAL_LEVEL))
-    return np.clip(level, FIRST_LEVEL, LAST_LEVEL).astype(np.int64)
+    levels: NDArray[np.int64] = np.clip(level, FIRST_LEVEL, LAST_LEVEL).astype(np.int64)
+    return levels
 
 
 def _axis(

@@ -8,7 +8,7 @@ Every line has a ``type``:
 - ``load``: ``ns``, ``engine`` (name, version, threads …), ``bundle`` (the manifest's name);
 - ``first_run``: ``image``, ``instances``, ``ns`` by stage and in total; never part of the samples;
 - ``sample``: ``image``, ``repeat`` (from 0), ``instances``, ``ns`` (pre, detect, nms, mask, post, total), ``cpu_ns``
-  (the process's CPU time, of all threads, within ``total``);
+  (the process's CPU time, of all threads, within ``total``), ``start_ns`` (when it began, by a steady clock);
 - ``result``, one a picture: ``image``, ``width``, ``height``, ``instances`` (box, score, class, segmentation);
 - ``self_test`` (with --self-test): ``passed``, numbers of instances ``expected``, ``found``, ``matched``, the worst
   differences ``box_px``, ``score``, ``mask_iou``, ``mask_pixels``, the ``tolerance`` and the ``faults``; an ``error``
@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--instances", type=int, help="take exactly so many best boxes, whatever their scores")
     parser.add_argument("--score", type=float, help="keep what scores more than this (the bundle's)")
     parser.add_argument("--engine", help="engine (the bundle's)")
+    parser.add_argument("--cores", help="run on these cores only: 4,5,6,7")
     parser.add_argument("--power-mode", default="no-bind", help="no-bind: this runner can't bind threads to cores")
     parser.add_argument("--self-test", action="store_true", help="compare the golden picture's result")
     parser.add_argument("--save", type=Path, metavar="DIR", help="write overlay pictures there")
@@ -96,8 +97,25 @@ def _check(options: argparse.Namespace) -> None:
     if options.power_mode != "no-bind":
         raise UsageError(
             f"--power-mode: {options.power_mode!r} isn't possible in Python",
-            remedy="leave it out and choose the cores with taskset, or use the native runner",
+            remedy="leave it out and choose the cores with --cores, or use the native runner",
         )
+    if options.cores is not None:
+        _bind(options.cores)
+
+
+def _bind(text: str) -> None:
+    """Lets this process run on these cores only, before any library makes its threads."""
+    words = text.split(",")
+    if not all(word.isascii() and word.isdecimal() and len(word) < 6 for word in words):
+        raise UsageError(f"--cores: {text!r} is no list of cores", remedy="give numbers of cores, such as 4,5,6,7")
+    cores = {int(word) for word in words}
+    there = os.sched_getaffinity(0)
+    if others := sorted(cores - there):
+        raise UsageError(
+            f"--cores: {others[0]} can't be used here; this process may use {','.join(map(str, sorted(there)))}",
+            remedy="name some of these",
+        )
+    os.sched_setaffinity(0, cores)
 
 
 def run(options: argparse.Namespace, say: Say) -> None:
@@ -176,7 +194,7 @@ def _measure(
 ) -> None:
     from edge_seg.runtime.image import read_image
 
-    image = read_image(file)
+    image, name = read_image(file), str(file)
     if first:
         found, ns = _timed(segmenter, image)
         say("first_run", image=str(file), instances=len(found), ns=ns)
@@ -186,10 +204,10 @@ def _measure(
     gc.disable()  # a collection in the middle of a sample is Python's, not the model's
     try:
         for repeat in range(options.repeat):
-            begin = process_time_ns()
+            start_ns, begin = perf_counter_ns(), process_time_ns()
             found, ns = _timed(segmenter, image)
             cpu_ns = process_time_ns() - begin
-            say("sample", image=str(file), repeat=repeat, instances=len(found), ns=ns, cpu_ns=cpu_ns)
+            say("sample", image=name, repeat=repeat, instances=len(found), ns=ns, cpu_ns=cpu_ns, start_ns=start_ns)
     finally:
         gc.enable()
     say("result", image=str(file), width=found.width, height=found.height, instances=found.as_json())

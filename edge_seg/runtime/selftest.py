@@ -62,7 +62,8 @@ def read_golden(bundle: Bundle) -> tuple[NDArray[np.uint8], Instances]:
     height, width = image.shape[:2]
     file = bundle.path / golden.expected
     try:
-        return image, Instances.from_json(read_json(file, BundleError)["instances"], height, width)
+        plain = read_json(file, BundleError)
+        return image, Instances.from_json(plain["instances"], height, width, len(bundle.manifest.classes))
     except BundleError as problem:
         raise _invalid(problem.message) from None
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as problem:

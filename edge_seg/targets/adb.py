@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_seg.errors import TargetError, UsageError
-from edge_seg.targets.copying import copy_through, find_program
+from edge_seg.targets.copying import copy_through, find_program, size_of
 from edge_seg.targets.remote import Board
 
 _SERIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:\[\]%-]*")
@@ -53,7 +53,7 @@ class Adb:
 
     def send(self, source: Path, to: str) -> None:
         what = [str(source), to] if source.is_file() else [f"{source}/.", f"{to}/"]
-        copy_through([*self._adb(), "push", *what], self)
+        copy_through([*self._adb(), "push", *what], self, size=size_of(source))
 
     def fetch(self, path: str, destination: Path) -> None:
         copy_through([*self._adb(), "pull", path, str(destination)], self)

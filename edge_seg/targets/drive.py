@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
 
 from edge_seg.errors import EdgeSegError, EngineError
-from edge_seg.process.running import Running
+from edge_seg.process.running import Limits, Running, Stopped
 from edge_seg.targets import Target
+from edge_seg.targets.protocol import Checker, Message, ProtocolError, clean, parse_line
 
-Message = dict[str, Any]
-
-SINGLE = ("hello", "load", "self_test", "first_run", "memory", "done")
-REPEATED = ("sample", "result")
 CANNOT_START = (126, 127)
 """A shell's exit codes for a program that isn't for this machine, or isn't there."""
 ENDING_LIMIT = 30.0
@@ -32,6 +28,24 @@ class Outcome:
     cpu_seconds: float | None = None
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a runner was asked for, so that its lines can be held against it: each image ``repeats`` times.
+
+    ``instances``: exactly so many objects in each; ``seconds``: the longest that the whole may take.
+    """
+
+    images: Sequence[str]
+    repeats: int
+    instances: int | None = None
+    seconds: float = float("inf")
+
+    @property
+    def limits(self) -> Limits:
+        """Lines: a sample each, a result an image, each other kind once, and some for what comes after ``done``."""
+        return Limits(lines=len(self.images) * (self.repeats + 1) + 20, seconds=self.seconds)
+
+
 def drive(
     target: Target,
     options: Sequence[str],
@@ -39,17 +53,27 @@ def drive(
     silence: float,
     on_message: Callable[[Message], None] = lambda message: None,
     runner: Sequence[str] | None = None,
+    asked: Asked | None = None,
 ) -> Outcome:
     """Runs the target's runner (or ``runner``) with ``options`` and returns what it said, ``on_message`` line by line.
 
-    Raises :class:`EngineError` when the runner reports an error, dies, writes something else than the protocol's lines,
-    ends without ``done``, or writes nothing for ``silence`` seconds.
+    Raises :class:`EngineError` when the runner reports an error, dies, writes something else than the protocol's lines
+    or other values than it was ``asked`` for, writes more or takes longer than ``asked`` allows, ends without
+    ``done``, or writes nothing for ``silence`` seconds.
     """
     outcome = Outcome()
+    begin = time.monotonic()
+
+    def elapsed() -> float:
+        return time.monotonic() - begin
+
+    checker = Checker(elapsed, asked.images, asked.repeats, asked.instances) if asked else Checker(elapsed)
     with target.run([*(runner or target.runner), *options]) as running:
-        for message in _messages(running, silence):
+        for message in _messages(running, silence, checker, asked.limits if asked else None):
             on_message(message)
             _keep(outcome, message)
+        if missing := checker.missing():
+            raise _protocol(f"the runner ended, but {missing} are missing", running)
         if target.local_cpu_time:
             outcome.cpu_seconds = running.cpu_seconds
     return outcome
@@ -63,7 +87,8 @@ class Session:
 
     def __init__(self, command: Sequence[str], options: Sequence[str], silence: float) -> None:
         self._running = Running([*command, *options], leashed=True)
-        self._messages = _messages(self._running, silence)
+        begin = time.monotonic()
+        self._messages = _messages(self._running, silence, Checker(lambda: time.monotonic() - begin), None)
 
     def say(self, name: str) -> None:
         """Hands it a picture."""
@@ -81,12 +106,12 @@ class Session:
         self._running.stop()
 
 
-def _messages(running: Running, silence: float) -> Iterator[Message]:
+def _messages(running: Running, silence: float, checker: Checker, limits: Limits | None) -> Iterator[Message]:
     """The lines as they come, to the end of a run without an error; whatever else happens is raised."""
     last = "the start"
     try:
-        for line in running.lines(silence):
-            message = _parse(line, running)
+        for line in running.lines(silence, limits):
+            message = _checked(line, running, checker)
             last = message["type"]
             yield message
     except TimeoutError:
@@ -97,6 +122,20 @@ def _messages(running: Running, silence: float) -> Iterator[Message]:
             remedy="give it longer with --timeout, or try a smaller input size",
             code="runner-hang",
         ) from None
+    except Stopped:
+        raise
+    except EngineError as problem:
+        if problem.code != "output-limit":
+            raise
+        running.stop()
+        done = problem.message.removeprefix("it ")
+        slow = done.startswith("ran")
+        raise _failure(
+            f"the runner {done} and was ended, after {_named(last)}",
+            running,
+            remedy="allow more with --max-time, or ask for fewer runs" if slow else problem.remedy,
+            code="runner-hang" if slow else "runner-protocol",
+        ) from None
     code = running.wait(ENDING_LIMIT)
     if code is None:
         running.stop()
@@ -106,32 +145,27 @@ def _messages(running: Running, silence: float) -> Iterator[Message]:
         raise _died(code, last, running)
 
 
-def _parse(line: str, running: Running) -> Message:
+def _checked(line: str, running: Running, checker: Checker) -> Message:
     try:
-        message = json.loads(line, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        message = None
-    kind = message.get("type") if isinstance(message, dict) else None
-    if kind == "error":
-        running.wait(ENDING_LIMIT)
-        raise EngineError(
-            str(message.get("message", "the runner failed and didn't say why")),
-            remedy=str(message.get("remedy", "")),
-            code=str(message.get("code", "runner-error")),
-        )
-    if kind not in (*SINGLE, *REPEATED):
+        message = parse_line(line)
+        if message["type"] == "error":
+            running.wait(ENDING_LIMIT)
+            raise EngineError(
+                clean(message.get("message", "the runner failed and didn't say why"), 2000),
+                remedy=clean(message.get("remedy", "")),
+                code=clean(message.get("code", "runner-error"), 80) or "runner-error",
+            )
+        checker.check(message)
+    except ProtocolError as problem:
         running.stop()
-        raise _failure(
-            f"the runner wrote a line that isn't the protocol's: {line[:200]!r}",
-            running,
-            remedy="use a runner of the same version as this edge-seg",
-            code="runner-protocol",
-        )
+        text = f"the runner wrote a line that isn't the protocol's, {problem}: {clean(line, 200)!r}"
+        raise _protocol(text, running) from None
     return message
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
+def _protocol(message: str, running: Running) -> EngineError:
+    remedy = "use a runner of the same version as this edge-seg"
+    return _failure(message, running, remedy=remedy, code="runner-protocol")
 
 
 def _keep(outcome: Outcome, message: Message) -> None:
@@ -175,5 +209,5 @@ def _named(last: str) -> str:
 def _failure(message: str, running: Running, *, remedy: str = "", code: str) -> EngineError:
     tail = running.stderr_tail
     if tail:
-        message += "; its last words:\n" + "\n".join(f"    {line}" for line in tail)
+        message += "; its last words:\n" + "\n".join(f"    {clean(line, 200)}" for line in tail)
     return EngineError(message, remedy=remedy, code=code)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edge_seg.errors import MissingDependencyError, UsageError
 from edge_seg.process.running import Running
-from edge_seg.targets.local import Local
+from edge_seg.targets.local import Local, run_leashed
 
 BUILDS_VARIABLE = "EDGE_SEG_NATIVE_BUILDS"
 BUILDS = Path(__file__).resolve().parents[2] / "build" / "native"
@@ -64,4 +64,4 @@ class Emulated(Local):
     def run(self, command: Sequence[str]) -> Running:
         # A shell of that processor isn't at hand: this machine's reads the files under ``root``.
         here = Path(command[0]).name == "sh"
-        return Running(command if here else [*self._emulator, *command])
+        return run_leashed(command if here else [*self._emulator, *command])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from edge_seg.errors import UsageError
 from edge_seg.files import atomic_file
 from edge_seg.process.python import module_command
-from edge_seg.process.running import Running
+from edge_seg.process.running import LEASH, Running
 
 
 def open_(rest: str, runner: tuple[str, ...], folder: str | None) -> Local:
@@ -34,7 +35,7 @@ class Local:
         return str(source.resolve())
 
     def run(self, command: Sequence[str]) -> Running:
-        return Running(command)
+        return run_leashed(command)
 
     def pull(self, path: str, destination: Path) -> None:
         if Path(path).resolve() != destination.resolve():
@@ -52,3 +53,10 @@ class Local:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def run_leashed(command: Sequence[str]) -> Running:
+    """Starts a command of this machine that ends with this process, even when that is killed."""
+    if shutil.which(command[0]) is None or shutil.which("sh") is None:
+        return Running(command)  # which says that it can't be started
+    return Running(["sh", "-c", LEASH, "sh", *command], leashed=True)

@@ -11,25 +11,16 @@ from pathlib import Path
 
 from edge_seg.errors import EdgeSegError, TargetError
 from edge_seg.files import HOST, atomic_file, is_gone
-from edge_seg.process.running import Running
+from edge_seg.process.running import LEASH, Limits, Running
 from edge_seg.targets.link import Link, broken, failed
 
 ANSWER_LIMIT_S = 60.0
+ANSWER = Limits(lines=10_000, bytes=4 << 20, seconds=2 * ANSWER_LIMIT_S)
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,80}")
 
-# Runs its arguments, and ends them when stdin is closed: with the connection, or by whoever waits here. A command that
-# was started through a connection doesn't notice otherwise that nobody listens any more.
-LEASH = """
-exec 3<&0
-"$@" 3<&- < /dev/null &
-command=$!
-{ read -r line <&3; kill "$command"; sleep 5; kill -9 "$command"; } > /dev/null 2>&1 &
-leash=$!
-wait "$command"
-code=$?
-kill "$leash" 2> /dev/null
-exit "$code"
-"""
+# A login may print a greeting before its command runs: what counts begins after this line.
+BEGIN = "edge-seg: begin"
+LEASHED = f'echo "{BEGIN}"\n{LEASH}'
 
 # adb reports success when the link breaks: what is answered has to say that it is whole.
 END = "edge-seg: end"
@@ -107,14 +98,14 @@ class Board:
         self.link.send(source, to)
 
     def run(self, command: Sequence[str]) -> Running:
-        line = shlex.join(["sh", "-c", LEASH, "sh", *command])
-        return Running(self.link.command(line), leashed=True, fault=self.link.fault)
+        line = shlex.join(["sh", "-c", LEASHED, "sh", *command])
+        return Running(self.link.command(line), leashed=True, fault=self.link.fault, begin=BEGIN)
 
     def ask(self, script: str, *arguments: str, limit: float = ANSWER_LIMIT_S) -> str:
         """What a short script prints there, without the last line's end. Raises TargetError when it fails."""
         with self.run(["sh", "-c", f"{script}\n{CONFIRM}", "sh", *arguments]) as running:
             try:
-                lines = list(running.lines(limit))
+                lines = list(running.lines(limit, ANSWER))
             except TimeoutError:
                 raise TargetError(
                     f"{self.name}: no answer within {limit:g} s",

@@ -18,12 +18,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_seg.errors import TargetError, UsageError
+from edge_seg.process.running import GREETING_BYTES
 from edge_seg.targets.copying import copy_through, find_program
 from edge_seg.targets.link import broken
-from edge_seg.targets.remote import Board
+from edge_seg.targets.remote import BEGIN, Board
 
 OPTIONS_VARIABLE = "EDGE_SEG_SSH_OPTIONS"
 FORM = "expected ssh://[user@]host[:port], where host may be a name of ~/.ssh/config"
+CONNECT_LIMIT_S = 60.0
+"""ssh's own limit ends with the server's first line: a server may hang after that."""
 LOST = 255
 """ssh's own exit code, when it isn't the command that failed."""
 
@@ -106,8 +109,15 @@ class Ssh:
         copy_through(self.command(line), self, stdin=source)
 
     def fetch(self, path: str, destination: Path) -> None:
-        with destination.open("wb") as file:
-            copy_through(self.command(shlex.join(["cat", path])), self, stdout=file)
+        line = shlex.join(["sh", "-c", f'echo "{BEGIN}"; exec cat -- "$1"', "sh", path])
+        with tempfile.TemporaryFile(dir=destination.parent) as file:
+            copy_through(self.command(line), self, stdout=file)
+            file.seek(0)
+            while block := file.readline(GREETING_BYTES):  # what a login printed before
+                if block.rstrip(b"\r\n").endswith(BEGIN.encode()):
+                    break
+            with destination.open("wb") as whole:
+                shutil.copyfileobj(file, whole)
 
     def fault(self, code: int, said: Sequence[str]) -> TargetError | None:
         words = "\n".join(said)
@@ -150,9 +160,18 @@ class Ssh:
         # It goes to the background once logged in; should this process be killed, it ends when nobody uses it.
         words = [*self._ssh(), "-o", "ControlMaster=yes", "-o", "ControlPersist=60", "-f", "-N", self._destination]
         with (self._private / "words").open("w+b") as said:
-            code = subprocess.run(
-                words, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True, check=False
-            ).returncode
+            process = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True
+            )
+            try:
+                code = process.wait(CONNECT_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                code = LOST
+                said.write(b"timed out\n")
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
             said.seek(0)
             lines = said.read().decode(errors="replace").splitlines()
         if code != 0:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from edge_seg import zoo
 from edge_seg.bundle import MANIFEST
@@ -17,7 +19,7 @@ from edge_seg.files import sha256
 from edge_seg.manifest import PostprocessSpec, PreprocessSpec
 from edge_seg.options import ABOVE_0, SIZE, THREADS, Finite, echo_json, json_option
 from edge_seg.process.guard import guarded, phase
-from edge_seg.train.run import CONFIG, RunConfig, TrainSettings, load_run
+from edge_seg.train.run import CONFIG, RunConfig, TrainSettings, load_run, read_config
 
 if TYPE_CHECKING:
     from edge_seg.data.coco import CocoDataset
@@ -49,8 +51,24 @@ LR_PER_PICTURE = 0.00125  # of the published recipe: 0.01 at batch 8
 @click.option("--long-side", type=_COUNT, help="Longest side with --short-side.  [default: 1333]")
 @click.option("--warmup-steps", type=_COUNT_OR_OFF, help="Steps to the full rate.  [default: an epoch, up to 500]")
 @click.option("--decay-epochs", metavar="E,E…", help="When the rate is divided by 10.  [default: at 2/3 and 11/12]")
-@click.option("--weights", type=_FOLDER, help="Weights to begin with (.pdparams with PaddleDetection's names).")
-@click.option("--frozen-norm", is_flag=True, help="Leave batch normalisation as in --weights: for small batches.")
+@click.option(
+    "--weights",
+    default="",
+    metavar="FILE|NAME|none",
+    help="Weights to begin with: a file, a run, a name of `edge-seg weights list`, imagenet, coco.  "
+    "[default: the model's ImageNet weights where they can be had]",
+)
+@click.option("--partial", is_flag=True, help="Load what fits of --weights, even if they are another model's.")
+@click.option(
+    "--freeze-at",
+    type=click.IntRange(0, 5),
+    help="Backbone parts left as in --weights: 1 the stem, 2 and res2, … 5 all.  [default: 2 with --weights, else 0]",
+)
+@click.option(
+    "--frozen-norm/--no-frozen-norm",
+    default=None,
+    help="Leave batch normalisation as in --weights: for small batches.  [default: with --weights]",
+)
 @click.option("--qat", is_flag=True, help="Compute with int8's values and learn to bear them: fine-tunes --weights.")
 @click.option("--clip-norm", type=Finite(min=0), default=0.0, help="Limit of the gradient's norm; 0 is off.")
 @click.option("--seed", type=_COUNT_OR_OFF, default=0, show_default=True, help="Equal seeds give equal trainings.")
@@ -61,7 +79,17 @@ LR_PER_PICTURE = 0.00125  # of the published recipe: 0.01 at batch 8
 @click.option("--max-steps", type=_COUNT_OR_OFF, default=0, help="Stop after this many steps; 0: no limit.")
 @_DEVICE
 @json_option
-def train(model: str, data: Path, out: Path, resume: bool, device: str, as_json: bool, **options: Any) -> None:
+def train(
+    model: str,
+    data: Path,
+    out: Path,
+    resume: bool,
+    device: str,
+    weights: str,
+    partial: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Train MODEL (a name from `edge-seg zoo`) on a COCO folder and write a run.
 
     A killed training goes on when the same command is given again with --resume, and ends as if it had run through.
@@ -75,24 +103,36 @@ def train(model: str, data: Path, out: Path, resume: bool, device: str, as_json:
     """
     zoo.find(model)
     from edge_seg.data.coco import load_splits
+    from edge_seg.data.left import before_training, fitted
     from edge_seg.train import device as devices
-    from edge_seg.train import folder
+    from edge_seg.train import folder, pretrained
     from edge_seg.train.display import Display
+    from edge_seg.train.initial import read_source
     from edge_seg.train.trainer import Trainer
 
     if not resume:
         folder.check_new(out)
     devices.use(device)
     splits = load_splits(data)
-    config = _config(model, data, splits[0], **options)
     display = Display()
-    if options["qat"] and not options["weights"]:
+    resumed = resume and (out / CONFIG).is_file()
+    file, classes = (None, None) if resumed else pretrained.locate(weights, model, display.say)
+    given = _given(click.get_current_context(), out if resumed else None)
+    config = _config(model, data, splits[0], **{**options, "weights": "" if file is None else str(file), **given})
+    settings, size = config.settings, config.preprocess.size
+    for line in before_training(*splits, fitted(size, settings.short_sides, settings.long_side), size):
+        display.say(line)
+    if config.settings.qat and not config.settings.weights:
         display.say("Warning: --qat without --weights: what is fine-tuned for int8 is an untrained model")
     trainer = Trainer(out, config, *splits, display, workers=min(8, os.cpu_count() or 1) if device == "gpu" else 1)
-    if resume and (out / CONFIG).is_file():
+    if resumed:
         trainer.resume()
-    else:
+    elif file is None:
         trainer.start()
+    else:
+        source = read_source(file)
+        trainer.start(source if classes is None else dataclasses.replace(source, classes=classes), partial=partial)
+    display.say(_frozen(config.settings))
     display.say(f"{model}: {len(splits[0])} pictures, {len(config.classes)} classes, {trainer.total_steps} steps")
     try:
         config = trainer.run()
@@ -118,7 +158,9 @@ def _config(
     lr: float | None,
     warmup_steps: int | None,
     decay_epochs: str | None,
-    weights: Path | None,
+    weights: str,
+    freeze_at: int | None,
+    frozen_norm: bool | None,
     **options: Any,
 ) -> RunConfig:
     """The run's configuration, with every default put in."""
@@ -130,14 +172,24 @@ def _config(
     if short_side and max(short_side) > long_side:
         raise UsageError(f"--short-side {max(short_side)} is longer than --long-side {long_side}")
     epochs, batch = options["epochs"], options["batch"]
+    epoch_steps = -(-len(dataset) // batch)
+    total = min(epochs * epoch_steps, options["max_steps"] or sys.maxsize)
+    if warmup_steps is not None and warmup_steps > total:
+        raise UsageError(
+            f"--warmup-steps {warmup_steps}: the whole training has {total} steps and would never reach its rate",
+            remedy=f"give at most {total}, or leave it out: then it is {min(500, epoch_steps)}",
+        )
     settings = TrainSettings(
         lr=LR_PER_PICTURE * batch if lr is None else lr,
-        warmup_steps=min(500, -(-len(dataset) // batch)) if warmup_steps is None else warmup_steps,
+        warmup_steps=min(500, epoch_steps) if warmup_steps is None else warmup_steps,
         decay_epochs=_epochs(decay_epochs) if decay_epochs is not None else (epochs * 2 / 3, epochs * 11 / 12),
         short_sides=short_side,
         long_side=long_side,
         scale_range=(1.0, 1.0) if short_side else scale,
-        weights="" if weights is None else str(weights),
+        weights=weights,
+        # As published: what ImageNet taught the first layers, and statistics that a small batch would spoil, are kept.
+        freeze_at=(2 if weights else 0) if freeze_at is None else freeze_at,
+        frozen_norm=bool(weights) if frozen_norm is None else frozen_norm,
         **options,
     )
     if size is None:
@@ -153,6 +205,30 @@ def _config(
         data=str(data.resolve()),  # conversion finds it from wherever it is called
         data_sha256=sha256(dataset.coco_json),
     )
+
+
+def _given(context: click.Context, run: Path | None) -> dict[str, Any]:
+    """The settings of ``run``, whose training goes on, for options that weren't given: its defaults may have been
+    others, because other weights were there.
+    """
+    if run is None:
+        return {}
+    settings = read_config(run).settings
+    kept = {}
+    for name in ("freeze_at", "frozen_norm", "weights"):
+        if context.get_parameter_source(name) is ParameterSource.DEFAULT:
+            kept[name] = getattr(settings, name)
+    return kept
+
+
+def _frozen(settings: TrainSettings) -> str:
+    """What the training leaves as it is, for the user."""
+    parts = ["stem", *(f"res{stage}" for stage in range(2, 6))][: settings.freeze_at]
+    parts += ["all batch normalisation of the backbone"] if settings.frozen_norm else []
+    if not parts:
+        return "all layers are trained (--freeze-at 0 --no-frozen-norm)"
+    norm = "--frozen-norm" if settings.frozen_norm else "--no-frozen-norm"
+    return f"frozen: {', '.join(parts)} (--freeze-at {settings.freeze_at} {norm})"
 
 
 def _epochs(text: str) -> tuple[float, ...]:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from edge_seg.data.coco import CocoDataset, ImageRecord
 from edge_seg.errors import RunError, UsageError
@@ -42,8 +44,8 @@ def begin(out: Path, config: RunConfig, val: CocoDataset) -> Iterator[Path]:
     """
     with atomic_dir(out) as partial:
         write_config(partial, config)
-        write_text(partial / COMMAND, _command())
-        _write_golden(partial / GOLDEN, _golden(val))
+        write_text(partial / COMMAND, command_line())
+        write_golden(partial / GOLDEN, read_image(_golden(val).path))
         yield partial
 
 
@@ -78,11 +80,12 @@ def reopen(out: Path, config: RunConfig) -> RunConfig:
         )
     config = dataclasses.replace(config, metrics=before.metrics)
     write_config(out, config)
-    write_text(out / COMMAND, "".join(line + "\n" for line in begun) + _command())
+    write_text(out / COMMAND, "".join(line + "\n" for line in begun) + command_line())
     return config
 
 
-def _command() -> str:
+def command_line() -> str:
+    """The line that made a run, for its ``command.txt``."""
     return shlex.join(["edge-seg", *sys.argv[1:]]) + "\n"
 
 
@@ -102,12 +105,12 @@ def _golden(val: CocoDataset) -> ImageRecord:
     return max(val.images, key=richness)
 
 
-def _write_golden(file: Path, record: ImageRecord) -> None:
-    image = read_image(record.path)
+def write_golden(file: Path, image: NDArray[np.uint8]) -> None:
+    """Writes uint8[h, w, 3] BGR as PNG, at most ``GOLDEN_SIDE`` pixels long."""
     scale = GOLDEN_SIDE / max(image.shape[:2])
     if scale < 1:
         sides = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-        image = cv2.resize(image, sides, interpolation=cv2.INTER_AREA).astype(image.dtype)
+        image = np.asarray(cv2.resize(image, sides, interpolation=cv2.INTER_AREA), np.uint8)
     ok, data = cv2.imencode(".png", image)
     assert ok, "OpenCV can't write PNG"
     file.write_bytes(data.tobytes())

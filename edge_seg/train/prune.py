@@ -70,12 +70,12 @@ def prune_box_head(
         raise RunError(f"{train.coco_json}: no pictures to look at", code="data")
     chosen = np.sort(np.random.default_rng(seed).permutation(len(train.images))[:pictures])
     seen = observe(model, run, [train.images[index] for index in chosen])
-    state = {name: value.numpy() for name, value in model.state_dict().items()}
+    state = {name: np.asarray(value) for name, value in model.state_dict().items()}
     narrowed = narrow(state, seen, width)
     config = dataclasses.replace(run.config, box_width=width, metrics={}, schema=SCHEMA)
     with atomic_dir(out, mark=CONFIG) as partial:
         write_config(partial, config)
-        write_arrays(partial / WEIGHTS, {name: paddle.to_tensor(value) for name, value in narrowed.items()})
+        write_arrays(partial / WEIGHTS, narrowed)
         write_text(partial / COMMAND, command + "\n")
         if run.golden.is_file():
             shutil.copyfile(run.golden, partial / GOLDEN)

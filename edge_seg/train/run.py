@@ -45,8 +45,8 @@ class TrainSettings:
     """Every hyper-parameter. Two trainings on one machine with equal settings and data have equal losses.
 
     A picture is resized to one of ``short_sides`` with the long side at most ``long_side``, or, when ``short_sides`` is
-    empty, into the run's input size, scaled by a factor drawn from ``scale_range``. With ``qat`` the layers compute
-    with the values that int8 will leave them.
+    empty, into the run's input size, scaled by a factor drawn from ``scale_range``. The first ``freeze_at`` parts of
+    the backbone (1: the stem, 2: and res2 …) aren't trained. With ``qat`` the layers compute with int8's values.
     """
 
     epochs: int
@@ -62,6 +62,7 @@ class TrainSettings:
     weight_decay: float = 1e-4
     clip_norm: float = 0.0
     frozen_norm: bool = False
+    freeze_at: int = 0
     weights: str = ""
     log_every: int = 20
     eval_every: int = 1

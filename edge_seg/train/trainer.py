@@ -30,10 +30,11 @@ from edge_seg.train.checkpoint import State
 from edge_seg.train.display import Clock, Display, duration
 from edge_seg.train.engine import DynamicEngine
 from edge_seg.train.evaluate import evaluate
+from edge_seg.train.initial import Source, load
 from edge_seg.train.optimizer import Optimizer
 from edge_seg.train.run import METRICS, WEIGHTS, RunConfig, write_config
 from edge_seg.train.schedule import Schedule
-from edge_seg.train.weights import build, load_partly, write_arrays
+from edge_seg.train.weights import build, write_arrays
 
 
 class Trainer:
@@ -70,20 +71,23 @@ class Trainer:
         self._schedule = Schedule(settings.lr, settings.warmup_steps, decay_steps)
         paddle.seed(settings.seed)
         self.model = build(config.model, len(config.classes), settings.frozen_norm)
+        self.model.freeze(settings.freeze_at)
         if settings.qat:
             from edge_seg.models import fake_quant
 
             fake_quant.enable(self.model)
         self.optimizer = Optimizer(self.model, settings)
 
-    def start(self) -> None:
-        """Makes the run folder, with a first checkpoint of the given weights or untrained ones."""
-        if self._settings.weights:
-            file = Path(self._settings.weights)
-            for line in load_partly(self.model, file).lines(file):
+    def start(self, source: Source | None = None, *, partial: bool = False) -> None:
+        """Makes the run folder, with a first checkpoint of the source's weights or untrained ones.
+
+        Raises :class:`DataError` when the weights are another model's; with ``partial`` what fits is taken.
+        """
+        if source is not None:
+            for line in load(self.model, source, self.config.classes, partial=partial).lines(source.file):
                 self._display.say(line)
-        with folder.begin(self.path, self.config, self._val) as partial:
-            checkpoint.save(partial, self.state, self.model, self.optimizer)
+        with folder.begin(self.path, self.config, self._val) as begun:
+            checkpoint.save(begun, self.state, self.model, self.optimizer)
 
     def resume(self) -> None:
         """Goes back to the last checkpoint; what was written to ``metrics.jsonl`` after it is cut off.

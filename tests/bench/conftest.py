@@ -18,7 +18,7 @@ from edge_seg.files import sha256
 from edge_seg.manifest import Golden, GraphSpec, Manifest, PostprocessSpec, PreprocessSpec, TensorSpec
 from edge_seg.records.board_state import BoardState
 from edge_seg.records.machine import Machine
-from edge_seg.records.record import STAGES, TOTAL, Picture, Record, Sample, Scenario, Subject, Verdict
+from edge_seg.records.record import STAGES, TOTAL, Image, Record, Sample, Scenario, Subject, Verdict
 from edge_seg.runtime.segmenter import Segmenter
 from edge_seg.targets.local import Local
 
@@ -130,7 +130,7 @@ def a_record() -> Record:
             arch="x86_64", cpu="Some CPU", cores=2, allowed_cores="0-1", memory_bytes=8 << 30, os="Some OS"
         ),
         runner={"type": "hello"},
-        scenario=Scenario((Picture("photo.jpg", "p" * 64, 1280, 720),), 5, 30, 2, None),
+        scenario=Scenario((Image("photo.jpg", "p" * 64, 1280, 720),), 5, 30, 2, None),
         load={},
         first_run={},
         samples=tuple(Sample(0, repeat, 7, ns) for repeat in range(30)),

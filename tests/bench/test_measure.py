@@ -15,7 +15,8 @@ from click.testing import CliRunner
 
 import edge_seg.records.board_state
 from bench.cli import bench as command
-from bench.measure import Failure, Settings, measure_all
+from bench.measure import Failure, Settings
+from bench.measure import measure as measure_bundles
 from edge_seg.cli import main
 from edge_seg.errors import ImageError, UsageError
 from edge_seg.records.machine import describe
@@ -30,7 +31,7 @@ def _short_look_at_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def measure(target: Any, bundles: list[Path], **settings: Any) -> list[Record | Failure]:
-    return list(measure_all(target, bundles, Settings(**{"repeats": 12, **settings}), lambda text: None))
+    return list(measure_bundles(target, bundles, Settings(**{"repeats": 12, **settings})))
 
 
 def test_a_record_holds_what_was_measured(fake_target: Any, bundle_path: Path) -> None:
@@ -42,7 +43,7 @@ def test_a_record_holds_what_was_measured(fake_target: Any, bundle_path: Path) -
     assert record.bundle.random_weights
     assert record.scenario.threads == 3
     assert record.scenario.instances == 4, "the number that the golden result was made with"
-    (picture,) = record.scenario.pictures
+    (picture,) = record.scenario.images
     assert (picture.name, picture.width, picture.height) == ("image.png", 64, 48)
     assert len(record.samples) == 12
     assert record.model_ms().median == 10.0
@@ -98,8 +99,8 @@ def test_own_pictures(fake_target: Any, bundle_path: Path, tmp_path: Path) -> No
     (tmp_path / "notes.txt").write_text("no picture")
     (record,) = measure(fake_target(), [bundle_path], images=(tmp_path / "b.png", tmp_path))
     assert isinstance(record, Record)
-    assert [picture.name for picture in record.scenario.pictures] == ["b.png", "a.jpg"]
-    assert [len(group) for group in record.by_picture()] == [12, 12]
+    assert [picture.name for picture in record.scenario.images] == ["b.png", "a.jpg"]
+    assert [len(group) for group in record.by_image()] == [12, 12]
 
 
 def test_a_failure_costs_no_other(fake_target: Any, bundle_path: Path, tmp_path: Path) -> None:
@@ -154,7 +155,7 @@ def test_a_folder_that_is_named_as_a_picture_is_none(
     assert "folders below aren't searched" in error["remedy"]
     cv2.imwrite(str(photos / "a.png"), np.zeros((20, 30, 3), np.uint8))
     assert main(words) == 0
-    assert json.loads(capsys.readouterr().out)["records"][0]["pictures"] == ["a.png"]
+    assert json.loads(capsys.readouterr().out)["records"][0]["images"] == ["a.png"]
 
 
 @pytest.fixture
@@ -201,7 +202,7 @@ def test_pictures_after_one_images_option_are_pictures(bundle_path: Path, tmp_pa
     words = ["run", str(bundle_path), "--repeat", "10", "--json", "--out", str(tmp_path / "r")]
     done = CliRunner().invoke(command, [*words, *runner, "--images", *map(str, pictures)], standalone_mode=False)
     assert done.return_value == 0, done.stderr
-    assert json.loads(done.stdout)["records"][0]["pictures"] == ["a.png", "b.png"]
+    assert json.loads(done.stdout)["records"][0]["images"] == ["a.png", "b.png"]
 
 
 def test_pictures_without_a_bundle_are_refused(bundle_path: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ RUNNER = shlex.join(["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "edge_se
 def test_a_record_from_there(board: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_seg.records.board_state.INTERVAL_S", 1)
     bundle, out = make_x86(tmp_path / "x86-fp32"), tmp_path / "records.jsonl"
-    words = ["--target", board.name, "--runner", RUNNER, "--repeat", "300", "--warmup", "1", "--instances", "2"]
+    words = ["--on", board.name, "--runner", RUNNER, "--repeat", "300", "--warmup", "1", "--instances", "2"]
     assert cli.main(["bench", "run", str(bundle), *words, "--out", str(out)]) == 0
     records, bad = read(out)
     assert bad == []
@@ -45,7 +45,7 @@ def test_a_record_from_there(board: Sshd, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_board_that_is_lost(board: Sshd, tmp_path: Path, capsys: Any) -> None:
-    words = ["--target", "ssh://127.0.0.1:1", "--out", str(tmp_path / "records.jsonl"), "--json"]
+    words = ["--on", "ssh://127.0.0.1:1", "--out", str(tmp_path / "records.jsonl"), "--json"]
     assert cli.main(["bench", "run", str(make_x86(tmp_path / "x86-fp32")), *words]) == 1
     assert '"unreachable"' in capsys.readouterr().out
     assert not (tmp_path / "records.jsonl").exists()

@@ -102,9 +102,7 @@ def test_what_the_cost_depends_on_never_shares_a_row(make_record: Make) -> None:
         make_record(bundle__model="mask_rcnn_r50_fpn"),
         make_record(bundle__proposals=300),
         make_record(bundle__score_threshold=0.5),
-        make_record(
-            scenario__pictures=(*record.scenario.pictures[:0], type(record.scenario.pictures[0])("b", "c", 9, 9))
-        ),
+        make_record(scenario__images=(*record.scenario.images[:0], type(record.scenario.images[0])("b", "c", 9, 9))),
     ]
     assert len(measured(record, *others)) == 1 + len(others)
 
@@ -121,7 +119,7 @@ def test_a_model_outside_the_zoo_has_its_row_too(make_record: Make) -> None:
 
 
 def test_markdown_is_a_table_with_notes_and_records(make_record: Make) -> None:
-    record = make_record(scenario__pictures=(type(make_record().scenario.pictures[0])("a|b.jpg", "c", 9, 9),))
+    record = make_record(scenario__images=(type(make_record().scenario.images[0])("a|b.jpg", "c", 9, 9),))
     text = markdown(make_table([record]))
     lines = text.splitlines()
     rows = [line for line in lines if line.startswith("|")]

@@ -86,7 +86,7 @@ GOLDEN: list[tuple[Callable[[Any], object], str]] = [
     (lambda plain: plain["instances"][0].update({"class": 2}), "classes from 2 to 2, expected 0 to 1"),
     (lambda plain: plain["instances"][0].update({"class": -1}), "classes from -1"),
     (lambda plain: plain["instances"][0].update(box=[1, 2, 3, 4] * 2), "hasn't four numbers"),
-    (lambda plain: plain["instances"][0].update(box=[1, 2, 3, 17]), "not within the picture"),
+    (lambda plain: plain["instances"][0].update(box=[1, 2, 3, 17]), "not within the image"),
     (lambda plain: plain["instances"][0].update(score=1.5), "a score isn't within 0 and 1"),
     (lambda plain: plain["instances"][0]["segmentation"].update(size=[16, 17]), "mask of instance 0"),
     (lambda plain: plain["instances"][0]["segmentation"].update(counts="0"), "mask of instance 0"),

@@ -98,7 +98,7 @@ def damage(folder: Path, rng: Rng) -> str:
 def commands(kind: str, broken: Path, out: Path, image: Path) -> list[list[str]]:
     """The command lines that read what is ``broken``."""
     lines = {
-        "run": [["convert", broken, "--recipe", "x86-fp32", "--out", out], ["doctor", broken, "--target", "x86"]],
+        "run": [["convert", broken, "--recipe", "x86-fp32", "--out", out], ["doctor", broken, "--arch", "x86"]],
         "model": [["doctor", broken], ["convert", broken, "--raw", "--out", out.with_suffix(".nb")]],
         "elsewhere": [["doctor", broken], ["convert", broken, "--recipe", "x86-fp32", "--out", out]],
         "bundle": [["verify", broken], ["doctor", broken], ["predict", broken, image, "--out", out]],
@@ -148,5 +148,5 @@ def test_what_is_damaged_gives_a_clear_error(
 
 def test_the_sound_ones_pass(sound: Path, children: None) -> None:
     for kind in ("model", "bundle"):
-        outcome = run_module("edge_seg.cli", "doctor", sound / kind, "--target", "x86", limit_s=LIMIT_S)
+        outcome = run_module("edge_seg.cli", "doctor", sound / kind, "--arch", "x86", limit_s=LIMIT_S)
         assert outcome.code == 0, outcome

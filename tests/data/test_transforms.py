@@ -73,8 +73,9 @@ def test_picture_box_and_mask_are_mirrored_and_moved_together() -> None:
         out = np.zeros((3, 96, 96), np.float32)
         size = put_picture(image, placement, PLAIN, out)
         targets = put_targets(source, placement, 96, 96)
-        np.testing.assert_array_equal(targets.masks[0], out[0] > 0.5)
-        x, y, width, height = cv2.boundingRect(targets.masks[0])
+        mask = targets.outlines[0].inside((0, 0, 96, 96), 96)
+        np.testing.assert_array_equal(mask, out[0] > 0.5)
+        x, y, width, height = cv2.boundingRect(mask)
         np.testing.assert_array_equal(targets.boxes[0], [x, y, x + width, y + height])
         assert size == (
             min(96, placement.top + placement.scaled_height),
@@ -92,7 +93,7 @@ def test_what_the_window_cuts_gets_the_box_of_what_is_left() -> None:
     # A long diagonal band: cutting the box alone would leave it far too tall.
     source = record([[0, 0, 10, 0, 100, 90, 90, 90]])
     targets = put_targets(source, Placement(WIDTH, HEIGHT, left=-50), 96, 96)
-    x, y, width, height = cv2.boundingRect(targets.masks[0])
+    x, y, width, height = cv2.boundingRect(targets.outlines[0].inside((0, 0, 96, 96), 96))
     np.testing.assert_array_equal(targets.boxes[0], [x, y, x + width, y + height])
     assert y >= 39
 
@@ -104,7 +105,9 @@ def test_crowds_slivers_and_boxes_without_area_are_no_targets() -> None:
     sliver = Placement(WIDTH, HEIGHT, left=-55)
     assert len(put_targets(record(inside), sliver, 96, 96).labels) == 0
     flat = record(inside, boxes=[(20, 20, 20, 60)])
-    assert put_targets(flat, Placement(WIDTH, HEIGHT), 96, 96).masks.shape == (0, 96, 96)
+    assert put_targets(flat, Placement(WIDTH, HEIGHT), 96, 96).outlines == []
+    line = record([[20, 20, 60, 60, 40, 40]])
+    assert len(put_targets(line, Placement(WIDTH, HEIGHT), 96, 96).labels) == 0
 
 
 @pytest.mark.parametrize(

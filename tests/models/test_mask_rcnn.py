@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_seg.data.batch import Batch
+from edge_seg.data.mask_target import Outline, Polygons
 from edge_seg.errors import UsageError
 from edge_seg.manifest import PostprocessSpec
 
@@ -35,13 +37,13 @@ def squares(count: int) -> Batch:
     """Two pictures, the first with ``count`` bright squares, the second empty."""
     images = np.zeros((2, 3, 96, 96), np.float32)
     boxes = np.array([[8 + 28 * i, 16, 32 + 28 * i, 40] for i in range(count)], np.float32).reshape(-1, 4)
-    masks = np.zeros((count, 96, 96), np.uint8)
-    for mask, (x0, y0, x1, y1) in zip(masks, boxes.astype(int), strict=True):
-        mask[y0:y1, x0:x1] = 1
+    outlines: list[Outline] = []
+    for x0, y0, x1, y1 in boxes.astype(int).tolist():
+        outlines.append(Polygons((np.array([x0, y0, x1, y0, x1, y1, x0, y1], np.float64),)))
         images[0, :, y0:y1, x0:x1] = 2.0
-    empty = np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros((0, 96, 96), np.uint8)
+    empty = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
     labels = np.arange(count, dtype=np.int64) % 3
-    return Batch(images, [boxes, empty[0]], [labels, empty[1]], [masks, empty[2]], [(96, 96)] * 2, [1, 2])
+    return Batch(images, [boxes, empty[0]], [labels, empty[1]], [outlines, []], [(96, 96)] * 2, [1, 2])
 
 
 # 13,998 and 1,430 / 100 and 5,299 / 10 MMAC: measured for R18 at 320 with another counter.
@@ -84,8 +86,41 @@ def test_parameter_names_are_those_of_paddledetection() -> None:
         "backbone.tr3.transition_tr3_layer_4.norm.bias",
         "backbone.st4.stage_st4_3.branches_func.bb_st4_3_branch_layer_4_4.conv2.conv.weight",
         "backbone.st3.stage_st3_1.fuse_func.residual_st3_1_layer_3_1_2.conv.weight",
-        "neck.fpn_6.weight",
+        "neck.reduction.weight",
+        "neck.fpn_conv_4.weight",
     } <= hrnet
+    assert not any(name.startswith("neck.") and name.endswith(".bias") for name in hrnet)
+
+
+def test_hrnets_neck_joins_all_branches_and_averages_them() -> None:
+    """The rule of PaddleDetection's HRFPN, in numpy where it's simple: constant maps stay constant but for borders."""
+    neck = build_model("mask_rcnn_hrnet_fpn", 3).neck
+    widths = (18, 36, 72, 144)
+    assert neck.reduction.weight.shape == [256, sum(widths), 1, 1]
+    values = np.random.default_rng(0).normal(size=sum(widths)).astype(np.float32)
+    maps, first = [], 0
+    for i, width in enumerate(widths):
+        part = values[first : first + width]
+        maps.append(paddle.to_tensor(np.tile(part[None, :, None, None], (1, 1, 24 >> i, 32 >> i))))
+        first += width
+    with paddle.no_grad():
+        found = [level.numpy() for level in neck(maps)]
+    assert [level.shape[2:] for level in found] == [(24, 32), (12, 16), (6, 8), (3, 4), (1, 2)]
+    assert [level.shape[2:] for level in found] == neck.grids((96, 128))
+    reduced = neck.reduction.weight.numpy()[:, :, 0, 0] @ values
+    for level, conv in zip(found[:3], neck.outputs, strict=False):
+        wanted = conv.weight.numpy().sum(axis=(2, 3)) @ reduced  # away from the border, where padding is zero
+        np.testing.assert_allclose(level[0, :, 2, 2], wanted, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["mask_rcnn_hrnet_fpn", "mask_rcnn_tiny_fpn"])
+@pytest.mark.parametrize("size", [(32, 32), (96, 32), (96, 160)])
+def test_every_multiple_of_32_has_an_anchor_for_each_cell(name: str, size: tuple[int, int]) -> None:
+    model = build_model(name, 3)
+    model.eval()
+    with paddle.no_grad():
+        maps = model.features(paddle.zeros([1, 3, *size]))
+    assert [tuple(x.shape[2:]) for x in maps] == [a.shape[:2] for a in model.anchors(size)]
 
 
 def test_unknown_model_lists_the_choices() -> None:
@@ -170,6 +205,25 @@ def test_losses_are_finite_without_any_object() -> None:
     assert all(np.isfinite(float(value)) for value in losses.values())
     assert float(losses["rpn_reg"]) == float(losses["box_reg"]) == float(losses["mask"]) == 0
     sum(losses.values()).backward()
+
+
+def test_proposals_end_with_the_image_and_not_with_its_padding(monkeypatch: pytest.MonkeyPatch) -> None:
+    paddle.seed(1)
+    model = build_model("mask_rcnn_tiny_fpn", 3)
+    batch = dataclasses.replace(squares(1), sizes=[(48, 64), (96, 32)])
+    drawn: list[Any] = []
+    keep = model._sample
+
+    def watch(found: list[Any], *rest: Any) -> Any:
+        drawn.extend(found)
+        return keep(found, *rest)
+
+    monkeypatch.setattr(model, "_sample", watch)
+    model.loss(batch, np.random.default_rng(0))
+    for boxes, (height, width) in zip(drawn, batch.sizes, strict=True):
+        assert len(boxes) > 10
+        assert boxes[:, 2].max() == width
+        assert boxes[:, 3].max() == height
 
 
 def test_a_few_steps_lower_the_loss() -> None:

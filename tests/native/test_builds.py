@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from edge_seg.boards.elf import C_LIBRARY, read_elf
+from tests.native.conftest import BUILDS
+
 SOURCES = Path(__file__).parents[2] / "cmake"
 
 
@@ -35,6 +38,26 @@ def test_paddle_lite_must_be_there(tmp_path: Path) -> None:
     refused = configure("host", tmp_path / "a", PADDLE_LITE_DIR=str(tmp_path / "none"))
     assert refused.returncode != 0
     assert str(tmp_path / "none") in " ".join(refused.stderr.split())
+
+
+OLDEST_GLIBC = (2, 31)
+"""Debian 11's, which vendors' systems for boards still are."""
+
+
+@pytest.mark.parametrize("machine", ["aarch64", "armhf"])
+def test_boards_with_an_old_c_library_are_served(machine: str) -> None:
+    """Every symbol version that the program asks of its libraries, and that it asks no other libraries."""
+    program = BUILDS / machine / "edge-seg-run"
+    if not program.is_file():
+        pytest.skip(f"the native runner isn't built for {machine}: `make native-{machine}` builds it")
+    elf = read_elf(program)
+    assert elf is not None
+    versions = [name for asked in elf.versions.values() for name in asked]
+    assert {name.partition("_")[0] for name in versions} == {"GLIBC"}
+    numbers = [tuple(int(part) for part in name.removeprefix("GLIBC_").split(".")) for name in versions]
+    assert max(numbers) <= OLDEST_GLIBC
+    # Paddle Lite's own library beside them, where the build has it.
+    assert set(elf.needed) - {"libpaddle_light_api_shared.so"} <= C_LIBRARY
 
 
 def test_every_preset_has_its_toolchain() -> None:

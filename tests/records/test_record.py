@@ -51,7 +51,7 @@ def test_each_picture_weighs_the_same(make_record: Make) -> None:
     record = make_record()
     slow = {name: 3 * value for name, value in record.samples[0].ns.items()}
     samples = (*record.samples, *(Sample(1, repeat, 21, slow) for repeat in range(30)))
-    both = make_record(samples=samples, scenario__pictures=record.scenario.pictures * 2)
+    both = make_record(samples=samples, scenario__images=record.scenario.images * 2)
     summary = both.model_ms()
     assert summary.median == 20.0
     assert summary.iqr == 0.0

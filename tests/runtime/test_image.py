@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +68,9 @@ def test_jpeg_with_a_thumbnail_is_whole_only_with_its_own_end(tmp_path: Path, ph
     ("content", "words"),
     [
         (b"", "empty file"),
-        (b"no picture at all", "not a picture"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(99) + b"IEND", "not a picture"),
+        (b"GIF89a" + bytes(50), "damaged, or not an image in JPEG, PNG"),
+        (b"no picture at all", "not an image"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(99) + b"IEND", "not an image"),
     ],
 )
 def test_no_picture(tmp_path: Path, content: bytes, words: str) -> None:
@@ -92,14 +95,72 @@ def test_floating_point_is_refused_by_name(tmp_path: Path, photo: np.ndarray) ->
         read_image(write(tmp_path, "f.tiff", encode(".tiff", photo.astype(np.float32) / 255)))
 
 
-def test_claimed_size_beyond_all_memory(tmp_path: Path) -> None:
-    header = b"P6 100000 100000 255\n"
-    with pytest.raises(ImageError, match=r"bomb\.ppm"):
-        read_image(write(tmp_path, "bomb.ppm", header + bytes(100)))
+def sof(width: int, height: int, marker: int = 0xC0) -> bytes:
+    """A JPEG's frame header."""
+    return struct.pack(">BBHBHHB", 0xFF, marker, 17, 8, height, width, 3) + bytes(9)
+
+
+WIDE, HIGH = 20039, 35152
+BOMBS = {
+    "jpg": b"\xff\xd8" + sof(WIDE, HIGH) + b"\xff\xda\0\x02\xff\xd9",
+    "jpg behind noise": b"\xff\xd8\xff\xe0\0\x04ab??" + sof(WIDE, HIGH) + b"\xff\xda\0\x02\xff\xd9",
+    "jpg behind another frame": b"\xff\xd8" + sof(8, 8) + sof(WIDE, HIGH) + b"\xff\xda\0\x02\xff\xd9",
+    "png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", WIDE, HIGH) + bytes(40) + b"IEND",
+    "bmp": b"BM" + bytes(12) + struct.pack("<Iii", 40, WIDE, -HIGH) + bytes(60),
+    "ppm": b"P6 20039 35152 255\n" + bytes(100),
+    "ppm with a comment": b"P6\n#5 5\r20039\n#\n35152\n255\n" + bytes(100),
+    "tiff": b"II*\0\x08\0\0\0\x02\0" + struct.pack("<HHIIHHII", 256, 4, 1, WIDE, 257, 3, 1, HIGH) + bytes(60),
+    "tiff of Motorola": b"MM\0*\0\0\0\x08\0\x02"
+    + struct.pack(">HHIHHHHII", 256, 3, 1, WIDE, 0, 257, 4, 1, HIGH)
+    + bytes(60),
+    "jp2": b"\xff\x4f\xff\x51\0\0\0\0" + struct.pack(">II", WIDE, HIGH) + bytes(60),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_claimed_size_beyond_the_limit_is_refused_before_decoding(name: str, tmp_path: Path) -> None:
+    file = write(tmp_path, f"bomb.{name.split()[0]}", BOMBS[name])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ImageError, match=r"(?s)bomb\.\w+: 20039 x 35152 pixels .*EDGE_SEG_MAX_PIXELS") as caught:
+        read_image(file)
+    assert caught.value.code == "image-too-large"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB
+
+
+def test_a_large_webp_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: np.ndarray) -> None:
+    monkeypatch.setenv("EDGE_SEG_MAX_PIXELS", "100")
+    for options in ([], [cv2.IMWRITE_WEBP_QUALITY, 101]):
+        content = cv2.imencode(".webp", photo, options)[1].tobytes()
+        height, width = photo.shape[:2]
+        with pytest.raises(ImageError, match=f"{width} x {height} pixels .* in WebP, expected at most 100"):
+            read_image(write(tmp_path, "a.webp", content))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".tiff", ".webp", ".ppm", ".jp2"])
+def test_the_limit_can_be_set(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: np.ndarray) -> None:
+    file = write(tmp_path, f"a{suffix}", encode(suffix, photo))
+    assert read_image(file).shape == photo.shape
+    monkeypatch.setenv("EDGE_SEG_MAX_PIXELS", str(photo.shape[0] * photo.shape[1] - 1))
+    with pytest.raises(ImageError, match="pixels on this machine"):
+        read_image(file)
+
+
+def test_a_header_without_an_image_takes_no_memory(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="cut short: 29 bytes can't hold 10000 x 10000 pixels"):
+        read_image(write(tmp_path, "a.jpg", b"\xff\xd8" + sof(10000, 10000) + b"\xff\xda\0\x02\xff\xd9\0\0"))
+
+
+def test_a_jpeg_of_a_thousand_scans_is_refused(tmp_path: Path, photo: np.ndarray) -> None:
+    content = cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    assert read_image(write(tmp_path, "a.jpg", content)).shape == photo.shape
+    last = content.rindex(b"\xff\xda")
+    bomb = content[:-2] + content[last:-2] * 1000 + content[-2:]
+    with pytest.raises(ImageError, match=r"a\.jpg: 1010 scans"):
+        read_image(write(tmp_path, "a.jpg", bomb))
 
 
 def test_missing_and_folder(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="no such picture"):
+    with pytest.raises(ImageError, match="no such image file"):
         read_image(tmp_path / "missing.png")
     with pytest.raises(ImageError, match="a folder"):
         read_image(tmp_path)

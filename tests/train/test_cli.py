@@ -18,6 +18,7 @@ import pytest
 from edge_seg.cli import main
 from edge_seg.train.run import Run, read_config
 from edge_seg.train.trainer import Trainer
+from edge_seg.train.weights import read_arrays
 
 from .conftest import QUICK
 
@@ -140,6 +141,45 @@ def test_weights_to_begin_with(finished: Run, train: Train, tmp_path: Path, caps
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "frozen", "trained"),
+    [
+        (
+            [],
+            ["conv1.conv1.conv", "res2.res2a.branch2a.conv", "res4.res4a.branch2a.norm"],
+            ["res3.res3a.branch2a.conv"],
+        ),
+        (["--freeze-at", 4], ["res4.res4b.branch2b.conv"], ["res5.res5a.branch2a.conv"]),
+        (["--freeze-at", 0], ["res4.res4a.branch2a.norm"], ["conv1.conv1.conv", "res2.res2a.branch2a.conv"]),
+        (["--no-frozen-norm"], ["res2.res2a.branch2a.norm"], ["res3.res3a.branch2a.norm", "res3.res3a.branch2a.conv"]),
+    ],
+    ids=["default", "up to res4", "norm only", "stem and res2"],
+)
+def test_pretrained_layers_are_frozen_as_published(
+    finished: Run, train: Train, tmp_path: Path, capsys: Any, options: list[Any], frozen: list[str], trained: list[str]
+) -> None:
+    out = tmp_path / "run"
+    few = ["--max-steps", 2, "--warmup-steps", 0, "--eval-every", 0]
+    assert train(out, "--weights", finished.weights, *few, *options) == 0
+    assert "frozen: " in capsys.readouterr().err
+    before, after = read_arrays(finished.weights), read_arrays(out / "model.pdparams")
+
+    def kept(layer: str) -> list[bool]:
+        names = [name for name in before if name.startswith(f"backbone.{layer}.")]
+        assert names
+        return [bool((before[name] == after[name]).all()) for name in names]
+
+    assert all(all(kept(layer)) for layer in frozen)
+    assert not any(any(kept(layer)) for layer in trained)
+
+
+def test_without_weights_all_layers_are_trained(train: Train, tmp_path: Path, capsys: Any) -> None:
+    assert train(tmp_path / "run", "--max-steps", 1, "--eval-every", 0) == 0
+    assert "all layers are trained" in capsys.readouterr().err
+    settings = read_config(tmp_path / "run").settings
+    assert (settings.freeze_at, settings.frozen_norm) == (0, False)
+
+
 def test_resizing_by_the_short_side(train: Train, tmp_path: Path) -> None:
     out = tmp_path / "run"
     options = ["--short-side", 48, "--short-side", 64, "--long-side", 96, "--max-steps", 2, "--eval-every", 0]
@@ -158,6 +198,8 @@ def test_resizing_by_the_short_side(train: Train, tmp_path: Path) -> None:
         (["--decay-epochs", "8,x"], "--decay-epochs"),
         (["--decay-epochs", "8,4"], "rising"),
         (["--size", "100"], "multiple of 32"),
+        (["--warmup-steps", "9"], "8 steps"),
+        (["--warmup-steps", "4", "--max-steps", "3"], "3 steps"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(

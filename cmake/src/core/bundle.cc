@@ -1,13 +1,12 @@
 #include "core/bundle.h"
 
-#include <nlohmann/json.hpp>
-
 #include <algorithm>
 #include <filesystem>
 #include <system_error>
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/limits.h"
 #include "core/manifest.h"
 #include "core/sha256.h"
 
@@ -58,7 +57,7 @@ void check_file(const std::string& path, const std::string& name, const std::str
     try {
         found = sha256_of_file(file);
     } catch (const std::system_error& failure) {
-        throw Error("file-missing", file + ": can't be read: " + failure.code().message(), kRemedy);
+        throw Error("file-missing", file + ": can't be read: " + reason_of(failure), kRemedy);
     }
     if (found != expected) {
         const std::string size = std::to_string(fs::file_size(file, problem));
@@ -71,29 +70,15 @@ void check_file(const std::string& path, const std::string& name, const std::str
 
 std::vector<uint8_t> read_whole(const std::string& file) {
     try {
-        return read_file(file);
+        return read_file(file, kJsonBytes);
     } catch (const std::system_error& problem) {
-        throw Error("manifest-invalid", file + ": can't be read: " + problem.code().message(), kRemedy);
+        throw Error("manifest-invalid", file + ": can't be read: " + reason_of(problem, kJsonBytes), kRemedy);
     }
-}
-
-// That the manifest wasn't altered after it was signed. Who signed it is for edge-seg's Python side.
-void check_signed(const std::string& path, const std::string& manifest) {
-    const std::string file = path + "/signature.json";
-    std::error_code problem;
-    if (fs::symlink_status(file, problem).type() == fs::file_type::not_found) return;
-    const char* const remedy = "get the bundle again from its maker; if it is yours, sign it again";
-    nlohmann::json signature;
-    if (fs::is_regular_file(file, problem)) signature = nlohmann::json::parse(read_whole(file), nullptr, false);
-    if (!signature.is_object()) throw Error("signature-invalid", file + ": not a signature", remedy);
-    const auto told = signature.find("manifest_sha256");
-    if (told == signature.end() || *told == sha256_of_file(manifest)) return;
-    throw Error("signature-invalid", path + ": the manifest isn't the one that was signed (signature.json)", remedy);
 }
 
 }  // namespace
 
-Bundle open_bundle(const std::string& path) {
+Bundle open_bundle(const std::string& path, const std::string& trusted_keys) {
     constexpr char remedy[] = "give the folder that `edge-seg convert --out` made";
     std::error_code problem;
     if (!fs::exists(path, problem)) throw Error("bundle-missing", path + ": no such bundle", remedy);
@@ -104,13 +89,14 @@ Bundle open_bundle(const std::string& path) {
     if (!fs::is_regular_file(file, problem)) {
         throw Error("bundle-missing", path + ": not a bundle: it holds no " + kManifest, remedy);
     }
-    Bundle bundle{path, parse_manifest(read_whole(file), file)};
+    const std::vector<uint8_t> content = read_whole(file);
+    const Signed state = check_signature(path, content, trusted_keys);
+    Bundle bundle{path, parse_manifest(content, file), state};
     const Manifest& manifest = bundle.manifest;
     for (const auto& [graph, spec] : manifest.graphs) {
         for (const auto& [name, hash] : spec.files) check_file(path, name, hash);
     }
     for (const auto& [name, hash] : manifest.golden.files) check_file(path, name, hash);
-    check_signed(path, file);
     return bundle;
 }
 

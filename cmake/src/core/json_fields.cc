@@ -12,6 +12,8 @@ namespace {
 
 constexpr char kRemedy[] = "copy the bundle again or convert anew";
 constexpr size_t kMostShown = 80;
+constexpr size_t kMostWhy = 300;
+constexpr int kDeepest = 64;  // a manifest has 6
 
 int64_t as_whole(const Json& value, const std::string& where) {
     // Larger ones than int64 are of another type to the JSON reader.
@@ -37,6 +39,22 @@ std::string item(const std::string& where, size_t index) {
 }
 
 }  // namespace
+
+Json parse_json(const std::vector<uint8_t>& content, const std::string& file, const std::string& code) {
+    const auto fail = [&](const std::string& why) { throw Error(code, file + ": invalid JSON: " + why, kRemedy); };
+    const auto shallow = [&fail](int depth, Json::parse_event_t, Json&) {
+        if (depth > kDeepest) fail("nested too deep");
+        return true;
+    };
+    try {
+        return Json::parse(content, shallow);
+    } catch (const Json::exception& problem) {
+        std::string why = problem.what();  // it quotes what it read
+        if (why.size() > kMostWhy) why.replace(kMostWhy, std::string::npos, "…");
+        fail(why);
+        throw;
+    }
+}
 
 void refuse(const std::string& where, const std::string& expected, const Json& found) {
     std::string shown = found.dump();

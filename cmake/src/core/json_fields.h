@@ -13,6 +13,10 @@ namespace edge_seg {
 
 using Json = nlohmann::json;
 
+// The JSON in `content`, at most kJsonBytes and not nested without end. Throws Error with `code`: "FILE: invalid JSON:
+// …".
+Json parse_json(const std::vector<uint8_t>& content, const std::string& file, const std::string& code);
+
 // An object's fields. `where` names the object in messages: "bundle/manifest.json: manifest.preprocess".
 class Fields {
   public:

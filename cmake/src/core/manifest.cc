@@ -12,7 +12,6 @@ namespace {
 
 constexpr char kResize[] = "letterbox-linear";
 constexpr int kLongestSide = 16384;
-constexpr int kDeepest = 64;  // a manifest has 6
 
 DType read_dtype(Fields& fields) {
     const std::string name = fields.text("dtype");
@@ -132,22 +131,6 @@ void check_classes(const Manifest& manifest, const Fields& fields) {
     }
 }
 
-Json parse(const std::vector<uint8_t>& content, const std::string& file) {
-    const auto fail = [&file](const char* why) {
-        throw Error("manifest-invalid", file + ": invalid JSON: " + why, "copy the bundle again or convert anew");
-    };
-    const auto shallow = [&fail](int depth, Json::parse_event_t, Json&) {
-        if (depth > kDeepest) fail("nested too deep");
-        return true;
-    };
-    try {
-        return Json::parse(content, shallow);
-    } catch (const Json::exception& problem) {
-        fail(problem.what());
-        throw;
-    }
-}
-
 void check_schema(const Json& plain, const std::string& file) {
     const Json schema = plain.is_object() ? plain.value("schema", Json()) : Json();
     if (!schema.is_number_integer() || schema != kSchema) {
@@ -160,7 +143,7 @@ void check_schema(const Json& plain, const std::string& file) {
 }  // namespace
 
 Manifest parse_manifest(const std::vector<uint8_t>& content, const std::string& file) {
-    const Json plain = parse(content, file);
+    const Json plain = parse_json(content, file, "manifest-invalid");
     check_schema(plain, file);
     Fields fields(plain, file + ": manifest");
     Manifest manifest;
@@ -189,7 +172,10 @@ Manifest parse_manifest(const std::vector<uint8_t>& content, const std::string& 
     manifest.random_weights = fields.truth("random_weights");
     // What says where the bundle came from is for people, but for the limits of one whose precision is lower.
     fields.object("source");
-    if (fields.has("optimizer")) fields.object("optimizer");
+    if (fields.has("optimizer")) {
+        Fields optimizer = fields.object("optimizer");
+        if (optimizer.has("requires")) manifest.needs = optimizer.texts("requires");
+    }
     if (fields.has("verification")) {
         Fields verification = fields.object("verification");
         if (verification.has("self_test")) manifest.self_test = read_tolerance(verification.object("self_test"));

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "core/limits.h"
+
 namespace edge_seg {
 
 // As in COCO's maskApi.c: from the fourth run on the difference to the last but one, in groups of five bits, lowest
@@ -35,7 +37,7 @@ std::vector<int64_t> decode_runs(const std::string& code, int64_t size) {
         int64_t value = 0;
         int shift = 0;
         for (bool more = true; more; shift += 5) {
-            require(at < code.size() && shift < 60);
+            require(at < code.size() && shift < 60 && runs.size() < kRleGroups);
             const int group = code[at++] - 48;
             require(group >= 0 && group < 64);
             value |= static_cast<int64_t>(group & 31) << shift;

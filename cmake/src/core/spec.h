@@ -54,6 +54,7 @@ struct Tolerance {
 
 struct Manifest {
     std::string name, model, recipe, engine, engine_version, target, precision;
+    std::vector<std::string> needs;  // optimizer.requires: what the library must have been built with
     std::vector<std::string> classes;
     std::vector<int64_t> category_ids;
     PreprocessSpec preprocess;

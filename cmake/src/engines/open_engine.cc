@@ -6,8 +6,10 @@
 
 #include "core/error.h"
 #include "engines/checks.h"
+#include "engines/cpuinfo_override.h"
 #include "engines/engine.h"
 #include "engines/null_engine.h"
+#include "engines/requirements.h"
 #include "engines/three_graphs.h"
 #ifdef EDGE_SEG_PADDLE_LITE
 #include "engines/paddle_lite_engine.h"
@@ -29,8 +31,10 @@ std::unique_ptr<Engine> load_paddle_lite(const Bundle& bundle, const EngineOptio
     utsname system{};
     uname(&system);
     check_machine(manifest, system.machine);
+    check_processor(manifest, read_cpuinfo());
 #ifdef EDGE_SEG_PADDLE_LITE
     check_version(manifest, paddle_lite_version());
+    check_library(manifest, built_into("libpaddle_light_api_shared.so"));
     return load_paddle_lite_engine(bundle, options);
 #else
     (void)options;

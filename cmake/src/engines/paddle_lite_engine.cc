@@ -9,7 +9,7 @@
 
 #include "core/error.h"
 #include "core/phase.h"
-#include "engines/shown_cpu.h"
+#include "engines/cpuinfo_override.h"
 
 namespace edge_seg {
 namespace {
@@ -118,7 +118,7 @@ std::string paddle_lite_version() {
 std::unique_ptr<Engine> load_paddle_lite_engine(const Bundle& bundle, const EngineOptions& options) {
     const int threads = options.threads > 0 ? options.threads : 1;  // the library's own default
     // It looks at the processor once, when the first configuration is made.
-    std::optional<ShownCpu> shown;
+    std::optional<CpuinfoOverride> shown;
     if (options.correct_cpu) shown.emplace(correct_cpu(read_cpuinfo()).text);
     std::map<std::string, Graph> graphs;
     for (const auto& [name, spec] : bundle.manifest.graphs) {

@@ -11,9 +11,6 @@
 
 namespace edge_seg {
 
-// As many pixels as OpenCV decodes at most; fewer where an address has 32 bits.
-constexpr uint64_t kMostPixels = uint64_t{1} << (sizeof(size_t) > 4 ? 30 : 28);
-
 struct DecodeError : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
@@ -23,9 +20,10 @@ struct Decoded {
     int orientation = 1;  // EXIF's: how it is to be turned
 };
 
-// Both throw DecodeError with the library's own words.
-Decoded decode_jpeg(const std::vector<uint8_t>& content);
-Decoded decode_png(const std::vector<uint8_t>& content);
+// Both throw DecodeError with the library's own words, and Error (image-too-large) before memory is taken for the image
+// of that name.
+Decoded decode_jpeg(const std::vector<uint8_t>& content, const std::string& name);
+Decoded decode_png(const std::vector<uint8_t>& content, const std::string& name);
 
 // The libraries' versions.
 std::string jpeg_version();

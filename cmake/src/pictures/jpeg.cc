@@ -3,9 +3,11 @@
 
 #include <jpeglib.h>
 
+#include <algorithm>
 #include <csetjmp>
 #include <string>
 
+#include "core/limits.h"
 #include "pictures/decoders.h"
 #include "pictures/orientation.h"
 
@@ -29,12 +31,24 @@ struct Errors {
 
 void be_silent(j_common_ptr) {}
 
+// A progressive image may have scans without end, each of which costs a walk over the whole image.
+void count_scans(j_common_ptr info) {
+    const auto* decoder = reinterpret_cast<j_decompress_ptr>(info);
+    const uint64_t pixels = uint64_t{1} * decoder->image_width * decoder->image_height;
+    const auto scans = static_cast<uint64_t>(decoder->input_scan_number);
+    if (scans <= kJpegScans && scans * pixels <= std::max(kJpegScanPixels, pixels)) return;
+    auto* errors = reinterpret_cast<Errors*>(info->err);
+    std::snprintf(errors->words, sizeof errors->words, "more scans than any encoder writes");
+    std::longjmp(errors->back, 1);
+}
+
 class Decoder {
   public:
     Decoder() {
         info_.err = jpeg_std_error(&errors_.base);
         errors_.base.error_exit = leave;
         errors_.base.output_message = be_silent;
+        progress_.progress_monitor = count_scans;
     }
     ~Decoder() { jpeg_destroy_decompress(&info_); }
     Decoder(const Decoder&) = delete;
@@ -53,6 +67,7 @@ class Decoder {
     // Writes all rows, `channels()` bytes a pixel.
     bool read_rows(uint8_t* rows) {
         if (setjmp(errors_.back) != 0) return false;
+        info_.progress = &progress_;
         jpeg_start_decompress(&info_);
         while (info_.output_scanline < info_.output_height) {
             JSAMPROW row = rows + size_t{info_.output_scanline} * info_.output_width * channels();
@@ -81,6 +96,7 @@ class Decoder {
 
   private:
     jpeg_decompress_struct info_{};
+    jpeg_progress_mgr progress_{};
     Errors errors_{};
 };
 
@@ -104,11 +120,11 @@ std::string jpeg_version() {
     return "libjpeg-turbo " EDGE_SEG_TEXT_OF(LIBJPEG_TURBO_VERSION);
 }
 
-Decoded decode_jpeg(const std::vector<uint8_t>& content) {
+Decoded decode_jpeg(const std::vector<uint8_t>& content, const std::string& name) {
     Decoder decoder;
     if (!decoder.read_header(content.data(), content.size())) throw DecodeError(decoder.words());
     const int width = decoder.width(), height = decoder.height();
-    if (uint64_t{1} * width * height > kMostPixels) throw DecodeError("too many pixels");
+    check_pixels(name, static_cast<uint64_t>(width), static_cast<uint64_t>(height));
     Decoded decoded{Image(), decoder.orientation()};
     if (decoder.has_ink()) {
         std::vector<uint8_t> inks(size_t{4} * width * height);

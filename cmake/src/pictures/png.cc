@@ -5,6 +5,7 @@
 #include <csetjmp>
 #include <cstring>
 
+#include "core/limits.h"
 #include "pictures/decoders.h"
 #include "pictures/orientation.h"
 
@@ -99,11 +100,11 @@ class Decoder {
 
 }  // namespace
 
-Decoded decode_png(const std::vector<uint8_t>& content) {
+Decoded decode_png(const std::vector<uint8_t>& content, const std::string& name) {
     Decoder decoder(content.data(), content.size());
     if (!decoder.read_header()) throw DecodeError(decoder.words());
     const int width = decoder.width(), height = decoder.height();
-    if (uint64_t{1} * width * height > kMostPixels) throw DecodeError("too many pixels");
+    check_pixels(name, static_cast<uint64_t>(width), static_cast<uint64_t>(height));
     Decoded decoded{Image(width, height), 1};
     if (!decoder.read_rows(decoded.image.bgr.data())) throw DecodeError(decoder.words());
     decoded.orientation = decoder.orientation();

@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/limits.h"
 #include "pictures/decoders.h"
 #include "pictures/orientation.h"
 
@@ -59,7 +60,7 @@ Image decode_image(const std::vector<uint8_t>& content, const std::string& name)
         throw Error("image-unreadable", name + ": cut short, its end is missing", kRemedy);
     }
     try {
-        Decoded decoded = jpeg ? decode_jpeg(content) : decode_png(content);
+        Decoded decoded = jpeg ? decode_jpeg(content, name) : decode_png(content, name);
         return upright(std::move(decoded.image), decoded.orientation);
     } catch (const DecodeError& problem) {
         throw Error("image-unreadable", name + ": damaged, or not a picture (" + problem.what() + ")", kRemedy);
@@ -73,13 +74,13 @@ Image decode_image(const std::vector<uint8_t>& content, const std::string& name)
 Image read_image(const std::string& path) {
     std::vector<uint8_t> content;
     try {
-        content = read_file(path);
+        content = read_file(path, kImageFileBytes);
     } catch (const std::system_error& problem) {
         const int number = problem.code().value();
         if (number == ENOENT) throw Error("image-missing", path + ": no such picture", "check the path");
         if (number == EISDIR)
             throw Error("image-unreadable", path + ": a folder, not a picture", "give a picture file");
-        throw Error("image-unreadable", path + ": can't be read: " + problem.code().message(),
+        throw Error("image-unreadable", path + ": can't be read: " + reason_of(problem, kImageFileBytes),
                     "check its name and permissions");
     }
     return decode_image(content, path);

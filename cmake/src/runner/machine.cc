@@ -13,8 +13,8 @@
 #include <map>
 #include <sstream>
 
+#include "engines/cpuinfo_override.h"
 #include "engines/engine.h"
-#include "engines/shown_cpu.h"
 #include "pictures/decoders.h"
 
 namespace edge_seg {

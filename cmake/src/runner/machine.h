@@ -10,7 +10,7 @@
 namespace edge_seg {
 
 // What the `hello` line says: runner, version, protocol, platform, machine, cpu, libraries; and the cpu as libraries
-// see it, with or without cores that they don't know replaced (`correct_cpu`, engines/shown_cpu.h).
+// see it, with or without cores that they don't know replaced (`correct_cpu`, engines/cpuinfo_override.h).
 Values describe_runner(bool correct_cpu);
 
 // Bytes of physical memory that this process has held at most; nothing where the system doesn't say.

@@ -106,6 +106,9 @@ Options parse_options(int count, char** words) {
     app.footer(kFooter);
     app.set_version_flag("--version", EDGE_SEG_VERSION);
     app.add_option("--bundle", options.bundle, "folder of the bundle")->required();
+    app.add_option("--public-key", options.public_key,
+                   "trust bundles only that are signed with a key in this file (PEM)")
+        ->type_name("FILE");
     app.add_option("--images,--image", options.images, "pictures, JPEG or PNG; -: names on stdin, a line each")
         ->type_name("FILE")
         ->take_all();

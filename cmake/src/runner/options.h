@@ -8,7 +8,7 @@
 namespace edge_seg {
 
 struct Options {
-    std::string bundle;
+    std::string bundle, public_key;
     std::vector<std::string> images;
     std::string folder, video;
     std::optional<int> camera;

@@ -13,6 +13,7 @@
 #include <set>
 #include <system_error>
 
+#include "core/limits.h"
 #include "core/phase.h"
 #include "pictures/folder.h"
 #include "pictures/read_image.h"
@@ -98,6 +99,10 @@ bool next_name(std::string& waiting, std::string& name) {
             return !name.empty();
         }
         waiting.append(block, static_cast<size_t>(got));
+        if (waiting.size() > kNameLineBytes && waiting.find('\n') == std::string::npos) {
+            throw Error("usage", "standard input: a line of more than " + std::to_string(kNameLineBytes) + " bytes",
+                        "give a file's name in each line", 2);
+        }
     }
 }
 
@@ -166,7 +171,7 @@ void do_all(const Options& options, const Lines& lines) {
     lines.say("hello", describe_runner(!options.cpu_as_it_is));
     const int64_t begin = now_ns();
     note_phase("opening the bundle");
-    const Bundle bundle = open_bundle(options.bundle);
+    const Bundle bundle = open_bundle(options.bundle, options.public_key);
     std::vector<std::string> images;
     std::map<std::string, std::string> overlays;
     std::unique_ptr<Source> source;
@@ -186,7 +191,10 @@ void do_all(const Options& options, const Lines& lines) {
     // A stream's stages are at work at the same time, each in a thread of its own.
     const int threads = options.streams() ? 1 : std::max(1, options.threads);
     Segmenter segmenter(*engine, bundle.manifest, {options.score, options.instances, options.top_k, threads});
-    lines.say("load", {{"ns", now_ns() - begin}, {"engine", engine->describe()}, {"bundle", bundle.manifest.name}});
+    lines.say("load", {{"ns", now_ns() - begin},
+                       {"engine", engine->describe()},
+                       {"bundle", bundle.manifest.name},
+                       {"signature", name_of(bundle.signature)}});
     const std::optional<int64_t> loaded = peak_memory();
     const auto say_memory = [&] {
         lines.say("memory", {{"load_bytes", or_null(loaded)}, {"peak_bytes", or_null(peak_memory())}});

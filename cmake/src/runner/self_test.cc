@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/limits.h"
 #include "pictures/read_image.h"
 #include "runner/parity.h"
 
@@ -15,10 +16,10 @@ namespace {
 constexpr char kRemedy[] = "copy the bundle again or convert anew";
 
 Found read_expected(const std::string& file, const Image& image) {
-    const std::vector<uint8_t> content = read_file(file);
+    const std::vector<uint8_t> content = read_file(file, kJsonBytes);
     Found found{image.width, image.height, {}, {}, {}, {}};
     try {
-        const Json golden = Json::parse(content);
+        const Json golden = parse_json(content, file, "golden-invalid");
         for (const Json& item : golden.at("instances")) {
             found.boxes.push_back(item.at("box").get<Box>());
             found.scores.push_back(item.at("score").get<float>());

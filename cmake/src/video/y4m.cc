@@ -3,7 +3,7 @@
 #include <cstring>
 #include <sstream>
 
-#include "pictures/decoders.h"
+#include "core/limits.h"
 #include "pictures/yuv.h"
 #include "video/formats.h"
 
@@ -75,8 +75,7 @@ class Y4m : public Source {
         shift_x_ = known || colors == "422" ? 1 : 0;
         shift_y_ = known ? 1 : 0;
         plane_ = size_t{1} * format_.width * format_.height;
-        if (plane_ > kMostPixels)
-            throw Error("video-unreadable", stream_->name() + ": too many pixels", "make it smaller");
+        check_pixels(stream_->name(), static_cast<uint64_t>(format_.width), static_cast<uint64_t>(format_.height));
         chroma_row_ = (size_t{1} * format_.width + shift_x_) >> shift_x_;
         chroma_ = colors == "mono" ? 0 : chroma_row_ * ((size_t{1} * format_.height + shift_y_) >> shift_y_);
     }

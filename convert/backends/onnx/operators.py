@@ -67,31 +67,32 @@ def _batch_norm(graph: OnnxGraph, op: Operator) -> None:
 
 
 def _pool(graph: OnnxGraph, op: Operator) -> None:
-    op.require(pooling_type="max", data_format="NCHW", padding_algorithm="EXPLICIT")
-    op.require(global_pooling=False, adaptive=False, ceil_mode=False)
+    op.require(data_format="NCHW", padding_algorithm="EXPLICIT", global_pooling=False, adaptive=False, ceil_mode=False)
+    kind, options = "MaxPool", {}
+    if op.attributes["pooling_type"] != "max":
+        op.require(pooling_type="avg")
+        kind, options = "AveragePool", {"count_include_pad": int(not op.attributes.get("exclusive", True))}
     value = graph.add(
-        "MaxPool",
+        kind,
         graph.input(op, "X"),
         kernel_shape=op.attributes["ksize"],
         strides=op.attributes["strides"],
         pads=_pads(op),
+        **options,
     )
     _bind(graph, op, value)
 
 
-def _nearest(graph: OnnxGraph, op: Operator) -> None:
-    op.require(data_layout="NCHW", align_corners=False, out_h=-1, out_w=-1)
-    scales = graph.constant((1.0, 1.0, *op.attributes["scale"]))
-    value = graph.add(
-        "Resize",
-        graph.input(op, "X"),
-        "",
-        scales,
-        mode="nearest",
-        coordinate_transformation_mode="asymmetric",
-        nearest_mode="floor",
-    )
-    _bind(graph, op, value)
+def _interpolate(**options: str) -> Rule:
+    def rule(graph: OnnxGraph, op: Operator) -> None:
+        # align_mode 0 places samples at half pixels; nearest knows no other rule than its own.
+        op.require(data_layout="NCHW", align_corners=False, out_h=-1, out_w=-1)
+        if options["mode"] == "linear":
+            op.require(align_mode=0)
+        scales = graph.constant((1.0, 1.0, *op.attributes["scale"]))
+        _bind(graph, op, graph.add("Resize", graph.input(op, "X"), "", scales, **options))
+
+    return rule
 
 
 def _elementwise(kind: str) -> Rule:
@@ -193,6 +194,7 @@ def _fill_like(graph: OnnxGraph, op: Operator) -> None:
 
 RULES: dict[str, Rule] = {
     "batch_norm": _batch_norm,
+    "bilinear_interp_v2": _interpolate(mode="linear", coordinate_transformation_mode="half_pixel"),
     "clip": _clip,
     "concat": _concat,
     "conv2d": _convolution("Conv"),
@@ -207,7 +209,9 @@ RULES: dict[str, Rule] = {
     "gather": _gather,
     "generate_proposals_v2": detection.propose,
     "matmul_v2": _matmul,
-    "nearest_interp_v2": _nearest,
+    "nearest_interp_v2": _interpolate(
+        mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"
+    ),
     "pool2d": _pool,
     "relu": _same("Relu", "X"),
     "reshape2": _reshape,

@@ -90,7 +90,7 @@ class NativeEngine:
             sample, result = (self._session.until(kind) for kind in ("sample", "result"))
             ns = {name: int(value) for name, value in sample["ns"].items() if name != "total"}
             return Instances.from_json(result["instances"], result["height"], result["width"]), ns
-        except (KeyError, TypeError, ValueError) as problem:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as problem:
             self._stop()
             raise EngineError(f"{self.name}: a line that can't be read: {problem!r}", code="runner-protocol") from None
         except EngineError:

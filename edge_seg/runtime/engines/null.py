@@ -74,7 +74,8 @@ def _grid(count: int, size: tuple[int, int]) -> NDArray[np.float32]:
     height, width = size
     box = np.array([width, height]) * 0.2
     corner = places * box * 4
-    return np.concatenate([corner, corner + box], axis=1).astype(np.float32)
+    boxes: NDArray[np.float32] = np.concatenate([corner, corner + box], axis=1).astype(np.float32)
+    return boxes
 
 
 def _disc(side: int) -> NDArray[np.float32]:

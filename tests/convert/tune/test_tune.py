@@ -53,7 +53,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_operations(edge_seg: Callable[..., Any], made: Path, tmp_path: Path) -> None:
     """A search by operations: its front, the command for the budget, going on, another budget."""
     words = ["tune", made / "run", "--data", made / "data", *FEW, "--out", "out"]
-    done = edge_seg(*words, "--flops", "1T", "--json")
+    done = edge_seg(*words, "--flops", "1T", "--json", "--plot", "front.svg", "--html", "page.html")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     points = {(p["setting"]["proposals"], p["setting"]["box_width"]): p for p in said["points"]}
@@ -67,8 +67,10 @@ def test_operations(edge_seg: Callable[..., Any], made: Path, tmp_path: Path) ->
     assert list(costs) == sorted(costs)
     assert list(accuracies) == sorted(accuracies)
     assert said["chosen"] == said["front"][-1]
-    marks = [mark for mark in ET.parse(tmp_path / "out" / "front.svg").iter() if mark.tag.endswith("circle")]
-    assert len(marks) == len(said["points"]) + 1
+    texts = [one.text for one in ET.parse(tmp_path / "front.svg").iter() if one.tag.endswith("text")]
+    assert {"cost, GMAC", "mask mAP, %", "Pareto front", "within the budget"} <= set(texts)
+    html = (tmp_path / "page.html").read_text()
+    assert all(shlex.join(shlex.split(point["command"])) in html for point in said["front"])
 
     lines = (tmp_path / "out" / "points.jsonl").read_bytes()
     budget = (costs[0] + costs[-1]) / 2 if len(costs) > 1 else costs[0]

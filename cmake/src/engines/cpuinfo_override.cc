@@ -1,4 +1,4 @@
-#include "engines/shown_cpu.h"
+#include "engines/cpuinfo_override.h"
 
 #include <dlfcn.h>
 
@@ -58,11 +58,11 @@ CorrectedCpu correct_cpu(const std::string& cpuinfo) {
     return corrected;
 }
 
-ShownCpu::ShownCpu(std::string text) : text_(std::move(text)) {
+CpuinfoOverride::CpuinfoOverride(std::string text) : text_(std::move(text)) {
     g_shown = &text_;
 }
 
-ShownCpu::~ShownCpu() {
+CpuinfoOverride::~CpuinfoOverride() {
     g_shown = nullptr;
 }
 

@@ -19,12 +19,12 @@ std::string read_cpuinfo();
 CorrectedCpu correct_cpu(const std::string& cpuinfo);
 
 // While it lives, whoever opens /proc/cpuinfo by fopen reads `text` instead, in this whole program; one at a time.
-class ShownCpu {
+class CpuinfoOverride {
   public:
-    explicit ShownCpu(std::string text);
-    ~ShownCpu();
-    ShownCpu(const ShownCpu&) = delete;
-    ShownCpu& operator=(const ShownCpu&) = delete;
+    explicit CpuinfoOverride(std::string text);
+    ~CpuinfoOverride();
+    CpuinfoOverride(const CpuinfoOverride&) = delete;
+    CpuinfoOverride& operator=(const CpuinfoOverride&) = delete;
 
   private:
     std::string text_;

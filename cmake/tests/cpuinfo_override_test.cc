@@ -1,4 +1,4 @@
-#include "engines/shown_cpu.h"
+#include "engines/cpuinfo_override.h"
 
 #include <doctest/doctest.h>
 
@@ -6,7 +6,7 @@
 
 using edge_seg::correct_cpu;
 using edge_seg::CorrectedCpu;
-using edge_seg::ShownCpu;
+using edge_seg::CpuinfoOverride;
 
 namespace {
 
@@ -55,7 +55,7 @@ TEST_CASE("other cores are shown as they are") {
 TEST_CASE("who opens /proc/cpuinfo sees what is shown, as long as it is") {
     const std::string real = read("/proc/cpuinfo");
     {
-        const ShownCpu shown("CPU part\t: 0xd40\n");
+        const CpuinfoOverride shown("CPU part\t: 0xd40\n");
         CHECK(read("/proc/cpuinfo") == "CPU part\t: 0xd40\n");
         CHECK(read("/proc/meminfo").rfind("MemTotal", 0) == 0);
     }

@@ -1,0 +1,369 @@
+"""The page of ``edge-seg bench report``: the matrix of devices and models first, then each device, then all at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Callable, Hashable, Sequence
+
+from bench.matrix import Conditions, Matrix, accuracy, device_names, groups, identity, make_matrix, newest
+from bench.report import with_spread
+from edge_seg.pages.blocks import (
+    Answer,
+    Block,
+    Cell,
+    Code,
+    Column,
+    Facts,
+    Figure,
+    Fold,
+    Grid,
+    Prose,
+    Section,
+    State,
+    Table,
+    absent,
+)
+from edge_seg.pages.page import Page
+from edge_seg.pages.plots import Axis, Evidence, Look, Panel, Series, chart, looks, panels, stacked, strips
+from edge_seg.records.board_state import BoardState
+from edge_seg.records.record import STAGES, TOTAL, BadLine, Record
+from edge_seg.records.statistics import quantile
+from edge_seg.zoo import ZOO
+
+_STATES: dict[str, State] = {"valid": "good", "degraded": "warn", "unknown": "warn", "emulated": "off"}
+_MOST_OVER_TIME = 2
+"""Records of a device whose samples are drawn one by one."""
+_MODEL_TIME = Axis("model time", "ms")
+
+
+def make_page(records: Sequence[Record], bad: Sequence[BadLine] = (), command: str = "") -> Page:
+    """The page of these records; ``bad`` are the lines that couldn't be read."""
+    matrix = make_matrix(records)
+    names = device_names(records)
+    look = looks(dict.fromkeys(_series_name(one) for one in records))
+    devices = groups(records, lambda one: names[identity(one)])
+    sections = [Section("Matrix", _matrix_blocks(matrix, bad), lead=_LEAD, missing=_NO_RECORDS)]
+    for device, own in devices.items():
+        shown = [record for (_, place), record in matrix.cells.items() if place == device]
+        sections.append(_device_section(device, own, shown, look))
+    sections.append(Section("Accuracy against latency", _accuracy_blocks(matrix), missing="There is no record."))
+    sections.append(Section("All records", _record_blocks(records, names), missing="There is no record."))
+    versions = {one.bundle.engine: one.bundle.engine_version for one in records}
+    return Page(
+        title="Speed of the models on the devices",
+        answer=_answer(matrix, records),
+        sections=sections,
+        facts=[
+            _count(len(records), "record"),
+            _count(len(matrix.devices), "device"),
+            _count(len({row.model for row in matrix.rows}), "model"),
+        ],
+        command=command,
+        versions=versions,
+    )
+
+
+_LEAD = (
+    "Model time is what speed tables publish: detection, non-maximum suppression and masks of one image. End to end"
+    " adds pre- and post-processing. Times are the median ± half the width of the middle half of the runs."
+)
+_NO_RECORDS = "There is no record. Make some with: edge-seg bench run BUNDLE --out FILE"
+
+
+def _answer(matrix: Matrix, records: Sequence[Record]) -> Answer:
+    if not records:
+        return Answer("off", "No records", _NO_RECORDS)
+    valid = [record for record in matrix.cells.values() if record.verdict.status == "valid"]
+    if not valid:
+        return Answer("bad", "No valid record", "The reasons, each with its remedy, are under All records.")
+    fastest = min(valid, key=lambda record: record.model_ms().median)
+    device = next(place for (_, place), record in matrix.cells.items() if record is fastest)
+    detail = f"The fastest: {_series_name(fastest)} on {device}, model time {with_spread(fastest.model_ms())}."
+    if len(valid) == len(matrix.cells):
+        return Answer("good", f"All {len(valid)} cells of the matrix are valid", detail)
+    return Answer("warn", f"{len(valid)} of {len(matrix.cells)} cells of the matrix are valid", detail)
+
+
+def _matrix_blocks(matrix: Matrix, bad: Sequence[BadLine]) -> list[Block]:
+    if not matrix.rows:
+        return [Prose(str(line), "warn") for line in bad]
+    columns = [Column("model"), Column("precision"), Column("mask mAP", number=True)]
+    columns += [Column(device) for device in matrix.devices]
+    table = Table(columns, [_matrix_row(matrix, row) for row in matrix.rows])
+    if not bad:
+        return [table]
+    left_out = f"{_count(len(bad), 'line')} could not be read, and {'is' if len(bad) == 1 else 'are'} left out"
+    return [table, Fold(left_out, [Prose(str(line), "warn") for line in bad[:50]])]
+
+
+def _matrix_row(matrix: Matrix, row: Conditions) -> list[Cell | str]:
+    found = [matrix.cells.get((row, device)) for device in matrix.devices]
+    some = next(record for record in found if record is not None)
+    cells: list[Cell | str] = [
+        Cell(row.title, note=row.text),
+        Cell(some.bundle.precision, note=row.recipe),
+        _accuracy_cell(some),
+    ]
+    for record in found:
+        if record is None:
+            cells.append(absent("not measured there"))
+            continue
+        threads = _count(record.scenario.threads, "thread")
+        note = f"end to end {with_spread(record.stage_ms(TOTAL))}; {threads}; {record.verdict.status}"
+        state = _STATES.get(record.verdict.status, "warn")
+        cells.append(Cell(with_spread(record.model_ms()), note=note, state=state, title=f"record {record.id}"))
+    return cells
+
+
+def _accuracy_cell(record: Record) -> Cell:
+    mask, box = accuracy(record, "mask_map"), accuracy(record, "box_map")
+    if mask is not None:
+        return Cell(f"{100 * mask:.1f} %", note=f"box {100 * box:.1f} %" if box is not None else "")
+    return absent("random weights" if record.bundle.random_weights else "the bundle names none")
+
+
+def _device_section(device: str, own: Sequence[Record], shown: Sequence[Record], look: dict[str, Look]) -> Section:
+    machine = own[0].machine
+    facts = [
+        ("processor", machine.cpu),
+        ("SoC", machine.soc),
+        ("cores", str(machine.cores or "")),
+        ("cores that a program may use", machine.allowed_cores),
+        ("memory", f"{machine.memory_bytes / 2**30:.1f} GiB" if machine.memory_bytes else None),
+        ("system", machine.os),
+        ("kernel", machine.kernel),
+        ("measured through", ", ".join(dict.fromkeys(record.target for record in own))),
+    ]
+    over_time = sorted(shown, key=lambda one: one.time, reverse=True)[:_MOST_OVER_TIME]
+    blocks: list[Block] = [Facts([(name, value) for name, value in facts if value])]
+    blocks.append(Grid([_waterfall(shown), _spread(shown), *_against(own, look)]))
+    blocks += [figure for record in over_time for figure in _over_time(record)]
+    if len(shown) > len(over_time):
+        blocks.append(Prose(f"Runs one by one: {len(over_time)} of {len(shown)} records shown, the newest."))
+    blocks.append(_memory(shown))
+    blocks += [Fold(f"Measure again: {_label(one)}", [Code(_command(one))]) for one in shown]
+    return Section(device, blocks)
+
+
+def _waterfall(records: Sequence[Record]) -> Figure:
+    rows = {_label(record): {stage: record.stage_ms(stage).median for stage in STAGES} for record in records}
+    return stacked(
+        "Where the time goes", rows, Axis("time an image", "ms"), _evidence(records, "medians"), look=looks(STAGES)
+    )
+
+
+def _spread(records: Sequence[Record]) -> Figure:
+    runs = {_label(record): [sample.model_ns / 1e6 for sample in record.samples] for record in records}
+    styles = looks(_series_name(record) for record in records)
+    look = {_label(record): styles[_series_name(record)] for record in records}
+    return strips("All runs", runs, _MODEL_TIME, _evidence(records), look=look)
+
+
+def _against(records: Sequence[Record], look: dict[str, Look]) -> list[Block]:
+    """Model time against what was varied, all else being the same; a remark names what wasn't."""
+    figures: list[Block] = []
+    missing = []
+    for title, axis, value, how in _VARIED:
+        series = _varied(records, value)
+        if series:
+            evidence = _evidence(records, "medians", "the middle half of the runs")
+            figures.append(chart(f"Model time against {title}", series, axis, _MODEL_TIME, evidence, look=look))
+        else:
+            missing.append(f"against {title} ({how})")
+    if missing:
+        figures.append(Prose(f"Not measured here: model time {'; '.join(missing)}."))
+    return figures
+
+
+def _objects(record: Record) -> float:
+    return record.objects()
+
+
+def _pixels(record: Record) -> float:
+    return record.bundle.size[0] * record.bundle.size[1] / 1e6
+
+
+def _threads(record: Record) -> float:
+    return record.scenario.threads
+
+
+_VARIED: tuple[tuple[str, Axis, Callable[[Record], float], str], ...] = (
+    ("objects", Axis("objects an image", zero=True), _objects, "--instances 1,5,20"),
+    ("input size", Axis("input", "megapixels", zero=True), _pixels, "bundles of several --size"),
+    ("threads", Axis("threads", whole=True), _threads, "--threads 1,2,4"),
+)
+
+
+def _varied(records: Sequence[Record], value: Callable[[Record], float]) -> list[Series]:
+    """A line for each set of records that differ in nothing but ``value``; one with a single value isn't drawn."""
+    others = [other for _, _, other, _ in _VARIED if other is not value]
+    series: dict[str, Series] = {}
+
+    def alike(record: Record) -> tuple[Hashable, ...]:
+        return _series_name(record), *(other(record) for other in others)
+
+    for same in groups(records, alike).values():
+        lasts = sorted((newest(group) for group in groups(same, value).values()), key=value)
+        name = _series_name(lasts[0])
+        # Of several lines of one model and recipe the longest is drawn: each has conditions of its own.
+        if len(lasts) > max(1, len(series[name].x) if name in series else 0):
+            middle = [_quartiles(record) for record in lasts]
+            series[name] = Series(
+                name,
+                [value(record) for record in lasts],
+                [record.model_ms().median for record in lasts],
+                "both",
+                low=[low for low, _ in middle],
+                high=[high for _, high in middle],
+            )
+    return list(series.values())
+
+
+def _quartiles(record: Record) -> tuple[float, float]:
+    """Of model time, ms; of several images the mean of each one's, as the median is."""
+    images = groups(record.samples, lambda sample: sample.image).values()
+    ordered = [sorted(sample.model_ns / 1e6 for sample in image) for image in images]
+    low, high = (sum(quantile(values, share) for values in ordered) / len(ordered) for share in (0.25, 0.75))
+    return low, high
+
+
+def _over_time(record: Record) -> list[Figure]:
+    """Samples in their order, and what the machine showed of itself meanwhile."""
+    runs = Series("model time", list(range(1, len(record.samples) + 1)),
+                  [sample.model_ns / 1e6 for sample in record.samples], "points")  # fmt: skip
+    evidence = Evidence(_count(len(record.samples), "run"), f"record {record.id}")
+    figures = [
+        chart(
+            f"Runs in their order: {_label(record)}", [runs], Axis("run", whole=True), _MODEL_TIME, evidence, wide=True
+        )
+    ]
+    states = [state for state in (*record.before, *record.during, *record.after) if state.uptime_s is not None]
+    parts = [
+        Panel(_readings(states, lambda state: state.temperature_c, 1.0), Axis("temperature", "°C")),
+        Panel(_readings(states, lambda state: state.frequency_khz, 1e6), Axis("frequency", "GHz", zero=True)),
+    ]
+    parts = [part for part in parts if part.series]
+    if parts:
+        title = f"The device meanwhile: {_label(record)}"
+        evidence = Evidence(_count(len(states), "snapshot"), f"record {record.id}")
+        figures.append(panels(title, parts, Axis("since the first snapshot", "s"), evidence, wide=True))
+    else:
+        figures[0] = dataclasses.replace(
+            figures[0], caption=f"{figures[0].caption} The machine shows neither temperature nor frequency."
+        )
+    return figures
+
+
+def _readings(
+    states: Sequence[BoardState], read: Callable[[BoardState], dict[str, float] | dict[str, int] | None], unit: float
+) -> list[Series]:
+    names = sorted({name for state in states for name in read(state) or {}})
+    series = []
+    for name in names[:8]:
+        points = [(state.uptime_s or 0.0, (read(state) or {})[name]) for state in states if name in (read(state) or {})]
+        begin = states[0].uptime_s or 0.0
+        series.append(Series(name, [at - begin for at, _ in points], [value / unit for _, value in points]))
+    return series
+
+
+def _memory(records: Sequence[Record]) -> Table:
+    rows: list[list[Cell | str]] = []
+    for record in records:
+        found = record.memory or {}
+        sizes = [found.get(name) for name in ("load_bytes", "peak_bytes")]
+        cells = [
+            Cell(f"{size / 1e6:,.0f} MB") if isinstance(size, int | float) else absent("not told") for size in sizes
+        ]
+        rows.append([_label(record), *cells, f"{record.bundle.model_bytes / 1e6:,.1f} MB"])
+    numbers = [Column(name, number=True) for name in ("after loading", "at its peak", "weights on disk")]
+    return Table([Column("memory", wide=True), *numbers], rows)
+
+
+def _megabytes(size: object) -> Cell:
+    return Cell(f"{size / 1e6:,.0f} MB") if isinstance(size, int | float) else absent("not told by the runner")
+
+
+def _accuracy_blocks(matrix: Matrix) -> list[Block]:
+    styles = looks(matrix.devices)
+    series = []
+    without = 0
+    for device in matrix.devices:
+        own = [record for (_, place), record in matrix.cells.items() if place == device]
+        known = [record for record in own if accuracy(record, "mask_map") is not None]
+        without += len(own) - len(known)
+        # Beyond a dozen, names would cover each other; the matrix has them.
+        labels = [_series_name(record) for record in known] if len(matrix.cells) <= 12 else []
+        times = [record.model_ms().median for record in known]
+        percents = [100 * (accuracy(record, "mask_map") or 0.0) for record in known]
+        series.append(Series(device, times, percents, "points", labels=labels))
+    if not matrix.cells:
+        return []
+    why = "No record is of a bundle with a measured mAP: train a model, and convert its run."
+    evidence = Evidence(f"{sum(len(one.x) for one in series)} cells of the matrix", "their records' medians")
+    figure = chart(
+        "Mask mAP against model time", series, Axis("model time", "ms", log=True), Axis("mask mAP", "%"), evidence,
+        look=styles, wide=True, missing=why,
+    )  # fmt: skip
+    return [figure, Prose(f"{without} of {len(matrix.cells)} cells have no mAP.")] if without else [figure]
+
+
+def _record_blocks(records: Sequence[Record], names: dict[Hashable, str]) -> list[Block]:
+    if not records:
+        return []
+    rows: list[list[Cell | str]] = []
+    for record in sorted(records, key=lambda one: one.time, reverse=True):
+        verdict = record.verdict
+        why = "\n".join(f"{reason.message}: {reason.remedy}" for reason in verdict.reasons)
+        rows.append([
+            Cell(record.id, note=record.time),
+            names[identity(record)],
+            _label(record),
+            f"{len(record.samples):,}",
+            with_spread(record.model_ms()),
+            Cell(verdict.status, state=_STATES.get(verdict.status, "warn")),
+            why,
+        ])  # fmt: skip
+    columns = [
+        Column("record"),
+        Column("device"),
+        Column("what", wide=True),
+        Column("runs", number=True),
+        Column("model time", number=True),
+        Column("verdict"),
+        Column("why, and what to do", wide=True),
+    ]
+    return [Table(columns, rows)]
+
+
+def _command(record: Record) -> str:
+    """The command that measures again; the bundle's own folder isn't in a record."""
+    scenario = record.scenario
+    words = ["edge-seg", "bench", "run", record.bundle.name, "--threads", str(scenario.threads)]
+    words += ["--warmup", str(scenario.warmup), "--repeat", str(scenario.repeats)]
+    words += [] if scenario.instances is None else ["--instances", str(scenario.instances)]
+    words += [] if record.target == "local" else ["--target", record.target]
+    return shlex.join(words)
+
+
+def _evidence(records: Sequence[Record], what: str = "", band: str = "") -> Evidence:
+    counts = sorted({record.model_ms().runs for record in records}) or [0]
+    runs = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+    named = ", ".join(record.id for record in records[:4]) + (" …" if len(records) > 4 else "")
+    return Evidence(f"{runs} runs an image{f', {what}' if what else ''}", f"records {named}", band)
+
+
+def _series_name(record: Record) -> str:
+    title = ZOO[record.bundle.model].title if record.bundle.model in ZOO else record.bundle.model
+    return f"{title.removeprefix('MaskRCNN-')} {record.bundle.recipe}"
+
+
+def _label(record: Record) -> str:
+    height, width = record.bundle.size
+    size = f"{height}" if height == width else f"{height}×{width}"
+    threads = _count(record.scenario.threads, "thread")
+    return f"{_series_name(record)} {size}, {threads}, {record.objects():.3g} objects"
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"

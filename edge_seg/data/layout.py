@@ -1,0 +1,108 @@
+"""How people lay out COCO data: where each split's annotation file is, and where its images are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_seg.errors import DataError
+
+SPLITS = ("train", "val")
+OPTIONAL_SPLITS = ("test",)
+ALIASES = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
+"""What a split is called in file and folder names."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a split's annotations are, and the folders that may hold its images; ``{split}`` is the split's name."""
+
+    name: str
+    annotations: str
+    images: tuple[str, ...]
+
+
+LAYOUTS = (
+    Layout("edge-seg", "{split}.json", ("images", "JPEGImages", "{split}2017", "images/{split}", "{split}", ".")),
+    Layout("COCO 2017", "annotations/instances_{split}2017.json", ("{split}2017", "images/{split}2017", "images", ".")),
+    Layout("COCO 2014", "annotations/instances_{split}2014.json", ("{split}2014", "images/{split}2014", "images", ".")),
+    Layout("CVAT", "annotations/instances_{split}.json", ("images/{split}", "{split}", "images", "JPEGImages", ".")),
+    Layout("PaddleX", "annotations/instance_{split}.json", ("images", "JPEGImages", "images/{split}", "{split}", ".")),
+    Layout("annotations", "annotations/{split}.json", ("images", "images/{split}", "{split}", "{split}2017", ".")),
+    Layout("Roboflow", "{split}/_annotations.coco.json", ("{split}",)),
+    Layout("one folder a split", "{split}/annotations.json", ("{split}", "{split}/images", "{split}/data")),
+)
+"""The first whose annotation file is there is taken."""
+
+HELP = "\n".join(
+    [
+        *(f"  {layout.annotations:<40} {layout.name}" for layout in LAYOUTS),
+        f"  {'anything.json beside its images':<40} one file, to be divided by `edge-seg data split`",
+    ]
+)
+"""The layouts for ``--help``; ``{split}`` is train, val (valid, validation) or test."""
+
+
+@dataclass(frozen=True)
+class SplitFile:
+    """A split's annotation file, the folders that may hold its images, and the layout's name."""
+
+    file: Path
+    folders: tuple[Path, ...]
+    layout: str
+
+
+def find_split(folder: Path, split: str) -> SplitFile | None:
+    """Where ``split`` of the data set in ``folder`` is; None when no layout fits."""
+    for layout in LAYOUTS:
+        for name in ALIASES.get(split, (split,)):
+            file = folder / layout.annotations.format(split=name)
+            if file.is_file():
+                return SplitFile(file, tuple(folder / place.format(split=name) for place in layout.images), layout.name)
+    return None
+
+
+def has_split(folder: Path, split: str = "train") -> bool:
+    """Whether ``folder`` holds a COCO data set with that split."""
+    return find_split(folder, split) is not None
+
+
+def find_single(place: Path) -> SplitFile | None:
+    """One COCO file that isn't divided yet: ``place`` itself, or the only JSON file in the folder ``place``.
+
+    Its images may lie beside it, in ``images/``, or, for ``instances_NAME.json``, in ``images/NAME`` (CVAT).
+    """
+    if place.is_file():
+        file = place
+    else:
+        files = [
+            found
+            for folder in (place, place / "annotations")
+            if folder.is_dir()
+            for found in sorted(folder.iterdir())
+            if found.suffix.lower() == ".json" and not found.name.startswith(".") and found.is_file()
+        ]
+        if len(files) != 1:
+            return None
+        (file,) = files
+    parent = file.parent
+    bases = (parent, parent.parent) if parent.name == "annotations" else (parent,)
+    name = file.stem.removeprefix("instances_")
+    places = (f"images/{name}", "images", "JPEGImages", name, "data", ".")
+    return SplitFile(file, tuple(base / place for base in bases for place in places), "one file")
+
+
+def missing(folder: Path, split: str) -> DataError:
+    """The error for a folder without that split."""
+    if not folder.is_dir():
+        return DataError(f"{folder}: no such folder", remedy="give the folder that holds train.json and val.json")
+    names = ", ".join(layout.annotations.format(split=split) for layout in LAYOUTS)
+    remedy = (
+        "put a COCO file there, or make one: `edge-seg data import` converts other tools' files, `edge-seg data synth` "
+        "draws a set"
+    )
+    single = find_single(folder)
+    if single is not None or find_split(folder, "train") or find_split(folder, "val"):
+        what = single.file if single is not None else folder
+        remedy = f"`edge-seg data split {what} OUT` divides one COCO file into train and val"
+    return DataError(f"{folder}: holds no annotations for {split!r}; looked for {names}", remedy=remedy)
