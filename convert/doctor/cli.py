@@ -48,6 +48,13 @@ _SHAPE = re.compile(r".+=[1-9][0-9]{0,5}(x[1-9][0-9]{0,5})*", re.IGNORECASE)
     help="Runs on the target: takes --bundle DIR --self-test --json, or for a FILE --graph FILE.nb --inputs DIR"
     " --outputs DIR.",
 )
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    type=click.Choice(["train", "convert", "run", "measure"]),
+    help="What this machine must be fit for; may be repeated.  [default: anything]",
+)
 @json_option
 @guarded
 def doctor(
@@ -56,6 +63,7 @@ def doctor(
     size: Size | None,
     shapes: tuple[str, ...],
     runner: str | None,
+    roles: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Find what would go wrong with this machine, a model or a bundle.
@@ -67,13 +75,14 @@ def doctor(
     \b
     Examples:
       edge-seg doctor
+      edge-seg doctor --role run --role measure
       edge-seg doctor mask_rcnn_r18_fpn --size 320
       edge-seg doctor inference/model.pdmodel --arch armv8
       edge-seg doctor bundles/x86-fp32 --json
 
     Exit code 1: something is broken. What this machine cannot verify is reported as unproven.
     """
-    report = _examine(what, _TARGETS[arch], size, parse_shapes(shapes), tuple(shlex.split(runner or "")))
+    report = _examine(what, _TARGETS[arch], size, parse_shapes(shapes), tuple(shlex.split(runner or "")), roles)
     if as_json:
         echo_json(report.as_json())
     else:
@@ -82,7 +91,12 @@ def doctor(
 
 
 def _examine(
-    what: str | None, target: str, size: Size | None, shapes: dict[str, tuple[int, ...]], runner: tuple[str, ...]
+    what: str | None,
+    target: str,
+    size: Size | None,
+    shapes: dict[str, tuple[int, ...]],
+    runner: tuple[str, ...],
+    roles: tuple[str, ...],
 ) -> Report:
     from edge_seg.bundle import MANIFEST
     from edge_seg.zoo import ZOO
@@ -101,7 +115,9 @@ def _examine(
             raise UsageError("--runner is for a model or a bundle", remedy="name one")
         from convert.doctor.environment import examine_machine
 
-        return examine_machine()
+        return examine_machine(roles)
+    if roles:
+        raise UsageError("--role is for this machine", remedy=f"leave it out, or leave {what} out")
     if path.exists():
         refuse_non_utf8(path)
     if is_bundle:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from convert.doctor.processor import examine_processor
-from convert.doctor.report import Finding, Level, Report
+from convert.doctor.report import Finding, Report
+from convert.doctor.roles import State, judge_roles, role_findings
+from edge_seg.install import missing_system_library, pip, pip_install
 from edge_seg.process.child import Outcome, run_command
 from edge_seg.process.python import code_command
 from edge_seg.records.machine import Processor, read_processor
@@ -20,18 +22,14 @@ LIMIT_S = 180.0
 _LITTLE_MEMORY = 2 << 30
 _LITTLE_DISK = 2 << 30
 
-TRAIN, CONVERT, PREDICT = "train", "convert", "predict"
-
 
 @dataclass(frozen=True)
 class Library:
     """A row of the table below.
 
     ``names``: the distributions that bring it, the first one is ours to install. ``tested``: the version that the tests
-    run with. ``fits``: the versions that are taken for good, as beginnings of their numbers. ``needed`` by which work:
-    without it, or when it can't be loaded, that work is impossible. ``engine``: the engine that it is, one of which
-    predicting needs. ``otherwise``: what another version does; with the versions that ``stops`` begin, ``stops_work``
-    is impossible.
+    run with. ``fits``: the versions that are taken for good, as beginnings of their numbers. ``otherwise``: of others.
+    ``extra`` of setup.py that brings it; without one it comes with the base.
     """
 
     title: str
@@ -39,46 +37,27 @@ class Library:
     names: tuple[str, ...]
     tested: str
     fits: tuple[str, ...]
-    needed: tuple[str, ...]
     extra: str = ""
-    engine: str = ""
     otherwise: str = "not tested"
-    stops: tuple[str, ...] = ()
-    stops_work: str = ""
 
-    @property
-    def install(self) -> str:
-        return f"pip install 'edge-seg[{self.extra}]'" if self.extra else f"pip install {self.names[0]}=={self.tested}"
-
-
-PYTHON = "3.10"
-"""The newest for which there is a paddlelite wheel."""
 
 LIBRARIES = (
-    Library(
-        "numpy", "numpy", ("numpy",), "1.26.4", ("1.",), (PREDICT,), otherwise="paddle 2.6.2 was built against 1.x"
-    ),
+    Library("numpy", "numpy", ("numpy",), "1.26.4", ("1.", "2.")),
     Library(
         "OpenCV",
         "cv2",
         ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"),
         "4.11.0.86",
         ("4.",),
-        (PREDICT,),
     ),
-    Library("pycocotools", "pycocotools.mask", ("pycocotools",), "2.0.11", ("2.",), (PREDICT,)),
+    Library("pycocotools", "pycocotools.mask", ("pycocotools",), "2.0.11", ("2.",)),
     Library(
         "paddle",
         "edge_seg.paddle_env",
         ("paddlepaddle", "paddlepaddle-gpu"),
         "2.6.2",
-        ("2.6.",),
-        (TRAIN, CONVERT),
+        ("2.6.", "3."),
         extra="train",
-        engine="paddle-inference",
-        otherwise="trains, and its weights can be carried over, but it isn't tested",
-        stops=("3.",),
-        stops_work=CONVERT,
     ),
     Library(
         "paddlelite",
@@ -86,15 +65,11 @@ LIBRARIES = (
         ("paddlelite",),
         "2.13rc0",
         ("2.13rc0",),
-        (CONVERT,),
         extra="lite",
-        engine="paddle-lite",
         otherwise="a bundle runs only on the version that it was made with",
     ),
-    Library(
-        "ONNX Runtime", "onnxruntime", ("onnxruntime", "onnxruntime-gpu"), "1.23.2", ("1.",), (), "onnx", "onnxruntime"
-    ),
-    Library("onnx", "onnx", ("onnx",), "1.23.2", ("1.",), (), "onnx"),
+    Library("ONNX Runtime", "onnxruntime", ("onnxruntime", "onnxruntime-gpu"), "1.23.2", ("1.",), "onnx"),
+    Library("onnx", "onnx", ("onnx",), "1.23.2", ("1.",), "onnx-export"),
 )
 
 # Prints a line for each module that it could import; a library that ends the process leaves the last one open.
@@ -111,32 +86,35 @@ for name in sys.argv[1:]:
 """
 
 
-def examine_machine() -> Report:
-    """This machine, as found. Libraries are loaded in a child process, since they may end it."""
+def examine_machine(roles: tuple[str, ...] = ()) -> Report:
+    """This machine, as found, and the roles that it can take. Libraries are loaded in a child process.
+
+    That one of ``roles`` is impossible is an error; without any, that all are.
+    """
     try:
         cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         cpuinfo = ""
     processor = read_processor(platform.machine(), cpuinfo)
-    # On a board there is nothing to train or convert with, and no need to.
-    works = (TRAIN, CONVERT, PREDICT) if processor.x86 else (PREDICT,)
+    states = _states()
+    judged = judge_roles(states, processor.x86)
     findings = [
-        _python(works),
-        *_libraries(works),
-        *_engines(),
+        *role_findings(judged, roles),
+        Finding("ok", "Python", platform.python_version()),
+        *(_library(library, states) for library in LIBRARIES),
         *examine_processor(processor),
         *_memory(),
         *_disk(),
     ]
     facts = {
-        "libraries": {library.title: _installed(library) for library in LIBRARIES},
+        "libraries": {title: state.version for title, state in states.items()},
         "python": platform.python_version(),
         "processor": {
             "machine": processor.machine,
             "cores": processor.cores,
             "features": list(processor.features),
         },
-        "work": list(works),
+        "roles": {role.name: role.as_json() for role in judged},
     }
     return Report("machine", _title(processor), tuple(findings), facts)
 
@@ -145,69 +123,40 @@ def _title(processor: Processor) -> str:
     return f"{platform.node() or 'this machine'} ({platform.system()} on {processor.machine})"
 
 
-def _python(works: tuple[str, ...]) -> Finding:
-    found = platform.python_version()
-    if found.startswith(f"{PYTHON}.") or CONVERT not in works:
-        return Finding("ok", "Python", found)
-    return Finding(
-        "error",
-        "Python",
-        f"{found}; paddlelite, which converts, has wheels up to {PYTHON} only",
-        f"make an environment with Python {PYTHON}, such as: python{PYTHON} -m venv .venv",
-        "python-version",
-    )
+def _states() -> dict[str, State]:
+    """Each library by its title: installed, and whether it can be loaded."""
+    versions = {library: _installed(library) for library in LIBRARIES}
+    modules = [library.module for library, version in versions.items() if version is not None]
+    outcome = run_command(code_command(_IMPORTS, *modules), LIMIT_S)
+    return {
+        library.title: State(version, "" if version is None else import_problem(library.module, outcome))
+        for library, version in versions.items()
+    }
 
 
-def _libraries(works: tuple[str, ...]) -> Iterator[Finding]:
-    there = [library for library in LIBRARIES if _installed(library)]
-    modules = [library.module for library in there]
-    outcome = run_command(code_command(_IMPORTS, *modules), LIMIT_S) if modules else None
-    for library in LIBRARIES:
-        version = _installed(library)
-        stopped = [work for work in library.needed if work in works]
-        if version is None:
-            yield _missing(library, stopped)
-            continue
-        assert outcome is not None
-        problem = import_problem(library.module, outcome)
-        if problem:
-            level: Level = "error" if stopped else "warning"
-            remedy = f"install it anew: pip install --force-reinstall {library.names[0]}=={library.tested}"
-            yield Finding(
-                level, library.title, f"{version}, but it can't be loaded: {problem}", remedy, "import-failed"
-            )
-        else:
-            yield judge_version(library, version, works)
-
-
-def _engines() -> Iterator[Finding]:
-    engines = [library.engine for library in LIBRARIES if library.engine and _installed(library)]
-    if engines:
-        yield Finding("ok", "engines", ", ".join(engines))
-    else:
-        remedy = "pip install 'edge-seg[onnx]', or use the C++ runner"
-        yield Finding("error", "engines", "none: nothing here can run a bundle", remedy, "missing-dependency")
-
-
-def _missing(library: Library, stopped: list[str]) -> Finding:
-    if not stopped:
-        remedy = f"for the recipes onnx-…: {library.install}" if library.extra == "onnx" else ""
-        return Finding("note", library.title, "not installed; not needed here", remedy)
-    works = " and ".join(f"edge-seg {work}" for work in stopped)
-    return Finding("error", library.title, f"not installed; {works} needs it", library.install, "missing-dependency")
-
-
-def judge_version(library: Library, version: str, works: tuple[str, ...]) -> Finding:
-    """Whether the installed ``version`` fits, is untested or makes some of the ``works`` impossible."""
-    pin = f"pip install '{library.names[0]}=={library.tested}'"
-    if version.startswith(library.stops) and library.stops_work in works:
+def _library(library: Library, states: Mapping[str, State]) -> Finding:
+    state = states[library.title]
+    if state.version is None:
+        return Finding("note", library.title, "not installed", pip_install(library.extra))
+    if state.problem:
+        missing = missing_system_library(state.problem, library.module)
+        remedy = f"install it anew: {pip()} install --force-reinstall {library.names[0]}=={library.tested}"
         return Finding(
             "error",
             library.title,
-            f"{version}; opt, which converts, can't read what it exports",
-            f"{pin}; weights (.pdparams) trained with {version} can be used there",
-            "version",
+            f"{state.version}, but it can't be loaded: {state.problem}",
+            missing.remedy if missing else remedy,
+            missing.code if missing else "import-failed",
         )
+    return judge_version(library, state.version, states["paddle"].version or "")
+
+
+def judge_version(library: Library, version: str, paddle: str = "") -> Finding:
+    """Whether the installed ``version`` fits, beside the version of ``paddle``, or is untested."""
+    pin = f"{pip()} install '{library.names[0]}=={library.tested}'"
+    if library.title == "numpy" and version.startswith("2.") and paddle.startswith("2."):
+        what = f"{version}, tested: {library.tested}; paddle {paddle} was built against 1.x"
+        return Finding("warning", library.title, what, pin, "version")
     if version.startswith(library.fits):
         same = version == library.tested
         return Finding("ok", library.title, version if same else f"{version} (tested: {library.tested})")

@@ -116,9 +116,9 @@ def ready_python(say: Callable[[str], None]) -> Path:
 
 def find_python(say: Callable[[str], None]) -> Path:
     """A CPython 3.10 that makes environments: named, on the path, pyenv's, the system's, uv's, or installed by uv."""
-    for candidate in _candidates():
-        if _runs(candidate):
-            return candidate
+    here = python_here()
+    if here is not None:
+        return here
     uv = shutil.which("uv")
     if uv:
         say("No CPython 3.10 here; asking uv to install one")
@@ -133,6 +133,11 @@ def find_python(say: Callable[[str], None]) -> Path:
         f"python3.10-venv`; {VARIABLE}=/path/to/python3.10 names one in an unusual place",
         code="no-python310",
     )
+
+
+def python_here() -> Path | None:
+    """A CPython 3.10 that makes environments, if this machine has one; installs nothing."""
+    return next(filter(_runs, _candidates()), None)
 
 
 def _candidates() -> Iterator[Path]:

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from convert.doctor import environment
-from convert.doctor.environment import (
-    CONVERT,
-    LIBRARIES,
-    PREDICT,
-    TRAIN,
-    examine_machine,
-    import_problem,
-    judge_version,
-)
+from convert.doctor.environment import LIBRARIES, examine_machine, import_problem, judge_version
 from convert.doctor.processor import examine_processor
+from convert.doctor.roles import ROLES, Role, State, judge_roles, role_findings
 from edge_seg.process.child import Outcome
 from edge_seg.records.machine import read_processor
 from tests.conftest import ROOT, Finished
 
-ALL = (TRAIN, CONVERT, PREDICT)
 PI5 = (
     "".join(
         f"processor\t: {core}\nFeatures\t: fp asimd asimdhp asimddp\nCPU implementer\t: 0x41\nCPU part\t: 0xd0b\n\n"
@@ -81,23 +75,76 @@ def test_tested_versions_are_those_that_the_tests_run_with() -> None:
 
 
 @pytest.mark.parametrize(
-    ("title", "version", "works", "level"),
+    ("title", "version", "paddle", "level"),
     [
-        ("paddle", "2.6.2", ALL, "ok"),
-        ("paddle", "2.6.1", ALL, "ok"),
-        ("paddle", "2.5.0", ALL, "warning"),
-        ("paddle", "3.2.2", ALL, "error"),
-        ("paddle", "3.2.2", (PREDICT,), "warning"),
-        ("numpy", "2.2.6", ALL, "warning"),
-        ("OpenCV", "5.0.0", ALL, "warning"),
-        ("paddlelite", "2.12", ALL, "warning"),
+        ("paddle", "2.6.2", "2.6.2", "ok"),
+        ("paddle", "2.6.1", "2.6.1", "ok"),
+        ("paddle", "2.5.0", "2.5.0", "warning"),
+        ("paddle", "3.2.2", "3.2.2", "ok"),
+        ("numpy", "2.2.6", "", "ok"),
+        ("numpy", "2.2.6", "3.2.2", "ok"),
+        ("numpy", "2.2.6", "2.6.2", "warning"),
+        ("OpenCV", "5.0.0", "", "warning"),
+        ("paddlelite", "2.12", "2.6.2", "warning"),
     ],
 )
-def test_versions_are_judged(title: str, version: str, works: tuple[str, ...], level: str) -> None:
-    finding = judge_version(library(title), version, works)
+def test_versions_are_judged(title: str, version: str, paddle: str, level: str) -> None:
+    finding = judge_version(library(title), version, paddle)
     assert finding.level == level
     assert version in finding.message
     assert (level == "ok") == (not finding.remedy)
+
+
+BASE = {"numpy": "2.2.6", "OpenCV": "4.14.0", "pycocotools": "2.0.11"}
+BOARD = {**BASE, "ONNX Runtime": "1.31.0"}
+HOST = {**BOARD, "numpy": "1.26.4", "paddle": "2.6.2", "paddlelite": "2.13rc0", "onnx": "1.23.2"}
+
+
+def roles(installed: dict[str, str], python: Path | None = None, *, x86: bool = True) -> dict[str, Role]:
+    states = {one.title: State(installed.get(one.title)) for one in LIBRARIES}
+    return {role.name: role for role in judge_roles(states, x86, lambda: python)}
+
+
+def possible(judged: dict[str, Role]) -> list[str]:
+    return [name for name, role in judged.items() if role.possible]
+
+
+def test_roles_follow_from_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/ssh" if name == "ssh" else None)
+    assert possible(roles(HOST)) == list(ROLES)
+    assert possible(roles(BOARD)) == ["run", "measure"]
+    assert possible(roles(BOARD, x86=False)) == ["run", "measure"]
+    assert possible(roles({**BOARD, "paddle": "3.2.2"})) == ["train", "run", "measure"]
+    assert possible(roles({**BOARD, "paddle": "3.2.2"}, Path("/usr/bin/python3.10"))) == list(ROLES)
+    assert possible(roles({**BASE, "paddle": "2.6.2"})) == ["train", "run", "measure"]
+    assert possible(roles(BASE)) == []
+    assert possible(roles({})) == []
+    assert roles(BOARD)["measure"].why == "this machine, and boards over ssh"
+    assert "python3.10" in roles(BOARD, Path("/usr/bin/python3.10"))["convert"].why
+
+
+def test_every_role_that_is_impossible_has_a_remedy() -> None:
+    for installed in ({}, BASE, BOARD, {**BASE, "paddle": "2.6.2"}):
+        for x86 in (True, False):
+            for role in roles(installed, x86=x86).values():
+                assert role.possible != bool(role.remedy), role
+    assert "[train]" in roles(BOARD)["train"].remedy
+    assert "[onnx]" in roles(BASE)["run"].remedy
+
+
+def test_a_machine_that_only_runs_bundles_is_not_broken() -> None:
+    judged = tuple(roles(BOARD).values())
+    levels = {finding.subject: finding.level for finding in role_findings(judged, ())}
+    assert levels == {"train": "note", "convert": "note", "run": "ok", "measure": "ok"}
+    wanted = {finding.subject: finding.level for finding in role_findings(judged, ("train", "run"))}
+    assert wanted == {"train": "error", "convert": "note", "run": "ok", "measure": "ok"}
+    assert all(finding.level == "error" for finding in role_findings(tuple(roles(BASE).values()), ()))
+
+
+def test_a_library_that_cannot_be_loaded_takes_no_role() -> None:
+    states = {one.title: State(HOST.get(one.title)) for one in LIBRARIES}
+    states["OpenCV"] = State("4.14.0", "ImportError: libGL.so.1: cannot open shared object file")
+    assert not any(role.possible for role in judge_roles(states, True, lambda: None))
 
 
 def test_a_library_that_ends_the_process_is_named() -> None:
@@ -108,13 +155,29 @@ def test_a_library_that_ends_the_process_is_named() -> None:
     assert "before it" in import_problem("d", outcome)
 
 
-def test_missing_libraries_stop_the_work_that_needs_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_the_libraries_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "_installed", lambda library: None)
     report = examine_machine()
     assert report.exit_code == 1
-    missing = {finding.subject: finding for finding in report.findings if finding.code == "missing-dependency"}
-    assert {"numpy", "OpenCV", "pycocotools", "engines"} <= missing.keys()
-    assert all(finding.remedy.startswith("pip install") for finding in missing.values())
+    assert [finding.subject for finding in report.findings if finding.level == "error"] == list(ROLES)
+    missing = [finding for finding in report.findings if finding.message == "not installed"]
+    assert [finding.subject for finding in missing] == [one.title for one in LIBRARIES]
+    assert all("pip install" in finding.remedy for finding in missing)
+
+
+def test_libgl_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "begin cv2\nfailed cv2 ImportError: libGL.so.1: cannot open shared object file: No such file\n"
+    monkeypatch.setattr(environment, "run_command", lambda *_: Outcome(0, said, "", 1.0))
+    report = examine_machine()
+    (finding,) = [finding for finding in report.findings if finding.subject == "OpenCV"]
+    assert finding.code == "missing-system-library"
+    assert "opencv-python-headless" in finding.remedy
+
+
+def test_a_role_is_of_the_machine(edge_seg: Callable[..., Finished]) -> None:
+    done = edge_seg("doctor", "mask_rcnn_tiny_fpn", "--role", "run")
+    assert done.returncode == 2
+    assert "--role is for this machine" in done.stderr
 
 
 @pytest.mark.slow
