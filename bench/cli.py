@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_seg.options import ABOVE_0, COMMAND, MAX_THREADS, Finite, Numbers, echo_json, json_option
+from edge_seg.options import (
+    ABOVE_0,
+    COMMAND,
+    MAX_THREADS,
+    Finite,
+    Numbers,
+    echo_json,
+    json_option,
+    public_key_option,
+)
 
 if TYPE_CHECKING:
     from edge_seg.records.record import Record
@@ -108,6 +117,7 @@ def _renamed_target(_context: click.Context, _parameter: click.Parameter, value:
 @click.option(
     "--restart", is_flag=True, help="Measure all anew, also what this command finished before it was stopped."
 )
+@public_key_option
 @json_option
 def run(
     bundles: tuple[Path, ...],
@@ -127,6 +137,7 @@ def run(
     timeout: float,
     max_time: float,
     out: Path,
+    public_key: Path | None,
     restart: bool,
     as_json: bool,
 ) -> int:
@@ -151,6 +162,7 @@ def run(
     from edge_seg.runtime.image import SUFFIXES
     from edge_seg.runtime.predict import find_files
     from edge_seg.targets.named import find_board
+    from edge_seg.trust import tell_trust_of
 
     # A shell makes `--images *.jpg` into one option and several words; a bundle is always a folder.
     more = tuple(path for path in bundles if images and path.suffix.lower() in SUFFIXES and path.is_file())
@@ -160,6 +172,7 @@ def run(
     names = [name.strip() for text in targets or ("local",) for name in text.split(",")]
     boards = [find_board(name) for name in dict.fromkeys(names)]
     check_writable(out)
+    tell_trust_of(bundles, public_key)
     settings = Settings(
         (*images, *more),
         warmup,

@@ -1,6 +1,6 @@
 """Instance segmentation for small devices: train Mask R-CNN, convert it, run it, measure it.
 
-``Segmenter`` is imported when first asked for, so that ``import edge_seg`` (and every ``--help``) stays fast.
+The names below are imported when first asked for, so that ``import edge_seg`` (and every ``--help``) stays fast.
 """
 
 from __future__ import annotations
@@ -17,21 +17,32 @@ if (
 ):
     del sys.path[0]
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edge_seg.bundle import Bundle, open_bundle
+    from edge_seg.errors import EdgeSegError
+    from edge_seg.runtime.result import Instances
     from edge_seg.runtime.segmenter import Segmenter
 
 __version__ = "0.1.0"
 
-__all__ = ["Segmenter", "__version__"]
+__all__ = ["Bundle", "EdgeSegError", "Instances", "Segmenter", "__version__", "open_bundle"]
+
+_HOMES = {
+    "Bundle": "edge_seg.bundle",
+    "EdgeSegError": "edge_seg.errors",
+    "Instances": "edge_seg.runtime.result",
+    "Segmenter": "edge_seg.runtime.segmenter",
+    "open_bundle": "edge_seg.bundle",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Segmenter":
-        from edge_seg.install import explained_imports
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from edge_seg.install import explained_imports
 
-        with explained_imports():
-            from edge_seg.runtime.segmenter import Segmenter
-        return Segmenter
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with explained_imports():
+        return getattr(importlib.import_module(_HOMES[name]), name)

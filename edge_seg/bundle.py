@@ -12,14 +12,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edge_seg.errors import BundleError
 from edge_seg.files import read_json, sha256, write_json
 from edge_seg.manifest import SCHEMA, Manifest, check_values, invalid
 from edge_seg.plain import SHORT, from_plain
+from edge_seg.signature import SIGNATURE, check_made, read_signature
 
 MANIFEST = "manifest.json"
-SIGNATURE = "signature.json"
 # File names that a manifest may hold: `golden/image.png`, nothing that any system reads otherwise.
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]{0,200}")
 
@@ -50,13 +51,22 @@ class Bundle:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Writes ``folder``'s manifest; the same manifest gives the same bytes."""
-    write_json(folder / MANIFEST, dataclasses.asdict(manifest))
+    write_json(folder / MANIFEST, as_plain(manifest))
+
+
+def as_plain(manifest: Manifest) -> dict[str, Any]:
+    """What ``manifest.json`` holds, as JSON values; no version 0, which readers of before don't know."""
+    plain = dataclasses.asdict(manifest)
+    if not manifest.version:
+        del plain["version"]
+    return plain
 
 
 def open_bundle(path: Path) -> Bundle:
     """Reads a bundle's manifest and checks every file's hash, before any library sees them.
 
-    Raises :class:`BundleError` when the folder or a file is missing, a hash doesn't match or the schema isn't ours.
+    Raises :class:`BundleError` when the folder or a file is missing, a hash doesn't match, the schema isn't ours or a
+    signature is wrong.
     """
     bundle = _read(path)
     check_files(bundle)
@@ -125,20 +135,13 @@ def _faults(bundle: Bundle) -> Iterator[tuple[str, BundleError]]:
 
 
 def check_signed(bundle: Bundle) -> None:
-    """Raises :class:`BundleError` when the manifest was altered after it was signed, if it was.
+    """Raises :class:`BundleError` when the bundle holds a signature that is wrong.
 
-    Needs no library for that; who signed it is for :mod:`edge_seg.bundles.sign`.
+    Who signed it is for :mod:`edge_seg.trust` to judge.
     """
-    file = bundle.path / SIGNATURE
-    if not os.path.lexists(file):
-        return
-    remedy = "get the bundle again from its maker; if it is yours, sign it again"
-    signature = read_json(file, BundleError) if file.is_file() else None
-    if not isinstance(signature, dict):
-        raise BundleError(f"{file}: not a signature", remedy=remedy, code="signature-invalid")
-    if signature.get("manifest_sha256", bundle.id) != bundle.id:
-        message = f"{bundle.path}: the manifest isn't the one that was signed ({SIGNATURE})"
-        raise BundleError(message, remedy=remedy, code="signature-invalid")
+    signature = read_signature(bundle.path / SIGNATURE)
+    if signature is not None:
+        check_made(signature, (bundle.path / MANIFEST).read_bytes(), bundle.path)
 
 
 def _check_file(folder: Path, name: str, expected: str) -> None:

@@ -77,6 +77,7 @@ def atomic_dir(path: Path, *, mark: str | None = None, ours: Ours | None = None)
     path.parent.mkdir(parents=True, exist_ok=True)
     with named(path), partial.folder_beside(path) as beside:
         yield beside
+        check_replaceable(path, mark, ours)  # once more: another process may have written there meanwhile
         partial.take_place(beside, path)
 
 

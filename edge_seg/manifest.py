@@ -96,7 +96,8 @@ class Manifest:
     """What ``manifest.json`` holds. ``engine`` and ``target`` decide which machine may load the graphs.
 
     ``canonical_size``: side of a box that is read from P4, pixels of the input; told where RoIAlign is the runtime's,
-    because the graphs are :data:`THREE_GRAPHS`.
+    because the graphs are :data:`THREE_GRAPHS`. ``version``: which of two bundles is newer, set when it is signed; a
+    board takes none that is older than the one that it runs.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Manifest:
     verification: dict[str, Any] = field(default_factory=dict)
     canonical_size: int | None = None
     schema: int = SCHEMA
+    version: int = 0
 
 
 def invalid(message: str) -> BundleError:
@@ -135,6 +137,7 @@ def check_values(manifest: Manifest, where: str) -> None:
     need(fits, f"{where}.category_ids", f"{count} different ids, one for each class", ids)
     need(manifest.proposals > 0, f"{where}.proposals", "at least 1", manifest.proposals)
     need((manifest.canonical_size or 1) > 0, f"{where}.canonical_size", "at least 1", manifest.canonical_size)
+    need(0 <= manifest.version < 2**53, f"{where}.version", "0 or more", manifest.version)
     check_processing(manifest.preprocess, manifest.postprocess, where)
     for name, graph in manifest.graphs.items():
         need(len(graph.files) > 0, f"{where}.graphs.{name}.files", "at least one file", graph.files)

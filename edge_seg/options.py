@@ -15,6 +15,12 @@ from edge_seg.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+public_key_option = click.option(
+    "--public-key",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Run only what was signed with a key in FILE.  [default: the trusted keys of this user and machine, if any]",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, nothing else.")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from edge_seg.errors import UsageError
-from edge_seg.options import COMMAND, echo_json, json_option
+from edge_seg.options import COMMAND, echo_json, json_option, public_key_option
 from edge_seg.process.guard import guarded, phase
 
 _PATH = click.Path(path_type=Path)
@@ -36,10 +36,17 @@ _PATH = click.Path(path_type=Path)
     help="Write the summary into the manifest: verification.stages. The bundle then has another id.",
 )
 @click.option("--fail-fast", is_flag=True, help="Stop at the first stage that is out of tolerance.")
+@public_key_option
 @json_option
 @guarded
 def verify(
-    bundle: Path, html: Path | None, write: bool, as_json: bool, images: tuple[Path, ...], **options: Any
+    bundle: Path,
+    html: Path | None,
+    write: bool,
+    public_key: Path | None,
+    as_json: bool,
+    images: tuple[Path, ...],
+    **options: Any,
 ) -> int:
     """Find out where a BUNDLE differs from the model that it was made from.
 
@@ -61,10 +68,12 @@ def verify(
     from convert.verify import report as reports
     from convert.verify.html import make_page
     from convert.verify.verify import Options, verify_bundle
-    from edge_seg.bundle import SIGNATURE
     from edge_seg.pages.page import check_output, this_command
     from edge_seg.runtime.predict import check_folder, find_files
+    from edge_seg.signature import SIGNATURE
+    from edge_seg.trust import tell_trust_of
 
+    tell_trust_of([bundle], public_key)
     files = find_files(images)
     if html is not None:
         check_output(html, [bundle, *files, *filter(Path.is_file, map(Path, options["runner"] or ()))])

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from edge_seg.bundle import MANIFEST, SIGNATURE, Bundle, check_signed, examine_bundle
-from edge_seg.bundles.sign import read_signature, verify
-from edge_seg.bundles.text import megabytes, printable, table
+from edge_seg.bundle import MANIFEST, Bundle, check_signed, examine_bundle
+from edge_seg.bundles.text import megabytes, table
 from edge_seg.errors import BundleError, EdgeSegError, ImageError
-from edge_seg.install import pip_install
+from edge_seg.printable import printable
 from edge_seg.runtime.engines import MODULES, SUFFIXES
 from edge_seg.runtime.engines.checks import check_graphs, file_of
 from edge_seg.runtime.selftest import read_golden
+from edge_seg.signature import SIGNATURE, read_signature
+from edge_seg.trust import Trust, require_trusted, trusted_keys
 from edge_seg.words import counted
 
 
@@ -142,16 +142,13 @@ def _check_golden(bundle: Bundle) -> str:
 
 def _check_signature(bundle: Bundle, public_key: Path | None) -> str:
     if public_key is not None:
-        verify(bundle, public_key)
-        return f"holds, made with the private key to {public_key}"
-    signature = read_signature(bundle)
+        return f"holds: {require_trusted(bundle, public_key)}"
+    signature = read_signature(bundle.path / SIGNATURE)
     if signature is None:
         return "none"
-    if find_spec("cryptography") is None:
-        check_signed(bundle)
-        return f"not checked: needs {pip_install('sign')}"
-    verify(bundle)
-    return f"holds, with the key {signature.public_key[:16]}…; whose that is, --public-key checks"
+    check_signed(bundle)
+    file = trusted_keys().get(signature.public_key)
+    return f"holds: {Trust(signature, file)}" + ("" if file else "; whose that is, --public-key checks")
 
 
 def _strays(bundle: Bundle) -> list[str]:

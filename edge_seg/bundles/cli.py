@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edge_seg.errors import EdgeSegError
+from edge_seg.errors import EdgeSegError, UsageError
 from edge_seg.explain import explain
 from edge_seg.options import echo_json, json_option
 
@@ -161,25 +161,43 @@ def keygen(key: Path, as_json: bool) -> None:
 @bundle.command()
 @click.argument("path", metavar="BUNDLE", type=PATH)
 @click.option("--key", required=True, type=PATH, metavar="FILE", help="The private key that `keygen` made.")
+@click.option(
+    "--version",
+    type=click.IntRange(0, 2**53 - 1),
+    help="Number of this release, written into the manifest.  [default: as it is]",
+)
 @json_option
-def sign(path: Path, key: Path, as_json: bool) -> None:
-    """Sign a BUNDLE, so that nobody can alter it unnoticed.
+def sign(path: Path, key: Path, version: int | None, as_json: bool) -> None:
+    """Sign a BUNDLE, or an archive that was packed for a board, so that nobody can alter it unnoticed.
 
     The signature is of the manifest, which holds the hash of every other file; it lies beside it and replaces an older
-    one.
+    one. Give each release a higher --version: a board takes none that is older than the one that it runs. The signature
+    of an archive, which holds the runner and its library as well, lies beside it as FILE.signature.json.
 
     \b
     Examples:
-      edge-seg bundle sign bundles/arm-fp32 --key maker
+      edge-seg bundle sign bundles/arm-fp32 --key maker --version 7
+      edge-seg bundle sign board.tar.gz --key maker
     """
     from edge_seg.bundle import examine_bundle
+    from edge_seg.bundles.sign import readable_by_others, sign_archive
     from edge_seg.bundles.sign import sign as run
 
-    opened, faults = examine_bundle(path)  # an older signature needn't hold any more
-    for fault in faults.values():
-        raise fault
-    signature = run(opened, key)
+    if path.is_file():
+        if version is not None:
+            raise UsageError("--version: an archive has its bundle's", remedy="sign the bundle with it, then pack it")
+        signature, id_ = sign_archive(path, key), None
+    else:
+        opened, faults = examine_bundle(path)  # an older signature needn't hold any more
+        for fault in faults.values():
+            raise fault
+        signature = run(opened, key, version)
+        id_ = opened.id
+    if readable_by_others(key):
+        click.echo(
+            f"warning: {key}: other users can read this key, and sign in your name; chmod 600 ends that", err=True
+        )
     if as_json:
-        echo_json({"path": path, "id": opened.id, "public_key": signature.public_key})
+        echo_json({"path": path, "id": id_, "public_key": signature.public_key})
     else:
         click.echo(f"{path}  signed with the key {signature.public_key}")

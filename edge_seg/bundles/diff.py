@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_seg.bundle import MANIFEST, SIGNATURE, Bundle
-from edge_seg.bundles.sign import read_signature
+from edge_seg.bundle import MANIFEST, Bundle
 from edge_seg.bundles.text import megabytes, phrase, table, tensor
 from edge_seg.files import sha256
+from edge_seg.signature import SIGNATURE, read_signature
 
 LISTED_WHOLE = 4
 """Longer lists (classes) are compared item by item."""
@@ -94,7 +94,7 @@ def _side(bundle: Bundle) -> Side:
                 tensors[f"{name}.{end}[{place}]"] = tensor(spec)
     plain["golden"]["files"] = sorted(bundle.manifest.golden.files)
     hashes = {MANIFEST: bundle.id, **bundle.files}
-    if read_signature(bundle):
+    if read_signature(bundle.path / SIGNATURE):
         hashes[SIGNATURE] = sha256(bundle.path / SIGNATURE)
     files = {name: {"bytes": (bundle.path / name).stat().st_size, "sha256": digest} for name, digest in hashes.items()}
     return Side(bundle.path, bundle.id, dict(_flat(plain)), tensors, files)

@@ -12,12 +12,12 @@ from typing import Any
 
 from edge_seg.archive import pack as write_archive
 from edge_seg.archive import unpack as unpack_archive
-from edge_seg.bundle import MANIFEST, SIGNATURE, Bundle, own_files
+from edge_seg.bundle import MANIFEST, Bundle, own_files
 from edge_seg.bundles.check import open_sound
-from edge_seg.bundles.sign import read_signature
 from edge_seg.bundles.text import megabytes
 from edge_seg.errors import BundleError, ImageError
 from edge_seg.files import atomic_dir, refuse_overwriting, scratch_dir, sha256
+from edge_seg.signature import SIGNATURE, read_signature
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def unpack(archive: Path, out: Path, public_key: Path | None = None) -> Bundle:
 
 def members(bundle: Bundle) -> list[str]:
     """The names of all that belongs to the bundle, each once ("a//b" is "a/b"), sorted."""
-    signature = [SIGNATURE] if read_signature(bundle) else []
+    signature = [SIGNATURE] if read_signature(bundle.path / SIGNATURE) else []
     return sorted({str(PurePosixPath(name)) for name in (MANIFEST, *bundle.files, *signature)})
 
 

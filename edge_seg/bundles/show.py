@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from edge_seg.bundle import MANIFEST, Bundle
-from edge_seg.bundles.sign import Signature, read_signature
-from edge_seg.bundles.text import megabytes, phrase, printable, table, tensor
+from edge_seg.bundle import MANIFEST, Bundle, as_plain
+from edge_seg.bundles.text import megabytes, phrase, table, tensor
 from edge_seg.manifest import GraphSpec
+from edge_seg.printable import printable
+from edge_seg.signature import SIGNATURE, Signature, read_signature
+from edge_seg.trust import trusted_keys
 from edge_seg.words import counted
 
 LISTED_CLASSES = 20
@@ -23,6 +26,8 @@ class Description:
     id: str
     sizes: dict[str, int]
     signature: Signature | None
+    trusted: Path | None = None
+    """The file of a trusted key, if it was signed with that."""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -32,7 +37,8 @@ class Description:
             "model_bytes": self.bundle.model_bytes,
             "files": self.sizes,
             "signature": dataclasses.asdict(self.signature) if self.signature else None,
-            "manifest": dataclasses.asdict(self.bundle.manifest),
+            "trusted": str(self.trusted) if self.trusted else None,
+            "manifest": as_plain(self.bundle.manifest),
         }
 
     def __str__(self) -> str:
@@ -62,9 +68,16 @@ class Description:
             ("from", phrase(manifest.source)),
             ("made by", phrase(manifest.optimizer) if manifest.optimizer else "paddle's export, as it is"),
             ("verified", phrase(manifest.verification)),
-            ("signature", f"{self.signature.algorithm}, key {self.signature.public_key}" if self.signature else "none"),
+            ("signature", self._signature()),
         ]
         return f"{printable(manifest.name)}\n{table(rows, most_lines=5)}"
+
+    def _signature(self) -> str:
+        if self.signature is None:
+            return "none"
+        known = f"trusted here ({self.trusted})" if self.trusted else "not known here"
+        version = f"; version {self.bundle.manifest.version}" if self.bundle.manifest.version else ""
+        return f"{self.signature.algorithm}, holds; key {self.signature.public_key}, {known}{version}"
 
     def _sizes(self) -> str:
         manifest = self.bundle.manifest
@@ -76,7 +89,9 @@ class Description:
 def describe(bundle: Bundle) -> Description:
     """Raises :class:`BundleError` when the bundle holds a signature that isn't one."""
     sizes = {name: (bundle.path / name).stat().st_size for name in (MANIFEST, *bundle.files)}
-    return Description(bundle, bundle.id, sizes, read_signature(bundle))
+    signature = read_signature(bundle.path / SIGNATURE)
+    trusted = trusted_keys().get(signature.public_key) if signature else None
+    return Description(bundle, bundle.id, sizes, signature, trusted)
 
 
 def _classes(names: tuple[str, ...]) -> str:

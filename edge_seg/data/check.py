@@ -45,8 +45,9 @@ class SplitReport:
 
     @property
     def instances_per_class(self) -> dict[str, int]:
-        counts = Counter(a.label for record in self.dataset.images for a in record.annotations if not a.crowd)
-        return {name: counts[label] for label, name in enumerate(self.dataset.classes)}
+        names = self.dataset.classes
+        counts = Counter(names[a.label] for record in self.dataset.images for a in record.annotations if not a.crowd)
+        return {name: counts[name] for name in names}
 
     @property
     def sizes(self) -> dict[int, int]:

@@ -69,7 +69,11 @@ def fetch_dataset(
     fetch(url, archive, checksum or known, progress=progress)
     digest = sha256(archive)
     with scratch_dir(out) as scratch:
-        unpacked = unpack(archive, scratch / "set", DataError)
+        try:
+            unpacked = unpack(archive, scratch / "set", DataError)
+        except DataError:
+            archive.unlink()  # it would be refused again
+            raise
         # An archive usually holds one folder; its content is what was asked for.
         inner = list(unpacked.iterdir())
         source = inner[0] if len(inner) == 1 and inner[0].is_dir() else unpacked

@@ -9,6 +9,7 @@ from typing import Any
 from edge_seg.data.check import Report
 from edge_seg.data.dataset import CocoDataset
 from edge_seg.data.findings import ERROR, KINDS, NOTE
+from edge_seg.data.layout import SPLITS
 from edge_seg.data.write import Progress, write_dataset
 from edge_seg.errors import DataError
 
@@ -42,6 +43,11 @@ def write_fixed(report: Report, out: Path, progress: Progress | None = None) -> 
         file = str(checked.dataset.coco_json)
         bad = {f.image for f in report.findings if f.file == file and f.kind in UNUSABLE_IMAGES}
         splits[split] = _without(checked.dataset, bad)
+    for split in ("all",) if "all" in splits else SPLITS:
+        if split not in splits or not splits[split].images:
+            raise DataError(
+                f"{report.folder}: no image of {split} is left for a copy", remedy="mend what is named above, by hand"
+            )
     log = [f for f in report.findings if (f.kind not in NOT_CHANGED and f.severity != NOTE) or f.kind == "dropped"]
     write_dataset(out, splits, log=log, root=report.folder if report.folder.is_dir() else None, progress=progress)
     return {

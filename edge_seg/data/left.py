@@ -56,8 +56,9 @@ def fitted(size: tuple[int, int], short_sides: tuple[int, ...] = (), long_side: 
 
 def count_left(dataset: CocoDataset, fit: Fit) -> Left:
     """Counts the objects of a split at the network's size."""
-    kept: Counter[int] = Counter()
-    vanished: Counter[int] = Counter()
+    # By name: two categories may have one, which is told elsewhere.
+    kept: Counter[str] = Counter()
+    vanished: Counter[str] = Counter()
     crowds = 0
     sides = []
     for record in dataset.images:
@@ -69,10 +70,10 @@ def count_left(dataset: CocoDataset, fit: Fit) -> Left:
                 continue
             side = min((a.box[2] - a.box[0]) * across, (a.box[3] - a.box[1]) * down)
             sides.append(side)
-            (kept if side >= LEAST_SIDE else vanished)[a.label] += 1
+            (kept if side >= LEAST_SIDE else vanished)[dataset.classes[a.label]] += 1
     return Left(
-        per_class={name: kept[label] for label, name in enumerate(dataset.classes)},
-        vanished={name: vanished[label] for label, name in enumerate(dataset.classes) if vanished[label]},
+        per_class={name: kept[name] for name in dataset.classes},
+        vanished={name: vanished[name] for name in dataset.classes if vanished[name]},
         crowds=crowds,
         under={limit: sum(side < limit for side in sides) for limit in SMALL},
         sides=sides,

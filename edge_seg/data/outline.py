@@ -29,6 +29,7 @@ AREA_RATIO = 4.0
 """An area further from the outline's than this factor isn't its area."""
 EDGE_TOLERANCE = 1.0
 """Outlines that reach over the edge by less, in pixels, are cut without a word: it is rounding."""
+_PLAIN = frozenset({int, float})
 FAR = 1.0
 """Points further outside than so many widths or heights belong to no image of this size."""
 
@@ -60,6 +61,18 @@ def is_number(value: Any) -> bool:
     """Whether it is a finite number of JSON, not a boolean."""
     # abs() and not math.isfinite(), which fails on a whole number too large for a float. NaN compares as False.
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def are_numbers(values: list[Any]) -> bool:
+    """Whether all are finite numbers; quick for long lists that are."""
+    if not values or _PLAIN.issuperset(map(type, values)):
+        try:
+            # NaN and infinity stay in a sum.
+            if math.isfinite(sum(values)):
+                return True
+        except OverflowError:
+            pass
+    return all(map(is_number, values))
 
 
 def decode(segmentation: Any, height: int, width: int) -> NDArray[np.uint8]:
@@ -130,7 +143,7 @@ def _read_polygons(value: Any, notes: Notes) -> list[list[float]]:
         where = f"segmentation[{number}]"
         if isinstance(polygon, list) and polygon and all(isinstance(p, list) and len(p) == 2 for p in polygon):
             polygon = [v for point in polygon for v in point]
-        if not isinstance(polygon, list) or len(polygon) % 2 or not all(map(is_number, polygon)):
+        if not isinstance(polygon, list) or len(polygon) % 2 or not are_numbers(polygon):
             raise Fault(
                 "outline", f"{where}: expected [x, y, x, y, …] with at least three points, found {shown(polygon)}"
             )
@@ -243,18 +256,8 @@ def _read_rle(rle: dict[str, Any], width: int, height: int) -> Outline:
     if area == 0:
         raise Fault("no-pixels", "its run lengths hold no pixel")
     segmentation = {"size": [height, width], "counts": counts}
-    ends = np.cumsum(lengths)
-    begins, ends = ends[:-1:2][: len(lengths) // 2], ends[1::2]
-    some = ends > begins
-    begins, last = begins[some], ends[some] - 1
-    columns = begins // height, last // height
-    if (columns[0] != columns[1]).any():  # a run goes on at the top of the next column
-        top, bottom = 0, height
-    else:
-        top, bottom = int((begins % height).min()), int((last % height).max()) + 1
-    return Outline(
-        segmentation, (float(columns[0].min()), float(top), float(columns[1].max() + 1), float(bottom)), area
-    )
+    x, y, across, down = coco_mask.toBbox(as_rle(segmentation, height, width)).tolist()
+    return Outline(segmentation, (x, y, x + across, y + down), area)
 
 
 def box_of(polygons: list[list[float]]) -> Box:
@@ -267,9 +270,10 @@ def _area(polygons: list[list[float]]) -> float:
     """The sum of the polygons' areas, pixels; of one that crosses itself less than it covers."""
     total = 0.0
     for polygon in polygons:
-        xs, ys = polygon[::2], polygon[1::2]
-        following = zip(xs, ys, xs[1:] + xs[:1], ys[1:] + ys[:1], strict=True)
-        total += abs(sum(x * v - u * y for x, y, u, v in following)) / 2
+        values = np.array(polygon, np.float64)
+        x, y = values[::2], values[1::2]
+        twice = np.dot(x[:-1], y[1:]) - np.dot(x[1:], y[:-1]) + x[-1] * y[0] - x[0] * y[-1]
+        total += abs(float(twice)) / 2
     return total
 
 

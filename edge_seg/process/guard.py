@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -28,6 +29,9 @@ PIPE_VARIABLE = "EDGE_SEG_GUARD_PIPE"
 _PHASE, _PARTIAL = b"phase ", b"partial "
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What asks a command to stop: Ctrl-C, a supervisor, a terminal or an ssh session that closes."""
+
+REPEATED_S = 2.0
+"""A signal that comes again within so many seconds is the same request: shells and supervisors send it twice."""
 
 listener: Callable[[str], None] | None = None
 """Told each phase as well, in a child that isn't a guarded one."""
@@ -100,6 +104,50 @@ def on_stop(handler: Callable[[int, Any], None]) -> dict[signal.Signals, Any]:
     if is_child():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     return before
+
+
+@contextlib.contextmanager
+def held_stops() -> Iterator[Callable[[], bool]]:
+    """Holds back a signal that asks to stop until the block has ended: what is half done then is done.
+
+    Yields a function that tells whether one has come. Another one :data:`REPEATED_S` seconds later isn't held back.
+    Does nothing outside the main thread, and for signals that no Python function takes.
+    """
+    came: list[tuple[int, float]] = []
+    before: dict[signal.Signals, Callable[[int, Any], Any]] = {}
+
+    def hold(number: int, frame: Any) -> None:
+        if not came:
+            came.append((number, time.monotonic()))
+        elif time.monotonic() - came[0][1] > REPEATED_S:
+            before[signal.Signals(number)](number, frame)
+
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            handler = signal.getsignal(number)
+            if callable(handler):
+                before[number] = handler
+                signal.signal(number, hold)
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        before[signal.Signals(came[0][0])](came[0][0], None)
+
+
+@contextlib.contextmanager
+def kept_handlers() -> Iterator[None]:
+    """Puts the signals' handlers back that an import replaced, without a word, by its own or the system's."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                if handler is not None:
+                    signal.signal(number, handler)
 
 
 def open_closed_streams() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edge_seg.errors import UsageError
-from edge_seg.options import COMMAND, SCORE, THREADS, echo_json, json_option
+from edge_seg.options import COMMAND, SCORE, THREADS, echo_json, json_option, public_key_option
 from edge_seg.process.guard import guarded, phase
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--engine", help="Engine to use.  [default: the bundle's]")
 @click.option("--on", metavar="TARGET", help="Do it there: ssh://[user@]host[:port], adb:SERIAL, emulated:cortex-a72.")
 @click.option("--runner", type=COMMAND, default=(), help="With --on: starts the runner.  [default: the deployed one]")
+@public_key_option
 @json_option
 @guarded
 def predict(
@@ -35,6 +36,7 @@ def predict(
     engine: str | None,
     on: str | None,
     runner: tuple[str, ...],
+    public_key: Path | None,
     as_json: bool,
 ) -> int:
     """Find the objects in pictures and draw them.
@@ -45,6 +47,9 @@ def predict(
 
     With --on, bundle and pictures are copied to a board, its runner does the work, and the pictures are drawn here.
     EDGE_SEG_SSH_OPTIONS holds options for ssh.
+
+    A bundle with a wrong signature is refused. Where this user or machine trusts certain keys (docs/security.md), or
+    --public-key names some, so is one that none of them signed.
 
     \b
     Examples:
@@ -58,8 +63,10 @@ def predict(
     from edge_seg.runtime.predict import check_folder, find_pictures
     from edge_seg.runtime.predict import predict as run
     from edge_seg.runtime.segmenter import Segmenter
+    from edge_seg.trust import tell_trust
 
     opened = open_bundle(bundle)
+    tell_trust(opened, public_key)
     pictures = find_pictures(images, out)
     check_folder(out)
     refuse_overwriting(out, [bundle])

@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cores", help="run on these cores only: 4,5,6,7")
     parser.add_argument("--power-mode", default="no-bind", help="no-bind: this runner can't bind threads to cores")
     parser.add_argument("--self-test", action="store_true", help="compare the golden picture's result")
+    parser.add_argument("--public-key", type=Path, metavar="FILE", help="refuse what no key in FILE has signed")
     parser.add_argument("--save", type=Path, metavar="DIR", help="write overlay pictures there")
     parser.add_argument("--json", action="store_true", help="JSON lines (without it: the same lines, for people)")
     return parser
@@ -126,10 +127,13 @@ def run(options: argparse.Namespace, say: Say) -> None:
     from edge_seg.bundle import open_bundle
     from edge_seg.runtime.cpu import peak_memory
     from edge_seg.runtime.segmenter import Segmenter
+    from edge_seg.trust import require_trusted
 
     say("hello", **_hello())
     begin = perf_counter_ns()
     bundle = open_bundle(options.bundle)
+    if options.public_key:
+        require_trusted(bundle, options.public_key)
     overlays: dict[Path, Path] = {}
     if options.save:
         from edge_seg.runtime.predict import check_folder, find_pictures

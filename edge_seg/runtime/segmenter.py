@@ -21,10 +21,15 @@ from edge_seg.runtime.masks import paste
 from edge_seg.runtime.postprocess import Detections, select, to_picture
 from edge_seg.runtime.preprocess import Geometry, preprocess
 from edge_seg.runtime.result import Instances
+from edge_seg.runtime.turns import turns_at
 
 
 class Segmenter:
-    """Finds the instances of the bundle's classes in a picture.
+    """Finds the instances of the bundle's classes in an image.
+
+    Threads may share one: they run the graphs one after the other, since no engine's predictor takes two at once; each
+    graph uses several cores. To use more cores, load one Segmenter for each process. After a fork the child needs one
+    of its own; a process by multiprocessing's ``spawn`` may be handed one, and loads the bundle anew.
 
     >>> segmenter = Segmenter("bundles/cpu-fp32")
     >>> found = segmenter("photo.jpg")
@@ -49,6 +54,7 @@ class Segmenter:
         Raises BundleError, EngineError or MissingDependencyError when it can't be loaded, UsageError for a bad option.
         """
         opened = bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle))
+        self._again: tuple[Any, ...] | None = (opened.path, engine, threads, score, instances)
         manifest = opened.manifest
         # Before the engine loads, which may take seconds
         full = manifest.graphs.get(one_graph.FULL)
@@ -82,6 +88,7 @@ class Segmenter:
         """
         _check_options(score, instances, postprocess, full)
         segmenter = cls.__new__(cls)
+        segmenter._again = None
         segmenter._set(engine, preprocess, postprocess, classes, score, instances, full)
         return segmenter
 
@@ -96,6 +103,7 @@ class Segmenter:
         full: GraphSpec | None,
     ) -> None:
         self.engine = engine
+        self._turns = turns_at(engine)
         self.preprocess = preprocess
         self.postprocess = postprocess
         self.classes = classes
@@ -116,40 +124,51 @@ class Segmenter:
         """
         picture = read_image(Path(image)) if isinstance(image, (str, Path)) else image
         if isinstance(self.engine, PictureEngine):
-            return self.engine.segment(as_bgr(picture), self.score, self.instances)
+            with self._turns.taken():
+                return self.engine.segment(as_bgr(picture), self.score, self.instances)
         begin = perf_counter_ns()
         blob, geometry = preprocess(as_bgr(picture), self.preprocess)
         preprocessed = perf_counter_ns()
-        outputs = self._detect(blob, geometry)
-        detected = perf_counter_ns()
-        extent = (geometry.scaled_height, geometry.scaled_width)
-        if self.full:
-            classes = len(self.classes)
-            kept, probabilities = one_graph.select(outputs, classes, self.postprocess, extent, self.score)
-            selected = masked = perf_counter_ns()
-        else:
-            kept = select(
-                outputs["boxes"],
-                outputs["scores"],
-                self.postprocess,
-                extent=extent,
-                score_threshold=self.score,
-                instances=self.instances,
-            )
-            selected = perf_counter_ns()
-            probabilities = self._masks(outputs, kept)
-            masked = perf_counter_ns()
+        # The graphs of one image belong together: what lies between them is kept from the first to the second.
+        with self._turns.taken():
+            ready = perf_counter_ns()
+            kept, probabilities, (detected, selected, masked) = self._run(blob, geometry)
+        pasting = perf_counter_ns()
         whole, clipped = to_picture(kept.boxes, geometry)
         rles = paste(probabilities, whole, geometry.height, geometry.width, self.postprocess.mask_threshold)
         found = Instances(geometry.height, geometry.width, clipped, kept.scores, kept.classes, rles)
         end = perf_counter_ns()
         return found, {
             "pre": preprocessed - begin,
-            "detect": detected - preprocessed,
+            "detect": detected - ready,
             "nms": selected - detected,
             "mask": masked - selected,
-            "post": end - masked,
+            "post": end - pasting,
         }
+
+    def _run(
+        self, blob: NDArray[np.float32], geometry: Geometry
+    ) -> tuple[Detections, NDArray[np.float32], tuple[int, int, int]]:
+        """The graphs and what lies between them: instances, their masks, and when `detect`, NMS and `mask` ended."""
+        outputs = self._detect(blob, geometry)
+        detected = perf_counter_ns()
+        extent = (geometry.scaled_height, geometry.scaled_width)
+        if self.full:
+            classes = len(self.classes)
+            kept, probabilities = one_graph.select(outputs, classes, self.postprocess, extent, self.score)
+            selected = perf_counter_ns()
+            return kept, probabilities, (detected, selected, selected)
+        kept = select(
+            outputs["boxes"],
+            outputs["scores"],
+            self.postprocess,
+            extent=extent,
+            score_threshold=self.score,
+            instances=self.instances,
+        )
+        selected = perf_counter_ns()
+        probabilities = self._masks(outputs, kept)
+        return kept, probabilities, (detected, selected, perf_counter_ns())
 
     def _detect(self, blob: NDArray[np.float32], geometry: Geometry) -> dict[str, NDArray[Any]]:
         if self.full:
@@ -172,7 +191,14 @@ class Segmenter:
 
     def close(self) -> None:
         """Gives the engine's memory back; the segmenter can't be used after it."""
-        self.engine.close()
+        if self._turns.close():
+            self.engine.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as what it was loaded from, and loaded anew: for multiprocessing's ``spawn``."""
+        if self._again is None:
+            raise EngineError("a Segmenter over an engine of its own can't be handed to another process")
+        return _load_again, self._again
 
     def __enter__(self) -> Segmenter:
         return self
@@ -181,6 +207,12 @@ class Segmenter:
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _load_again(
+    bundle: Path, engine: str | None, threads: int, score: float | None, instances: int | None
+) -> Segmenter:
+    return Segmenter(bundle, engine=engine, threads=threads, score=score, instances=instances)
 
 
 def _check_options(

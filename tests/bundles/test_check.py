@@ -114,7 +114,7 @@ def test_a_golden_picture_that_is_none(bundle: Bundle, sound: Path) -> None:
     )
     code, out, _ = bundle("check", sound)
     assert code == 1
-    assert "golden/image.png: damaged, or not a picture" in out
+    assert "golden/image.png: damaged, or not an image" in out
 
 
 def test_files_that_do_not_belong_are_told_but_harm_nothing(bundle: Bundle, sound: Path) -> None:

@@ -24,7 +24,7 @@ def test_what_it_is_on_one_screen(bundle: Bundle, sound: Path) -> None:
         "boxes float32[20, 2, 4]",
         "channel int32[?]",
         "metrics (mask_map 0.5)",
-        "box_px 0.00087, repeats yes",
+        "box_px 0.00087, checked_by x86-fp32, repeats yes",
         "detect 2.0 kB",
     ):
         assert said in " ".join(out.split()), said

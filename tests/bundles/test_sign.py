@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import stat
@@ -14,7 +15,9 @@ from typing import Any
 import pytest
 
 from edge_seg import cli
-from edge_seg.bundles import check
+from edge_seg.bundle import open_bundle
+from edge_seg.errors import BundleError
+from edge_seg.trust import refuse_older, require_trusted_archive
 from tests.bundles.made import edit
 
 Bundle = Callable[..., tuple[int, str, str]]
@@ -50,7 +53,7 @@ def test_the_maker_is_recognised(bundle: Bundle, signed: Path, key: Path) -> Non
     assert problems(bundle, signed) == []
     assert problems(bundle, signed, "--public-key", public(key)) == []
     _, out, _ = bundle("check", signed)
-    assert "holds, with the key" in out
+    assert "holds: signed, key unknown" in out
     shown = json.loads(bundle("show", signed, "--json")[1])["signature"]
     assert shown["algorithm"] == "ed25519"
     assert shown["public_key"] in bundle("show", signed)[1]
@@ -82,16 +85,6 @@ def test_an_altered_bundle_is_refused(bundle: Bundle, signed: Path, key: Path) -
         assert (code, json.loads(out)["error"]["code"]) == (1, "signature-invalid")
     assert bundle("sign", signed, "--key", key)[0] == 0
     assert problems(bundle, signed) == []
-
-
-def test_an_altered_bundle_is_refused_without_the_library(
-    bundle: Bundle, signed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(check, "find_spec", lambda name: None)
-    assert problems(bundle, signed) == []
-    edit(signed, lambda plain: plain["postprocess"].update(score_threshold=0.9))
-    assert problems(bundle, signed) == ["signature-invalid"]
-    assert bundle("pack", signed, "--out", tmp_path / "packed.tar.gz")[0] == 1
 
 
 def test_a_signature_of_an_older_version_holds(bundle: Bundle, signed: Path, key: Path) -> None:
@@ -213,7 +206,7 @@ def test_files_that_are_no_such_key(bundle: Bundle, signed: Path, key: Path, tmp
         code, out, err = bundle(*words, "--json")
         assert (code, json.loads(out)["error"]["code"]) == (2, "key-invalid"), words
         assert f"{words[-1]}: expected a p" in err
-    assert bundle("sign", signed, "--key", tmp_path / "nothing")[0] == 1
+    assert bundle("sign", signed, "--key", tmp_path / "nothing")[0] == 2
 
 
 def test_a_key_with_a_passphrase_is_refused_with_the_reason(bundle: Bundle, sound: Path, key: Path) -> None:
@@ -244,15 +237,68 @@ def test_openssl_makes_keys_and_verifies_alike(bundle: Bundle, sound: Path, tmp_
     assert "Verified" in openssl(*verify, sound / "manifest.json").stdout
 
 
-def test_without_the_library(
+def test_without_the_library_signatures_are_checked_all_the_same(
     bundle: Bundle, signed: Path, key: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in [name for name in sys.modules if name.split(".")[0] == "cryptography"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "cryptography", None)  # what import then raises is a ModuleNotFoundError
-    code, out, _ = bundle("check", signed)
+    assert problems(bundle, signed) == []
+    assert problems(bundle, signed, "--public-key", public(key)) == []
+    assert cli.main(["bundle", "sign", str(signed), "--key", str(key)]) == 1
+    assert "cryptography" in capsys.readouterr().err
+    forge(signed)
+    assert problems(bundle, signed) == ["signature-invalid"]
+
+
+def forge(folder: Path) -> None:
+    """Edits the manifest and renews its hash in the signature, which stays wrong."""
+    edit(folder, lambda plain: plain["postprocess"].update(score_threshold=0.9))
+    digest = hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
+    edit_signature(folder, lambda plain: plain.update(manifest_sha256=digest))
+
+
+def test_a_renewed_hash_does_not_make_a_signature(bundle: Bundle, signed: Path) -> None:
+    forge(signed)
+    for words in (["check", signed], ["show", signed], ["diff", signed, signed]):
+        code, out, err = bundle(*words)
+        assert code in (1, 2)
+        assert "not what was signed" in out + err
+
+
+def test_a_key_that_others_can_read_is_warned_of(bundle: Bundle, sound: Path, key: Path) -> None:
+    assert "warning" not in bundle("sign", sound, "--key", key)[2]
+    key.chmod(0o644)
+    code, _, err = bundle("sign", sound, "--key", key)
     assert code == 0
-    assert "[sign]" in out
-    for words in (["check", signed, "--public-key", public(key)], ["sign", signed, "--key", key]):
-        assert cli.main(["bundle", *map(str, words)]) == 1
-        assert "[sign]'" in capsys.readouterr().err
+    assert "other users can read this key" in err
+
+
+def test_a_version_is_signed_along(bundle: Bundle, sound: Path, key: Path) -> None:
+    assert "version" not in json.loads((sound / "manifest.json").read_text())
+    assert bundle("sign", sound, "--key", key, "--version", "7")[0] == 0
+    assert problems(bundle, sound, "--public-key", public(key)) == []
+    assert open_bundle(sound).manifest.version == 7
+    assert "version 7" in bundle("show", sound)[1]
+    assert bundle("sign", sound, "--key", key)[0] == 0
+    assert open_bundle(sound).manifest.version == 7  # it stays, unless another is given
+    refuse_older(open_bundle(sound), 7)
+    refuse_older(open_bundle(sound), None)
+    refuse_older(open_bundle(sound), 8, allowed=True)
+    with pytest.raises(BundleError, match="version 7, older than version 8"):
+        refuse_older(open_bundle(sound), 8)
+
+
+def test_an_archive_is_signed_as_a_whole(bundle: Bundle, key: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "board.tar.gz"
+    archive.write_bytes(b"runner, library and bundle")
+    assert str(require_trusted_archive(archive)) == "not signed"
+    assert bundle("sign", archive, "--key", key)[0] == 0
+    assert require_trusted_archive(archive, public(key)).trusted == public(key)
+    assert bundle("sign", archive, "--key", key, "--version", "3")[0] == 2
+    archive.write_bytes(b"runner, another library and bundle")
+    with pytest.raises(BundleError, match="not what was signed"):
+        require_trusted_archive(archive)
+    (tmp_path / "board.tar.gz.signature.json").unlink()
+    with pytest.raises(BundleError, match="not signed"):
+        require_trusted_archive(archive, public(key))

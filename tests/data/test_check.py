@@ -29,9 +29,11 @@ def test_a_good_set(write: Callable[..., Path], coco: Coco) -> None:
     separate(root, coco)
     seen: list[tuple[int, int]] = []
     report = check(root, lambda *now: seen.append(now))
-    assert report.problems == report.warnings == []
-    assert report.splits["train"]["instances_per_class"] == {"cat": 1, "dog": 0}
-    assert report.splits["val"]["empty_images"] == 1
+    assert report.ok
+    assert [f.kind for f in report.findings] == ["few", "category-empty", "val-empty"]
+    assert report.splits["train"].as_json()["instances_per_class"] == {"cat": 1, "dog": 0}
+    assert report.splits["train"].as_json()["left_per_class"] == {"cat": 1, "dog": 0}
+    assert report.splits["val"].as_json()["empty_images"] == 1
     assert seen == [(1, 2), (2, 2)]
 
 
@@ -42,29 +44,62 @@ def test_all_bad_pictures_are_listed(write: Callable[..., Path], coco: Coco) -> 
     cv2.imwrite(str(root / "images/2.png"), np.zeros((10, 10, 3), np.uint8))
     problems = check(root).problems
     assert len(problems) == 2
-    assert "1.png" in problems[0]
-    assert "10 x 10" in problems[1]
+    assert any("1.png: empty file" in problem for problem in problems)
+    assert any("2.png" in problem and "10 x 10" in problem for problem in problems)
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "kind", "words"),
     [
-        ({"bbox": [60, 40, 10, 10]}, "outline is"),
-        ({"bbox": [20, 10, 0, 30]}, "no area"),
-        ({"segmentation": [[20.1, 10.1, 20.2, 10.1, 20.2, 10.2]]}, "no pixel"),
+        ({"bbox": [60, 40, 10, 10]}, "box", "of the outline [20.0, 10.0, 30.0, 30.0]"),
+        ({"bbox": [20, 10, 0, 30]}, "box", "[20, 10, 0, 30]"),
+        ({"segmentation": [[20.1, 10.1, 20.2, 10.1, 20.2, 10.2]]}, "no-pixels", "20.1"),
+        ({"iscrowd": 1}, "crowd", "1 of 1"),
     ],
 )
-def test_doubtful_annotations_are_named(write: Callable[..., Path], coco: Coco, change: Coco, words: str) -> None:
+def test_doubtful_annotations_are_named(
+    write: Callable[..., Path], coco: Coco, change: Coco, kind: str, words: str
+) -> None:
     coco["annotations"][0].update(change)
     root = write(coco)
     separate(root, coco)
-    (warning,) = check(root).warnings
-    assert "annotation 1 (cat)" in warning
-    assert words in warning
+    (found,) = [f for f in check(root).findings if f.kind == kind]
+    assert words in found.text
 
 
-def test_pictures_in_both_splits_are_told(write: Callable[..., Path], coco: Coco) -> None:
-    assert "2 pictures are in both splits" in check(write(coco)).warnings[-1]
+def test_images_in_both_splits_are_told_also_under_other_names(write: Callable[..., Path], coco: Coco) -> None:
+    root = write(coco)
+    assert len([f for f in check(root).findings if f.kind == "both-splits"]) == 2
+    separate(root, coco)
+    assert not [f for f in check(root).findings if f.kind == "both-splits"]
+    pixels = cv2.imread(str(root / "images/1.png"))
+    cv2.imwrite(str(root / "images/2.png"), pixels)  # other bytes, the same pixels
+    (found,) = [f for f in check(root).findings if f.kind == "both-splits"]
+    assert "1.png" in found.text
+    assert "2.png" in found.text
+    pixels[1, 1] ^= 1  # not among the pixels that are compared first
+    cv2.imwrite(str(root / "images/2.png"), pixels)
+    assert not [f for f in check(root).findings if f.kind == "both-splits"]
+
+
+def test_what_is_left_at_the_networks_size(write: Callable[..., Path], coco: Coco) -> None:
+    small = {"segmentation": [[5, 5, 8, 5, 8, 8, 5, 8]], "bbox": [5, 5, 3, 3], "area": 9}
+    coco["annotations"].append({**coco["annotations"][0], "id": 2, **small})
+    root = write(coco)
+    separate(root, coco)
+    whole = check(root, size=(320, 320)).splits["train"]
+    assert whole.left.under == {1: 0, 4: 0, 16: 1}
+    report = check(root, size=(32, 32))  # 80 x 60 becomes 32 x 24: 3 pixels are 1.2
+    assert report.splits["train"].left.under == {1: 0, 4: 1, 16: 2}
+    tiny = {
+        **coco,
+        "annotations": [{**coco["annotations"][1], "segmentation": [[5, 5, 7, 5, 7, 7, 5, 7]], "bbox": None}],
+    }
+    separate(root, tiny)
+    report = check(root, size=(32, 32))
+    assert not report.ok
+    assert {"nothing-left", "vanish"} <= {f.kind for f in report.findings}
+    assert report.splits["train"].left.vanished == {"cat": 1}
 
 
 def test_command(edge_seg: Callable[..., Any], write: Callable[..., Path], coco: Coco) -> None:
@@ -79,6 +114,7 @@ def test_command(edge_seg: Callable[..., Any], write: Callable[..., Path], coco:
     answer = json.loads(bad.stdout)
     assert answer["ok"] is False
     assert "2.png" in answer["problems"][0]
+    assert {"kind", "severity", "file", "subject", "text", "image"} == set(answer["findings"][0])
     assert "2.png" in bad.stderr
 
 
@@ -90,6 +126,6 @@ def test_a_broken_file_is_one_message(
     (root / "train.json").write_text(text)
     done = edge_seg("data", "check", root)
     assert done.returncode == 1
-    assert done.stdout == ""
+    assert "ready" not in done.stdout
     assert "train.json" in done.stderr
     assert "Traceback" not in done.stderr

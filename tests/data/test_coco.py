@@ -19,6 +19,7 @@ from edge_seg.errors import DataError
 
 Write = Callable[..., Path]
 Coco = dict[str, Any]
+SQUARE: list[Any] = [[20, 10, 50, 10, 50, 40, 20, 40]]
 
 
 def square_mask() -> np.ndarray:
@@ -97,33 +98,22 @@ def _set(coco: Coco, part: str, **values: Any) -> None:
 BROKEN: dict[str, tuple[Callable[[Coco], Any], tuple[str, ...]]] = {
     "unknown category": (lambda c: _set(c, "annotations", category_id=9), ("annotation 1", "category_id", "9")),
     "unknown picture": (lambda c: _set(c, "annotations", image_id=5), ("annotation 1", "image_id", "5")),
-    "picture id as text": (lambda c: _set(c, "annotations", image_id="1"), ("annotation 1", "image_id", "'1'")),
     "picture id as list": (lambda c: _set(c, "annotations", image_id=[1]), ("annotation 1", "image_id", "[1]")),
     "missing picture": (lambda c: _set(c, "images", file_name="no.png"), ("image 1", "no.png")),
     "no file name": (lambda c: _without(c, "images", "file_name"), ("image 1", "file_name")),
-    "no width": (lambda c: _without(c, "images", "width"), ("image 1", "width")),
-    "width as text": (lambda c: _set(c, "images", width="80"), ("image 1", "width", "'80'")),
     "two pictures, one id": (lambda c: _set(c, "images", id=2), ("images[1]", "2")),
-    "two annotations, one id": (lambda c: c["annotations"].append(c["annotations"][0]), ("annotations[1]", "1")),
     "two categories, one id": (lambda c: _set(c, "categories", id=3), ("categories[1]", "3")),
     "category without name": (lambda c: _without(c, "categories", "name"), ("category 7", "name")),
     "no category": (lambda c: c["categories"].clear(), ("categories",)),
     "no picture": (lambda c: (c["images"].clear(), c["annotations"].clear()), ("images",)),
-    "no annotation id": (lambda c: _without(c, "annotations", "id"), ("annotations[0]", "id")),
     "annotation is a number": (lambda c: c["annotations"].append(3), ("annotations[1]", "3")),
     "annotations is an object": (lambda c: c.update(annotations={}), ("annotations",)),
-    "no box": (lambda c: _without(c, "annotations", "bbox"), ("annotation 1", "bbox")),
-    "box of three": (lambda c: _set(c, "annotations", bbox=[1, 2, 3]), ("annotation 1", "bbox", "[1, 2, 3]")),
-    "negative box": (lambda c: _set(c, "annotations", bbox=[1, 2, -3, 4]), ("annotation 1", "bbox")),
-    "box of a huge number": (lambda c: _set(c, "annotations", bbox=[1, 2, 10**400, 4]), ("annotation 1", "bbox")),
-    "box elsewhere": (lambda c: _set(c, "annotations", bbox=[90, 2, 3, 4]), ("annotation 1", "80 x 60")),
     "no outline": (lambda c: _without(c, "annotations", "segmentation"), ("annotation 1", "segmentation")),
     "empty outline": (lambda c: _set(c, "annotations", segmentation=[]), ("annotation 1", "segmentation")),
     "two points": (lambda c: _set(c, "annotations", segmentation=[[1, 2, 3, 4]]), ("annotation 1", "three points")),
     "odd number": (lambda c: _set(c, "annotations", segmentation=[[1] * 7]), ("annotation 1", "three points")),
     "point far away": (lambda c: _set(c, "annotations", segmentation=[[1, 1, 9e9, 1, 9, 9]]), ("annotation 1", "80 x")),
     "crowd 2": (lambda c: _set(c, "annotations", iscrowd=2), ("annotation 1", "iscrowd", "2")),
-    "negative area": (lambda c: _set(c, "annotations", area=-1), ("annotation 1", "area", "-1")),
     "runs of another size": (
         lambda c: _set(c, "annotations", segmentation={"size": [80, 60], "counts": [4800]}),
         ("annotation 1", "size", "[60, 80]", "[80, 60]"),
@@ -162,7 +152,7 @@ def test_what_is_wrong_is_named(write: Write, coco: Coco, case: str) -> None:
         ('{"images": [', "line 1"),
         ("[]", "images"),
         ("", "invalid JSON"),
-        ('{"images": [NaN]}', "NaN"),
+        ('{"images": [NaN], "annotations": [], "categories": []}', "nan"),
         ("\udcff", "UTF-8"),
     ],
 )
@@ -180,12 +170,130 @@ def test_folders_without_a_dataset_are_refused(tmp_path: Path) -> None:
         load_split(tmp_path, "train")
 
 
-def test_splits_with_other_categories_are_refused(write: Write, coco: Coco) -> None:
+def test_val_takes_the_categories_of_train_by_name(write: Write, coco: Coco) -> None:
     root = write(coco)
-    coco["categories"].reverse()
-    (root / "val.json").write_text(json.dumps(coco))
-    with pytest.raises(DataError, match="categories"):
+    few = {**coco, "categories": [{"id": 3, "name": "cat"}]}
+    few["annotations"] = [{**coco["annotations"][0], "category_id": 3}]
+    (root / "val.json").write_text(json.dumps(few))
+    train, val = load_splits(root)
+    assert val.classes == train.classes == ("cat", "dog")
+    assert val.category_ids == (7, 3)
+    assert val.images[0].annotations[0].label == 0
+    assert [f.kind for f in val.findings] == ["category-order"]
+
+
+def test_a_class_that_only_val_has_is_refused(write: Write, coco: Coco) -> None:
+    root = write(coco)
+    other = {**coco, "categories": [{"id": 7, "name": "bird"}]}
+    (root / "val.json").write_text(json.dumps(other))
+    with pytest.raises(DataError, match=r"val\.json: categories: .*'bird'"):
         load_splits(root)
+    other["annotations"] = []
+    (root / "val.json").write_text(json.dumps(other))
+    assert load_splits(root)[1].classes == ("cat", "dog")
+
+
+MENDED: dict[str, tuple[Callable[[Coco], Any], str | None]] = {
+    "picture id as text": (lambda c: _set(c, "annotations", image_id="1"), None),
+    "category id as 7.0": (lambda c: _set(c, "categories", id=7.0), None),
+    "no width": (lambda c: _without(c, "images", "width"), "size-read"),
+    "width as text": (lambda c: _set(c, "images", width="80"), None),
+    "width as 80.0": (lambda c: _set(c, "images", width=80.0), None),
+    "no annotation id": (lambda c: _without(c, "annotations", "id"), "new-ids"),
+    "annotation id as a word": (lambda c: _set(c, "annotations", id="a-1"), "new-ids"),
+    "crowd null": (lambda c: _set(c, "annotations", iscrowd=None), None),
+    "no box": (lambda c: _without(c, "annotations", "bbox"), "box"),
+    "box of three": (lambda c: _set(c, "annotations", bbox=[1, 2, 3]), "box"),
+    "box of zeros": (lambda c: _set(c, "annotations", bbox=[0, 0, 0, 0]), "box"),
+    "negative box": (lambda c: _set(c, "annotations", bbox=[1, 2, -3, 4]), "box"),
+    "box of a huge number": (lambda c: _set(c, "annotations", bbox=[1, 2, 10**400, 4]), "box"),
+    "box elsewhere": (lambda c: _set(c, "annotations", bbox=[90, 2, 3, 4]), "box"),
+    "box of corners": (lambda c: _set(c, "annotations", bbox=[20, 10, 50, 40]), "box"),
+    "negative area": (lambda c: _set(c, "annotations", area=-1), "area"),
+    "area 0": (lambda c: _set(c, "annotations", area=0), "area"),
+    "no area": (lambda c: _without(c, "annotations", "area"), None),
+    "flat outline": (lambda c: _set(c, "annotations", segmentation=SQUARE[0]), None),
+    "pairs": (lambda c: _set(c, "annotations", segmentation=[[[20, 10], [50, 10], [50, 40], [20, 40]]]), None),
+    "a part of two points": (lambda c: c["annotations"][0]["segmentation"].append([1, 2, 3, 4]), "outline-parts"),
+    "parts of the size": (
+        lambda c: _set(
+            c, "annotations", segmentation=[[20 / 80, 10 / 60, 50 / 80, 10 / 60, 50 / 80, 40 / 60, 20 / 80, 40 / 60]]
+        ),
+        "outline-scaled",
+    ),
+    "the same again": (lambda c: c["annotations"].append({**c["annotations"][0], "id": 2}), "same-object"),
+    "the same id again": (lambda c: c["annotations"].append({**c["annotations"][0]}), "new-ids"),
+}
+
+
+@pytest.mark.parametrize("case", MENDED)
+def test_what_can_be_mended_is_and_told(write: Write, coco: Coco, case: str) -> None:
+    root = write(coco)
+    broken = copy.deepcopy(coco)
+    change, kind = MENDED[case]
+    change(broken)
+    (root / "train.json").write_text(json.dumps(broken))
+    dataset = load_split(root, "train")
+    first = dataset.images[0]
+    assert (first.width, first.height) == (80, 60)
+    assert len(first.annotations) == 1
+    one = first.annotations[0]
+    assert (one.label, one.box, one.area, one.crowd) == (0, (20.0, 10.0, 50.0, 40.0), 900.0, False)
+    np.testing.assert_array_equal(decode(one.segmentation, 60, 80), square_mask())
+    kinds = [f.kind for f in dataset.findings]
+    assert kinds == ([] if kind is None else [kind]) or (
+        case == "the same id again" and set(kinds) == {kind, "same-object"}
+    )
+
+
+def test_all_faults_come_in_one_run(write: Write, coco: Coco) -> None:
+    root = write(coco)
+    first = coco["annotations"][0]
+    coco["annotations"] = [
+        {**first, "bbox": None},
+        {**first, "id": 2, "category_id": 9},
+        {**first, "id": 3, "segmentation": []},
+        {**first, "id": 4, "image_id": 99},
+        {**first, "id": 5, "segmentation": [[float("nan")] * 6]},
+    ]
+    coco["images"].append({"id": 3, "file_name": "gone.png", "width": 1, "height": 1})
+    (root / "train.json").write_text(json.dumps(coco))
+    with pytest.raises(DataError) as caught:
+        load_split(root, "train")
+    for word in ("annotation 2", "annotation 3", "annotation 4", "annotation 5", "gone.png"):
+        assert word in caught.value.message
+    assert "annotation 1" not in caught.value.message
+
+
+def test_entries_of_one_image_are_put_together(write: Write, coco: Coco) -> None:
+    coco["images"][1]["file_name"] = "1.png"
+    other = [[60, 10, 70, 10, 70, 20]]
+    coco["annotations"].append(
+        {**coco["annotations"][0], "id": 2, "image_id": 2, "segmentation": other, "bbox": None, "area": 50}
+    )
+    dataset = load_split(write(coco), "train")
+    (record,) = dataset.images
+    assert (record.id, len(record.annotations)) == (1, 2)
+    assert [f.kind for f in dataset.findings] == ["box", "image-twice"]
+
+
+def test_entries_of_one_image_that_disagree_are_refused(write: Write, coco: Coco) -> None:
+    root = write(coco)
+    coco["images"][1] |= {"file_name": "1.png", "width": 40}
+    (root / "train.json").write_text(json.dumps(coco))
+    with pytest.raises(DataError, match=r"1\.png"):
+        load_split(root, "train")
+
+
+def test_an_outline_over_the_edge_is_cut_as_a_polygon(write: Write, coco: Coco) -> None:
+    coco["annotations"][0] |= {"segmentation": [[-80, 30, 80, 0, 80, 60]], "bbox": [-80, 0, 160, 60], "area": None}
+    dataset = load_split(write(coco), "train")
+    (one,) = dataset.images[0].annotations
+    # The whole triangle has 4800; the part inside is a trapezoid of 30 and 60 by 80. Moving its vertex gives 2400.
+    assert one.area == pytest.approx(3600, abs=40)
+    assert one.box == (0.0, 0.0, 80.0, 60.0)
+    assert decode(one.segmentation, 60, 80).sum() == pytest.approx(3600, abs=40)
+    assert [f.kind for f in dataset.findings] == ["outline-cut"]
 
 
 def test_ground_truth_has_what_pycocotools_needs(write: Write, coco: Coco, capfd: pytest.CaptureFixture[str]) -> None:

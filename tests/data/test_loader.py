@@ -140,8 +140,8 @@ def test_what_goes_wrong_in_a_thread_reaches_the_user(
 
 def test_a_picture_of_another_size_is_named_with_both(write: Callable[..., Path], coco: dict[str, Any]) -> None:
     root = write(coco)
-    cv2.imwrite(str(root / "images/1.png"), np.zeros((61, 80, 3), np.uint8))
     dataset = load_split(root, "train")
+    cv2.imwrite(str(root / "images/1.png"), np.zeros((61, 80, 3), np.uint8))
     with pytest.raises(DataError, match=r"1\.png: 80 x 61 .* 80 x 60"):
         list(itertools.islice(batches(dataset, LoaderSettings(SPEC), 0), 4))
 

@@ -251,6 +251,8 @@ def _group(value: Any) -> int | str | None:
 def _part(shape: dict[str, Any], width: int, height: int, notes: Notes) -> Part:
     """A polygon [x, y, x, y, …], or a mask uint8[height, width]. Raises :class:`Fault`."""
     kind = shape.get("shape_type") or "polygon"
+    if not isinstance(kind, str):
+        raise Fault("outline", f"shape_type: expected a word, found {shown(kind)}")
     if kind in WITHOUT_AREA:
         raise Fault("no-area", f"shape_type is {kind!r}")
     needed = 3 if kind in POLYGONS else {"rectangle": 2, "circle": 2, "mask": 2}.get(kind)

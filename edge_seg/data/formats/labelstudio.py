@@ -77,6 +77,8 @@ def _task(task: dict[str, Any], subject: str, file: Path, finder: ImageFinder, s
     except Fault as fault:
         findings.add(fault.kind, file, subject, fault.text, name)
         return None
+    if not located.exact:
+        findings.add("image-elsewhere", file, subject, f"{name!r} found as {located.path}", str(located.path))
     results = [r for r in chosen.get("result") or [] if isinstance(r, dict)]
     frame = source.relative_frame(file, located.path, subject, upright=True)
     if frame is None:

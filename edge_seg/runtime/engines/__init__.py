@@ -45,7 +45,7 @@ STAND_INS = {"paddle-lite": "native"}
 
 
 class Engine(Protocol):
-    """Runs graphs by name. Not for use by several threads at once."""
+    """Runs graphs by name, for one thread at a time: a Segmenter sees to that (:mod:`edge_seg.runtime.turns`)."""
 
     name: str
 
