@@ -23,6 +23,7 @@ from edge_seg.signature import SIGNATURE, check_made, read_signature
 MANIFEST = "manifest.json"
 # File names that a manifest may hold: `golden/image.png`, nothing that any system reads otherwise.
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]{0,200}")
+_SHOWN = 20  # bundles of a folder that a message names
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,14 @@ def examine_bundle(path: Path) -> tuple[Bundle, dict[str, BundleError]]:
     return bundle, dict(_faults(bundle))
 
 
+def bundles_in(folder: Path) -> list[Path]:
+    """The bundles that lie in ``folder`` (not below), by name; empty where it can't be read."""
+    try:
+        return sorted(path for path in folder.iterdir() if (path / MANIFEST).is_file())
+    except OSError:
+        return []
+
+
 def own_files(folder: Path) -> set[str]:
     """Names of the files in ``folder`` that belong to a bundle there, however damaged; empty when there is none."""
     try:
@@ -109,6 +118,13 @@ def _read(path: Path) -> Bundle:
         raise BundleError(f"{path}: a file, not a bundle folder", remedy=remedy, code="bundle-missing")
     file = path / MANIFEST
     if not file.is_file():
+        if inside := bundles_in(path):
+            shown = ", ".join(map(str, inside[:_SHOWN])) + (", …" if len(inside) > _SHOWN else "")
+            raise BundleError(
+                f"{path}: a folder of bundles, not a bundle",
+                remedy=f"give one of them: {shown}",
+                code="bundle-missing",
+            )
         raise BundleError(f"{path}: not a bundle: it holds no {MANIFEST}", remedy=remedy, code="bundle-missing")
     try:
         plain = read_json(file, BundleError)

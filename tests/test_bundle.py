@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,16 @@ def test_no_bundle(tmp_path: Path, break_it: str) -> None:
         open_bundle(path)
     assert caught.value.code == "bundle-missing"
     assert "edge-seg convert" in caught.value.remedy
+
+
+def test_a_folder_of_bundles_names_them(folder: Path, tmp_path: Path) -> None:
+    shelf = tmp_path / "shelf"
+    for name in ("b", "a"):
+        shutil.copytree(folder, shelf / name)
+    (shelf / "notes").mkdir()
+    with pytest.raises(BundleError, match="a folder of bundles") as caught:
+        open_bundle(shelf)
+    assert caught.value.remedy == f"give one of them: {shelf / 'a'}, {shelf / 'b'}"
 
 
 def test_an_altered_file_is_told(folder: Path) -> None:

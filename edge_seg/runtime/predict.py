@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from edge_seg.words import counted
 
 PREDICTIONS = "predictions.json"
 _JPEG_QUALITY = 92
+_LOOKED_AT = 3  # images that are looked at once more when nothing was found in any
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,30 @@ class Done:
 
 
 @dataclass(frozen=True)
+class BestBelow:
+    """The best score of an image in which nothing scored above the ``threshold``."""
+
+    file_name: str
+    score: float
+    threshold: float
+
+    def __str__(self) -> str:
+        # Below it, because what is kept has a score above the threshold.
+        advice = (math.ceil(self.score * 100) - 1) / 100
+        return (
+            f"no score is above {self.threshold:g}; the best is {self.score:.3f}, in {self.file_name}: "
+            f"--score {advice:g} shows it"
+        )
+
+
+@dataclass(frozen=True)
 class Report:
-    """What `edge-seg predict` did."""
+    """What `edge-seg predict` did. ``best_below`` is looked up when nothing at all was found."""
 
     done: list[Done]
     classes: tuple[str, ...]
     predictions: Path
+    best_below: BestBelow | None = None
 
     @property
     def failed(self) -> list[Done]:
@@ -80,12 +100,15 @@ class Report:
                 for item in self.done
                 if item.error is not None
             ],
+            "best_below": asdict(self.best_below) if self.best_below else None,
         }
 
     def __str__(self) -> str:
         objects = sum(len(item.found) for item in self.done if item.found is not None)
         good = len(self.done) - len(self.failed)
         text = f"{counted(objects, 'object')} in {counted(good, 'image')} → {self.predictions}"
+        if self.best_below:
+            text += f"\n{self.best_below}"
         if self.failed:
             text += f"\n{counted(len(self.failed), 'image')} could not be used: " + ", ".join(
                 item.picture.name for item in self.failed
@@ -176,7 +199,31 @@ def predict(
         progress(line_of(item, segmenter.classes))
         done.append(item)
     write_json(out / PREDICTIONS, results_of(done, category_ids))
-    return Report(done, segmenter.classes, out / PREDICTIONS)
+    used = [item for item in done if item.found is not None]
+    nothing = used and not any(map(_count_of, used))
+    best = _best_below(segmenter, [item.picture for item in used[:_LOOKED_AT]]) if nothing else None
+    return Report(done, segmenter.classes, out / PREDICTIONS, best)
+
+
+def _count_of(item: Done) -> int:
+    return 0 if item.found is None else len(item.found)
+
+
+def _best_below(segmenter: Segmenter, pictures: Sequence[Picture]) -> BestBelow | None:
+    """The best score in the ``pictures`` without a threshold; None where the model proposes nothing."""
+    before = segmenter.score
+    threshold = segmenter.postprocess.score_threshold if before is None else before
+    best = []
+    segmenter.score = 0.0
+    try:
+        for picture in pictures:
+            phase(f"looking for the best score in {picture.file}")
+            found = segmenter(picture.file)
+            if len(found):
+                best.append(BestBelow(picture.name, float(found.scores.max()), threshold))
+    finally:
+        segmenter.score = before
+    return max(best, key=lambda one: one.score, default=None)
 
 
 def results_of(done: Sequence[Done], category_ids: tuple[int, ...]) -> list[dict[str, Any]]:

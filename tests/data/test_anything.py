@@ -13,7 +13,6 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_seg.manifest import PreprocessSpec
 from edge_seg.data.check import check
 from edge_seg.data.coco import ReadOptions, load_splits
 from edge_seg.data.findings import Findings
@@ -21,6 +20,7 @@ from edge_seg.data.fix import write_fixed
 from edge_seg.data.formats.convert import ImportOptions, import_dataset
 from edge_seg.data.loader import LoaderSettings, make_batch
 from edge_seg.errors import EdgeSegError
+from edge_seg.manifest import PreprocessSpec
 
 SPEC = PreprocessSpec((64, 64))
 WIDTH, HEIGHT = 48, 32

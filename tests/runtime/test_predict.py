@@ -68,6 +68,22 @@ def test_nothing_found_is_an_empty_list(fake_engine: Any, pictures: Path, tmp_pa
     assert "a.jpg: nothing" in lines[0]
 
 
+def test_nothing_above_the_threshold_names_the_best_score(fake_engine: Any, pictures: Path, tmp_path: Path) -> None:
+    engine = fake_engine(3)  # with scores of its own
+    spec = PostprocessSpec(keep=8)
+    plain = Segmenter.over(engine, PreprocessSpec((64, 96)), spec, classes=("circle", "star"))
+    best = float(plain(pictures / "a.jpg").scores.max())
+    high = Segmenter.over(engine, PreprocessSpec((64, 96)), spec, classes=("circle", "star"), score=0.999)
+    report = predict(high, find_pictures([pictures], tmp_path), tmp_path / "out", (3, 7), lambda line: None)
+    assert json.loads((tmp_path / "out/predictions.json").read_text()) == []
+    assert report.best_below is not None
+    assert report.best_below.score == pytest.approx(best)
+    assert report.best_below.threshold == 0.999
+    advice = float(str(report).split("--score ")[1].split()[0])
+    assert best - 0.02 < advice < best
+    assert high.score == 0.999
+
+
 def test_bad_pictures_are_named_and_the_others_done(fake_engine: Any, pictures: Path, tmp_path: Path) -> None:
     (pictures / "b.png").write_bytes(b"broken")
     report, lines = run(fake_engine(1), pictures, tmp_path / "out")
