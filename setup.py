@@ -59,11 +59,19 @@ BASE = [
     "numpy>=2.1; python_version >= '3.13'",
     "opencv-python>=4.10.0.84,<5",
     "pycocotools>=2.0.8,<3",
+    "pycocotools>=2.0.10; python_version >= '3.13'",
     "click>=8.2,<9",
 ]
 # numpy <2 because paddlepaddle 2.6.2 was built against 1.x. opt needs the .pdmodel that 2.6.2 writes (3.x doesn't).
 # pyyaml reads the settings beside models that PaddleDetection or PaddleX exported; rich draws the training's line.
-TRAIN = ["paddlepaddle==2.6.2", "numpy<2", "pyyaml>=6,<7", "rich>=13,<16"]
+# A Python without packages of 2.6.2 trains with paddle 3; the conversion makes its own environment there.
+TRAIN = [
+    "paddlepaddle==2.6.2; python_version < '3.13'",
+    "numpy<2; python_version < '3.13'",
+    "paddlepaddle>=3.3.1,<4; python_version >= '3.13'",
+    "pyyaml>=6,<7",
+    "rich>=13,<16",
+]
 # A pre-release, and the last version with wheels for Python 3.10: only an exact pin makes pip take it.
 LITE = ["paddlelite==2.13rc0"]
 # Runs the bundles onnx-…; all that a board needs beside the base.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +19,7 @@ from convert.recipe import RECIPES, Recipe, find_recipe
 from edge_seg.errors import UsageError
 from edge_seg.files import refuse_non_utf8, scratch_dir
 from edge_seg.options import MAX_BEFORE_NMS, MAX_KEEP, MAX_PROPOSALS, SCORE, SIZE, echo_json, json_option
+from edge_seg.process import guard
 from edge_seg.process.environment import in_conversion_environment
 from edge_seg.process.guard import guarded, phase
 
@@ -116,12 +119,21 @@ def convert(
 
     check_destinations(out, recipes)  # before the work, not after it
     seconds: dict[str, float] = {}
+    wipe = "\r\x1b[K" if sys.stderr.isatty() else ""  # a file gets the stages that are done only
 
     def note(stage: str, elapsed: float) -> None:
         seconds[stage] = round(elapsed, 2)
-        click.echo(f"{stage}  {elapsed:.1f} s", err=True)
+        click.echo(f"{wipe}{stage}  {elapsed:.1f} s", err=True)
+
+    def show(text: str) -> None:
+        click.echo(f"{wipe}{text[: max(20, shutil.get_terminal_size().columns - 3)]} …", err=True, nl=False)
 
     with ExitStack() as stack:
+        if wipe:
+            guard.listener = show
+            phase("loading the model")
+            stack.callback(click.echo, wipe, err=True, nl=False)
+            stack.callback(setattr, guard, "listener", None)
         begun = time.monotonic()
         quantization = quantization_of(options, used=any(r.precision == "int8" for r in recipes))
         job = stack.enter_context(_job(source, random_weights, recipes, **quantization))

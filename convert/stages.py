@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edge_seg.process.guard import phase
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -42,6 +44,7 @@ def run(stages: Sequence[Stage], artifact: Any, note: Callable[[str, float], Non
     for stage in stages:
         if not isinstance(artifact, stage.takes):
             raise TypeError(f"stage {stage.name!r} takes {stage.takes.__name__}, not {type(artifact).__name__}")
+        phase(f"converting: {stage.name}")
         begun = time.monotonic()
         artifact = stage.run(artifact)
         note(stage.name, time.monotonic() - begun)

@@ -21,6 +21,7 @@ import click
 from edge_seg import __version__
 from edge_seg.errors import UsageError
 from edge_seg.explain import INTERRUPTED, TERMINATED, explain
+from edge_seg.options import Group
 from edge_seg.process import guard
 from edge_seg.process.environment import WORDS
 from edge_seg.process.python import adopt
@@ -54,6 +55,10 @@ COMMANDS = {
 }
 
 
+COMPLETE = "_EDGE_SEG_COMPLETE"
+"""Set by a shell that completes a command line, to what click's hook is to do: ``eval "$(_EDGE_SEG_COMPLETE=bash_source
+edge-seg)"`` in ~/.bashrc; ``zsh_source`` and ``fish_source`` for the others."""
+
 RENAMED = {
     "fit": "tune",
     "pack": "board pack",
@@ -63,7 +68,7 @@ RENAMED = {
 """Commands of earlier versions, which answer with the new name."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A click group whose commands are imported when they are called, not to list them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -104,6 +109,9 @@ def cli() -> None:
       edge-seg bench run bundles/x86-fp32 --out records.jsonl
       edge-seg COMMAND --help
 
+    Completion: eval "$(_EDGE_SEG_COMPLETE=bash_source edge-seg)" in ~/.bashrc; zsh_source for zsh, fish_source for
+    fish.
+
     Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C. EDGE_SEG_TRACEBACK=1 shows where an error
     arose.
     """
@@ -120,6 +128,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a class name must not fail on a Latin-1 terminal
     stops: list[BaseException] = []
+    if arguments is None and (asked := os.environ.get(COMPLETE)):
+        from click.shell_completion import shell_complete
+
+        return shell_complete(cli, {}, "edge-seg", COMPLETE, asked)
     try:
         if arguments is None:
             _handle_signals(stops)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import shlex
@@ -22,6 +23,39 @@ public_key_option = click.option(
     help="Run only what was signed with a key in FILE.  [default: the trusted keys of this user and machine, if any]",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, nothing else.")
+
+
+class Group(click.Group):
+    """A group of commands that lists each with its first sentence, whole: click cuts them to one line."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the list, wrapped."""
+        rows = []
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            if command is not None and not command.hidden:
+                rows.append((name, command.get_short_help_str(limit=1000)))
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is named; for one that isn't there, the error names what is like it."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as problem:
+            if self.get_command(ctx, args[0]) is None and "Did you mean" not in problem.format_message():
+                problem.message += _like(args[0], self.list_commands(ctx))
+            raise
+
+
+def _like(word: str, names: list[str]) -> str:
+    found = difflib.get_close_matches(word, names, n=3) or [name for name in names if name.startswith(word[:3])][:3]
+    if not found:
+        return f" There are: {', '.join(names)}."
+    return f" Did you mean {' or '.join(repr(name) for name in found)}?"
 
 
 class CommandType(click.ParamType):

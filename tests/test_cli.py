@@ -130,6 +130,49 @@ def test_wrong_usage_exits_2(words: list[str], capsys: pytest.CaptureFixture[str
     assert json.loads(out)["error"]["code"] == "usage"
 
 
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["convrt"], "'convert'"),
+        (["data", "chek"], "'check'"),
+        (["bundle", "verfy"], "check, diff"),
+        (["tun"], "'tune'"),
+    ],
+)
+def test_a_mistyped_command_names_what_is_like_it(
+    words: list[str], meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words) == 2
+    err = capsys.readouterr().err
+    assert meant in err
+    assert err.count("Did you mean") <= 1
+
+
+@pytest.mark.parametrize(
+    ("shell", "mark"), [("bash", "complete -o"), ("zsh", "#compdef edge-seg"), ("fish", "complete ")]
+)
+def test_shells_get_their_completion(edge_seg: Run, shell: str, mark: str) -> None:
+    done = edge_seg(env={"_EDGE_SEG_COMPLETE": f"{shell}_source"})
+    assert done.returncode == 0, done.stderr
+    assert mark in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("edge-seg con", ["convert"]), ("edge-seg data ch", ["check"]), ("edge-seg convert --reci", ["--recipe"])],
+)
+def test_words_are_completed(edge_seg: Run, line: str, expected: list[str]) -> None:
+    env = {"_EDGE_SEG_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
+    done = edge_seg(env=env)
+    assert [word.partition(",")[2] for word in done.stdout.split()] == expected
+
+
+@pytest.mark.parametrize("name", [name for name in cli.COMMANDS if isinstance(load(name), click.Group)])
+def test_lists_of_commands_are_whole_sentences(name: str) -> None:
+    command = load(name)
+    assert "..." not in command.get_help(click.Context(command)).partition("Commands:")[2]
+
+
 def test_no_arguments_show_the_help(edge_seg: Run) -> None:
     done = edge_seg()
     assert (done.returncode, done.stdout) == (2, "")

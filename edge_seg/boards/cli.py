@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from edge_seg.errors import UsageError
-from edge_seg.options import echo_json, json_option
+from edge_seg.options import Group, echo_json, json_option
 
 _PATH = click.Path(path_type=Path)
 _TARGETS = ["armv8", "armv7hf", "android-armv8", "android-armv7", "x86"]
@@ -99,7 +99,7 @@ def deploy(
         click.echo(str(report))
 
 
-@click.group()
+@click.group(cls=Group)
 def runtime() -> None:
     """Get Paddle Lite's library for boards."""
 

@@ -8,14 +8,14 @@ import click
 
 from edge_seg.errors import EdgeSegError, UsageError
 from edge_seg.explain import explain
-from edge_seg.options import echo_json, json_option
+from edge_seg.options import Group, echo_json, json_option
 
 PATH = click.Path(path_type=Path)
 TROUBLE = 2
 """diff's exit code when a bundle can't be read: 1 says that they differ."""
 
 
-@click.group()
+@click.group(cls=Group)
 def bundle() -> None:
     """Look at bundles, check, compare, pack and sign them."""
 

@@ -12,7 +12,7 @@ import click
 
 from edge_seg.data.formats import EXPORTS, IMPORTS
 from edge_seg.data.layout import HELP as LAYOUTS
-from edge_seg.options import SIZE, Finite, echo_json, json_option
+from edge_seg.options import SIZE, Finite, Group, echo_json, json_option
 
 if TYPE_CHECKING:
     from edge_seg.data.findings import Findings
@@ -39,7 +39,7 @@ def class_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.group()
+@click.group(cls=Group)
 def data() -> None:
     """Draw, fetch, check, mend, divide and convert data sets in COCO form."""
 

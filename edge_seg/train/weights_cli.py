@@ -11,12 +11,12 @@ import click
 
 from edge_seg import zoo
 from edge_seg.errors import UsageError
-from edge_seg.options import SIZE, echo_json, json_option
+from edge_seg.options import SIZE, Group, echo_json, json_option
 
 _PATH = click.Path(path_type=Path)
 
 
-@click.group()
+@click.group(cls=Group)
 def weights() -> None:
     """Published weights: list them, fetch them, make a run of a file."""
 
