@@ -6,10 +6,10 @@ import shutil
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from bench.records_cli import COMMANDS, read_records
 from edge_seg.options import (
     ABOVE_0,
     COMMAND,
@@ -20,9 +20,6 @@ from edge_seg.options import (
     json_option,
     public_key_option,
 )
-
-if TYPE_CHECKING:
-    from edge_seg.records.record import Record
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -114,6 +111,7 @@ def _renamed_target(_context: click.Context, _parameter: click.Parameter, value:
     show_default=True,
     help="File of records to append to.",
 )
+@click.option("--keep-on-board", is_flag=True, help="Leave bundles on the boards, so that they aren't sent again.")
 @click.option(
     "--restart", is_flag=True, help="Measure all anew, also what this command finished before it was stopped."
 )
@@ -138,6 +136,7 @@ def run(
     max_time: float,
     out: Path,
     public_key: Path | None,
+    keep_on_board: bool,
     restart: bool,
     as_json: bool,
 ) -> int:
@@ -145,8 +144,9 @@ def run(
 
     Model time is detect + NMS + mask, the published definition; end to end adds pre- and post-processing (decoding the
     image file is outside both). A record keeps every sample, the machine and its state, and a verdict. On a board,
-    bundle and images are copied there, and removed afterwards; EDGE_SEG_SSH_OPTIONS holds options for ssh. Samples are
-    kept as they come: after an interruption, the same command goes on with what is missing.
+    bundle and images are copied there, and removed afterwards; a bundle that is deployed there is used as it is.
+    EDGE_SEG_SSH_OPTIONS holds options for ssh. Samples are kept as they come: after an interruption, the same command
+    goes on with what is missing.
 
     \b
     Examples:
@@ -187,6 +187,7 @@ def run(
         power_mode=power_mode,
         strata=strata,
         longest=max_time,
+        keep_on_board=keep_on_board,
     )
     find_files(settings.images)  # before any board is asked for anything
     return run_command(Command(boards, bundles, settings, runner, out, restart, as_json), Progress())
@@ -195,40 +196,45 @@ def run(
 @bench.command(short_help="Print the speed table from records.")
 @click.argument("records", metavar="RECORDS…", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the table there, not to stdout.")
+@click.option("--show-degraded", is_flag=True, help="Where no record is valid, show the newest others, marked as such.")
+@click.option(
+    "--costs",
+    type=click.Path(path_type=Path),
+    help="File of `edge-seg bench cost --out`: adds a column of instructions.",
+)
 @json_option
-def table(records: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
+def table(records: tuple[Path, ...], out: Path | None, show_degraded: bool, costs: Path | None, as_json: bool) -> None:
     """Print the speed table (Markdown) from files of records.
 
-    A speed cell holds model time / end to end, median ± half the middle half's width, in ms a picture, and the id of
-    its record. Only valid records fill cells: of one machine, recipe and number of threads the newest, then the number
-    of threads with the lowest model time. A "-" says why. Published figures stand in rows of their own, with sources.
+    A speed cell names device, recipe and threads, and holds model time / end to end, median ± half the middle half's
+    width, in ms an image. Only valid records fill cells: of one device, recipe and number of threads the newest, then
+    the number of threads with the lowest model time. A "-" says why, and what would fill it. Published figures stand in
+    rows of their own, with sources.
 
     \b
-    Example:
+    Examples:
       edge-seg bench table records.jsonl --out table.md
+      edge-seg bench table pi5.jsonl rk3588.jsonl --show-degraded
     """
+    from bench.cost import read_costs
     from bench.table import as_json_value, make_table, markdown
     from edge_seg.files import refuse_overwriting, write_text
-    from edge_seg.records.record import read
 
     if out is not None:
         refuse_overwriting(out, records)
-    found: list[Record] = []
-    bad = []
-    for path in records:
-        good, broken = read(path)
-        found += good
-        bad += broken
-    for line in bad:
-        click.echo(f"Warning: {line}; left out", err=True)
-    made = make_table(found)
+    found, bad = read_records(records)
+    made = make_table(found, show_degraded=show_degraded, costs=read_costs(costs) if costs else ())
     if out is not None:
         write_text(out, markdown(made))
         click.echo(f"Speed table: {out}", err=True)
     if as_json:
-        echo_json({**as_json_value(made), "records": len(found), "bad_lines": [str(line) for line in bad]})
+        echo_json({**as_json_value(made), "records": len(found), "bad_lines": bad})
     elif out is None:
         click.echo(markdown(made), nl=False)
+
+
+for _command in COMMANDS:
+    bench.add_command(_command)
 
 
 class Progress:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from bench.table import Devices
 from edge_seg.records.record import TOTAL, Record
 from edge_seg.zoo import ZOO
 
@@ -58,9 +59,9 @@ class Matrix:
 
 def make_matrix(records: Sequence[Record]) -> Matrix:
     """The best record for each device and each set of conditions."""
-    names = device_names(records)
+    devices = Devices(records)
     cells: dict[tuple[Conditions, str], Record] = {}
-    for place, same in groups(records, lambda one: (Conditions.of(one), names[identity(one)])).items():
+    for place, same in groups(records, lambda one: (Conditions.of(one), devices.name(one))).items():
         trusted = [one for one in same if one.verdict.status == "valid"] or same
         lasts = [newest(alike) for alike in groups(trusted, lambda one: one.scenario.threads).values()]
         cells[place] = min(lasts, key=lambda one: one.model_ms().median)
@@ -72,7 +73,7 @@ def make_matrix(records: Sequence[Record]) -> Matrix:
             row.model, row.size, row.objects or 0, row.recipe, row.weights,
         ),
     )  # fmt: skip
-    return Matrix(tuple(dict.fromkeys(names.values())), tuple(rows), cells)
+    return Matrix(tuple(dict.fromkeys(map(devices.name, records))), tuple(rows), cells)
 
 
 def as_json(records: Sequence[Record]) -> dict[str, Any]:
@@ -97,26 +98,14 @@ def as_json(records: Sequence[Record]) -> dict[str, Any]:
 
 
 def accuracy(record: Record, name: str) -> float | None:
-    """``box_map`` or ``mask_map`` of the bundle, 0 to 1, as its training measured it; None where that isn't known."""
+    """``box_map`` or ``mask_map`` of the bundle, 0 to 1, as its training measured it; None where that isn't known.
+
+    The training's isn't the bundle's own where its precision changes the accuracy.
+    """
     metrics = record.bundle.source.get("metrics")
-    value = metrics.get(name) if isinstance(metrics, dict) and not record.bundle.random_weights else None
+    own = not record.bundle.random_weights and record.bundle.precision == "fp32"
+    value = metrics.get(name) if isinstance(metrics, dict) and own else None
     return value if isinstance(value, float) else None
-
-
-def identity(record: Record) -> Hashable:
-    """What tells one device from another of the same name."""
-    machine = record.machine
-    return machine.title, machine.cpu, machine.cores, machine.memory_bytes, record.target
-
-
-def device_names(records: Iterable[Record]) -> dict[Hashable, str]:
-    """A name for each device; devices of one name are numbered."""
-    titles = {identity(record): record.machine.title for record in records}
-    names = {}
-    for device, title in titles.items():
-        same = [other for other, name in titles.items() if name == title]
-        names[device] = title if len(same) == 1 else f"{title} ({same.index(device) + 1})"
-    return names
 
 
 def newest(records: Sequence[Record]) -> Record:

@@ -25,6 +25,7 @@ from edge_seg.records.record import STAGES, TOTAL, Ending, Image, Record, Sample
 from edge_seg.runtime.predict import find_files
 from edge_seg.targets import Target
 from edge_seg.targets.drive import Asked, Outcome, drive
+from edge_seg.targets.placing import place_bundle
 from edge_seg.targets.protocol import Message
 
 __all__ = ["Failure", "Settings", "measure"]
@@ -174,7 +175,7 @@ class _Taking:
     def measure(self, images: Sequence[Path], settings: Settings, progress: Progress) -> Record:
         """The record. Raises :class:`EdgeSegError`; then :meth:`partial` has what was measured."""
         progress("copying")
-        there = self.target.push(self.bundle.path)
+        there = _place(self.target, self.bundle, settings)
         files = [self.target.push(image) for image in images]
         progress("self-test")
         self._short_pass(there, files, settings)
@@ -275,11 +276,15 @@ class _Taking:
         return dataclasses.replace(record, verdict=judge(Evidence.of(record)), id="")
 
 
+def _place(target: Target, bundle: Bundle, settings: Settings) -> str:
+    return place_bundle(target, bundle.path, bundle.id, bundle.files, keep=settings.keep_on_board)
+
+
 def _in_strata(
     target: Target, bundle: Bundle, files: Sequence[Path], shown: Sequence[Image], settings: Settings
 ) -> tuple[list[Path], list[Image]]:
     """Of the images those with few, some and many objects, as the bundle itself counts them there."""
-    there = target.push(bundle.path)
+    there = _place(target, bundle, settings)
     names = {target.push(file): number for number, file in enumerate(files)}
     once = Scenario(tuple(shown), 0, 1, (settings.threads or (0,))[0], None)
     options = _options(there, list(names), once)

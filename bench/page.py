@@ -6,8 +6,9 @@ import dataclasses
 import shlex
 from collections.abc import Callable, Hashable, Sequence
 
-from bench.matrix import Conditions, Matrix, accuracy, device_names, groups, identity, make_matrix, newest
+from bench.matrix import Conditions, Matrix, accuracy, groups, make_matrix, newest
 from bench.report import with_spread
+from bench.table import Devices
 from edge_seg.pages.blocks import (
     Answer,
     Block,
@@ -23,6 +24,7 @@ from edge_seg.pages.blocks import (
     State,
     Table,
     absent,
+    counted,
 )
 from edge_seg.pages.page import Page
 from edge_seg.pages.plots import Axis, Evidence, Look, Panel, Series, chart, looks, panels, stacked, strips
@@ -40,24 +42,24 @@ _MODEL_TIME = Axis("model time", "ms")
 def make_page(records: Sequence[Record], bad: Sequence[BadLine] = (), command: str = "") -> Page:
     """The page of these records; ``bad`` are the lines that couldn't be read."""
     matrix = make_matrix(records)
-    names = device_names(records)
+    named = Devices(records)
     look = looks(dict.fromkeys(_series_name(one) for one in records))
-    devices = groups(records, lambda one: names[identity(one)])
+    devices = groups(records, named.name)
     sections = [Section("Matrix", _matrix_blocks(matrix, bad), lead=_LEAD, missing=_NO_RECORDS)]
     for device, own in devices.items():
         shown = [record for (_, place), record in matrix.cells.items() if place == device]
         sections.append(_device_section(device, own, shown, look))
     sections.append(Section("Accuracy against latency", _accuracy_blocks(matrix), missing="There is no record."))
-    sections.append(Section("All records", _record_blocks(records, names), missing="There is no record."))
+    sections.append(Section("All records", _record_blocks(records, named), missing="There is no record."))
     versions = {one.bundle.engine: one.bundle.engine_version for one in records}
     return Page(
         title="Speed of the models on the devices",
         answer=_answer(matrix, records),
         sections=sections,
         facts=[
-            _count(len(records), "record"),
-            _count(len(matrix.devices), "device"),
-            _count(len({row.model for row in matrix.rows}), "model"),
+            counted(len(records), "record"),
+            counted(len(matrix.devices), "device"),
+            counted(len({row.model for row in matrix.rows}), "model"),
         ],
         command=command,
         versions=versions,
@@ -93,7 +95,7 @@ def _matrix_blocks(matrix: Matrix, bad: Sequence[BadLine]) -> list[Block]:
     table = Table(columns, [_matrix_row(matrix, row) for row in matrix.rows])
     if not bad:
         return [table]
-    left_out = f"{_count(len(bad), 'line')} could not be read, and {'is' if len(bad) == 1 else 'are'} left out"
+    left_out = f"{counted(len(bad), 'line')} could not be read, and {'is' if len(bad) == 1 else 'are'} left out"
     return [table, Fold(left_out, [Prose(str(line), "warn") for line in bad[:50]])]
 
 
@@ -109,7 +111,7 @@ def _matrix_row(matrix: Matrix, row: Conditions) -> list[Cell | str]:
         if record is None:
             cells.append(absent("not measured there"))
             continue
-        threads = _count(record.scenario.threads, "thread")
+        threads = counted(record.scenario.threads, "thread")
         note = f"end to end {with_spread(record.stage_ms(TOTAL))}; {threads}; {record.verdict.status}"
         state = _STATES.get(record.verdict.status, "warn")
         cells.append(Cell(with_spread(record.model_ms()), note=note, state=state, title=f"record {record.id}"))
@@ -124,7 +126,7 @@ def _accuracy_cell(record: Record) -> Cell:
 
 
 def _device_section(device: str, own: Sequence[Record], shown: Sequence[Record], look: dict[str, Look]) -> Section:
-    machine = own[0].machine
+    machine = newest(own).machine
     facts = [
         ("processor", machine.cpu),
         ("SoC", machine.soc),
@@ -154,7 +156,9 @@ def _waterfall(records: Sequence[Record]) -> Figure:
 
 
 def _spread(records: Sequence[Record]) -> Figure:
-    runs = {_label(record): [sample.model_ns / 1e6 for sample in record.samples] for record in records}
+    runs = {
+        _label(record): [sample.model_ns / 1e6 for image in record.by_image() for sample in image] for record in records
+    }
     styles = looks(_series_name(record) for record in records)
     look = {_label(record): styles[_series_name(record)] for record in records}
     return strips("All runs", runs, _MODEL_TIME, _evidence(records), look=look)
@@ -222,47 +226,66 @@ def _varied(records: Sequence[Record], value: Callable[[Record], float]) -> list
 
 def _quartiles(record: Record) -> tuple[float, float]:
     """Of model time, ms; of several images the mean of each one's, as the median is."""
-    images = groups(record.samples, lambda sample: sample.image).values()
-    ordered = [sorted(sample.model_ns / 1e6 for sample in image) for image in images]
+    ordered = [sorted(sample.model_ns / 1e6 for sample in image) for image in record.by_image()]
     low, high = (sum(quantile(values, share) for values in ordered) / len(ordered) for share in (0.25, 0.75))
     return low, high
 
 
 def _over_time(record: Record) -> list[Figure]:
-    """Samples in their order, and what the machine showed of itself meanwhile."""
-    runs = Series("model time", list(range(1, len(record.samples) + 1)),
-                  [sample.model_ns / 1e6 for sample in record.samples], "points")  # fmt: skip
-    evidence = Evidence(_count(len(record.samples), "run"), f"record {record.id}")
-    figures = [
-        chart(
-            f"Runs in their order: {_label(record)}", [runs], Axis("run", whole=True), _MODEL_TIME, evidence, wide=True
-        )
-    ]
+    """Samples in their order, and what the machine showed of itself meanwhile: in one plot where both tell the time."""
     states = [state for state in (*record.before, *record.during, *record.after) if state.uptime_s is not None]
-    parts = [
-        Panel(_readings(states, lambda state: state.temperature_c, 1.0), Axis("temperature", "°C")),
-        Panel(_readings(states, lambda state: state.frequency_khz, 1e6), Axis("frequency", "GHz", zero=True)),
+    starts = [sample.start_ns / 1e9 for sample in record.samples if sample.start_ns is not None]
+    begin = states[0].uptime_s or 0.0 if states else 0.0
+    # The runner's steady clock and the kernel's uptime are the same on most devices, and are asked whether they are.
+    timed = len(starts) == len(record.samples) and states and begin - 1 <= starts[0] <= (states[-1].uptime_s or 0.0) + 1
+    places = [start - begin for start in starts] if timed else [float(n + 1) for n in range(len(record.samples))]
+    runs = Panel(_samples(record, places), _MODEL_TIME)
+    seen = [
+        Panel(_readings(states, begin, lambda state: state.temperature_c, 1.0), Axis("temperature", "°C")),
+        Panel(_readings(states, begin, lambda state: state.frequency_khz, 1e6), Axis("frequency", "GHz", zero=True)),
     ]
-    parts = [part for part in parts if part.series]
-    if parts:
+    seen = [panel for panel in seen if panel.series]
+    taken, source = counted(len(record.samples), "run"), f"record {record.id}"
+    shots = counted(len(states), "snapshot")
+    since = Axis("since the first snapshot", "s")
+    title = f"Runs in their order: {_label(record)}"
+    if timed and seen:
+        return [panels(title, [runs, *seen], since, Evidence(f"{taken}, {shots}", source), wide=True)]
+    figure = panels(title, [runs], since if timed else Axis("run", whole=True), Evidence(taken, source), wide=True)
+    if seen:
         title = f"The device meanwhile: {_label(record)}"
-        evidence = Evidence(_count(len(states), "snapshot"), f"record {record.id}")
-        figures.append(panels(title, parts, Axis("since the first snapshot", "s"), evidence, wide=True))
-    else:
-        figures[0] = dataclasses.replace(
-            figures[0], caption=f"{figures[0].caption} The machine shows neither temperature nor frequency."
-        )
-    return figures
+        return [figure, panels(title, seen, since, Evidence(shots, source), wide=True)]
+    text = f"{figure.caption} The machine shows neither temperature nor frequency."
+    return [dataclasses.replace(figure, caption=text)]
+
+
+def _samples(record: Record, places: Sequence[float]) -> list[Series]:
+    """Those that count, and those that were still warming up."""
+    left = list(record.warm or (0,) * len(record.scenario.images))
+    points: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
+    for place, sample in zip(places, record.samples, strict=True):
+        warming = left[sample.image] > 0
+        left[sample.image] -= warming
+        points[warming].append((place, sample.model_ns / 1e6))
+    names = {False: "model time", True: "warming up, not counted"}
+    return [
+        Series(names[warming], [at for at, _ in found], [ms for _, ms in found], "points")
+        for warming, found in points.items()
+        if found
+    ]
 
 
 def _readings(
-    states: Sequence[BoardState], read: Callable[[BoardState], dict[str, float] | dict[str, int] | None], unit: float
+    states: Sequence[BoardState],
+    begin: float,
+    read: Callable[[BoardState], dict[str, float] | dict[str, int] | None],
+    unit: float,
 ) -> list[Series]:
+    """What each sensor or core showed over the seconds since ``begin``, the first eight of them."""
     names = sorted({name for state in states for name in read(state) or {}})
     series = []
     for name in names[:8]:
         points = [(state.uptime_s or 0.0, (read(state) or {})[name]) for state in states if name in (read(state) or {})]
-        begin = states[0].uptime_s or 0.0
         series.append(Series(name, [at - begin for at, _ in points], [value / unit for _, value in points]))
     return series
 
@@ -308,16 +331,17 @@ def _accuracy_blocks(matrix: Matrix) -> list[Block]:
     return [figure, Prose(f"{without} of {len(matrix.cells)} cells have no mAP.")] if without else [figure]
 
 
-def _record_blocks(records: Sequence[Record], names: dict[Hashable, str]) -> list[Block]:
+def _record_blocks(records: Sequence[Record], named: Devices) -> list[Block]:
     if not records:
         return []
     rows: list[list[Cell | str]] = []
     for record in sorted(records, key=lambda one: one.time, reverse=True):
         verdict = record.verdict
-        why = "\n".join(f"{reason.message}: {reason.remedy}" for reason in verdict.reasons)
+        reasons = [f"{reason.message}: {reason.remedy}" for reason in verdict.reasons]
+        why = "; ".join([*([f"ended early: {record.ended.message}"] if record.ended else []), *reasons])
         rows.append([
             Cell(record.id, note=record.time),
-            names[identity(record)],
+            named.name(record),
             _label(record),
             f"{len(record.samples):,}",
             with_spread(record.model_ms()),
@@ -340,9 +364,12 @@ def _command(record: Record) -> str:
     """The command that measures again; the bundle's own folder isn't in a record."""
     scenario = record.scenario
     words = ["edge-seg", "bench", "run", record.bundle.name, "--threads", str(scenario.threads)]
-    words += ["--warmup", str(scenario.warmup), "--repeat", str(scenario.repeats)]
+    exact = ["--warmup", str(scenario.warmup), "--repeat", str(scenario.repeats)]
+    words += ["--mode", scenario.mode] if scenario.mode in ("quick", "full", "sustained") else exact
     words += [] if scenario.instances is None else ["--instances", str(scenario.instances)]
-    words += [] if record.target == "local" else ["--target", record.target]
+    words += [] if scenario.cores is None else ["--cores", ",".join(map(str, scenario.cores))]
+    words += [] if scenario.power_mode is None else ["--power-mode", scenario.power_mode]
+    words += [] if record.target == "local" else ["--on", record.board or record.target]
     return shlex.join(words)
 
 
@@ -361,9 +388,5 @@ def _series_name(record: Record) -> str:
 def _label(record: Record) -> str:
     height, width = record.bundle.size
     size = f"{height}" if height == width else f"{height}×{width}"
-    threads = _count(record.scenario.threads, "thread")
+    threads = counted(record.scenario.threads, "thread")
     return f"{_series_name(record)} {size}, {threads}, {record.objects():.3g} objects"
-
-
-def _count(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}"

@@ -48,7 +48,8 @@ class Settings:
     fix the numbers of runs, else ``mode`` chooses them, with at least ``runs`` runs and ``seconds`` seconds where these
     are given. ``cores``: ``big``, ``little`` or a list such as ``0-3``. ``strata``: of the images so many with few,
     some and many objects each. ``silence``: seconds without a word after which a runner counts as hung; ``longest``:
-    seconds after which a measurement is ended whatever it says.
+    seconds after which a measurement is ended whatever it says. ``keep_on_board``: bundles stay there for the next
+    time.
     """
 
     images: tuple[Path, ...] = ()
@@ -64,6 +65,7 @@ class Settings:
     power_mode: str | None = None
     strata: int | None = None
     longest: float = 3600.0
+    keep_on_board: bool = False
 
     @property
     def fixed(self) -> bool:

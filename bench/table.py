@@ -1,10 +1,11 @@
-"""The speed table: the columns of the published one, each measured cell with its records, each "-" with its reason.
+"""The speed table: the columns of the published one, each measured cell with its device, each "-" with its reason.
 
-Which record fills a speed cell: only ``valid`` ones count, never degraded or emulated ones. Records belong to one row
-when model, weights, input size, proposals, pictures and number of objects are the same (the cost depends on all of
-these); to one column by the kind of machine. Of one machine, recipe and number of threads the newest record counts; of
-the numbers of threads the one with the lowest model time. What is left, one for each machine and recipe, stands in the
-cell.
+Which record fills a speed cell: one whose samples and machine states are ``valid`` by today's rules (whatever the
+record says of itself); others only where they are asked for, and then marked. Records belong to one row when model,
+weights, precision, input size, proposals, images and number of objects are the same (the cost and the accuracy depend
+on all of these); to one column by the kind of machine. Of one device, recipe, number of threads and choice of cores the
+newest record counts; of the numbers of threads and cores the one with the lowest model time. What is left, one for each
+device and recipe, stands in the cell.
 
 Published figures are others' figures: they stand in rows of their own, marked as cited, and never mix with ours.
 """
@@ -12,12 +13,15 @@ Published figures are others' figures: they stand in rows of their own, marked a
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.cost import Cost
 from bench.report import with_spread
-from edge_seg.records.record import TOTAL, Record
+from bench.verdict import trusted
+from edge_seg.records.record import TOTAL, Record, Verdict
 from edge_seg.zoo import ZOO, ZooModel
 
 COLUMNS = {
@@ -27,8 +31,15 @@ COLUMNS = {
     "arm": "Arm speed",
     "x86": "x86 speed",
 }
-SPEEDS = {"gpu": "a GPU", "arm": "an Arm board", "x86": "an x86 machine"}
-"""Speed columns, and what a record for them comes from."""
+COST = "Arm instructions (emulated)"
+SPEEDS = {
+    "gpu": "no record from a GPU; `edge-seg convert RUN --recipe gpu-fp32 --out BUNDLE` and `edge-seg bench run BUNDLE`"
+    " on a machine with one make it, or tools/gpu_cell.py",
+    "arm": "no record from an Arm board; `edge-seg bench run BUNDLE --on ssh://USER@BOARD` with a bundle of arm-fp32"
+    " makes one",
+    "x86": "no record from an x86 machine; `edge-seg bench run BUNDLE` on one makes it",
+}
+"""Speed columns, and why they are empty without a record."""
 
 
 @dataclass(frozen=True)
@@ -53,27 +64,60 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """The rows, in the zoo's order of models."""
+    """The rows, in the zoo's order of models; ``columns`` are the titles by key."""
 
     rows: tuple[Row, ...]
+    columns: dict[str, str]
 
 
-def make_table(records: Sequence[Record]) -> Table:
-    """The table of these records and of the zoo's published figures."""
+def make_table(records: Sequence[Record], *, show_degraded: bool = False, costs: Sequence[Cost] = ()) -> Table:
+    """The table of these records and of the zoo's published figures.
+
+    With ``show_degraded``, a cell without a valid record shows the newest others, marked. ``costs`` add a column.
+    """
+    devices = Devices(records)
     groups: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
         groups.setdefault(_conditions(record), []).append(record)
-    measured = [_measured_row(group) for _, group in sorted(groups.items(), key=lambda item: _order(item[1][0]))]
+    measured = [
+        _measured_row(group, devices, show_degraded, costs)
+        for _, group in sorted(groups.items(), key=lambda item: _order(item[1][0]))
+    ]
     names = list(dict.fromkeys([*ZOO, *(row.model for row in measured)]))
     rows: list[Row] = []
     for name in names:
         if name in ZOO and ZOO[name].published is not None:
-            rows.append(_published_row(ZOO[name]))
+            rows.append(_published_row(ZOO[name], bool(costs)))
         rows += [row for row in measured if row.model == name]
-    return Table(tuple(rows))
+    return Table(tuple(rows), {**COLUMNS, "cost": COST} if costs else COLUMNS)
 
 
-def _published_row(model: ZooModel) -> Row:
+class Devices:
+    """Names of the records' devices: the board or processor, with its own name or a number where several are alike."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        names: dict[str, dict[tuple[Any, ...], str | None]] = {}
+        for record in sorted(records, key=_when):
+            names.setdefault(record.machine.title, {}).setdefault(self.key(record), record.board)
+        self._names: dict[tuple[Any, ...], str] = {}
+        for title, alike in names.items():
+            own = list(alike.values())
+            for number, (key, board) in enumerate(alike.items(), 1):
+                told = board if board and own.count(board) == 1 else f"no. {number}"
+                self._names[key] = title if len(alike) == 1 else f"{title} ({told})"
+
+    @staticmethod
+    def key(record: Record) -> tuple[Any, ...]:
+        """The same for records of one device only."""
+        machine = record.machine
+        return machine.title, machine.cores, machine.identity
+
+    def name(self, record: Record) -> str:
+        """What the record's device is called."""
+        return self._names[self.key(record)]
+
+
+def _published_row(model: ZooModel, with_cost: bool) -> Row:
     figures = model.published
     assert figures is not None
     source = f"cited, not measured here: {figures.source}. {figures.note}"
@@ -84,15 +128,26 @@ def _published_row(model: ZooModel) -> Row:
         "gpu": Cell(note=none) if figures.gpu_ms is None else Cell((f"{figures.gpu_ms} ms",), note=source),
         "arm": Cell(note=none),
         "x86": Cell(note=none),
+        **({"cost": Cell(note=none)} if with_cost else {}),
     }
     return Row(model.name, model.title, "published (cited)", True, cells)
 
 
 def _conditions(record: Record) -> tuple[Any, ...]:
     bundle, scenario = record.bundle, record.scenario
-    pictures = tuple(picture.sha256 for picture in scenario.images)
+    images = tuple(image.sha256 for image in scenario.images)
     found = None if scenario.instances is not None else (bundle.keep, bundle.score_threshold)
-    return bundle.model, _weights(record), bundle.size, bundle.proposals, pictures, scenario.instances, found
+    exact = bundle.precision == "fp32"
+    return (
+        bundle.model,
+        _weights(record),
+        "" if exact else bundle.precision,
+        bundle.size,
+        bundle.proposals,
+        images,
+        scenario.instances,
+        found,
+    )
 
 
 def _weights(record: Record) -> str:
@@ -102,41 +157,62 @@ def _weights(record: Record) -> str:
 
 def _order(record: Record) -> tuple[Any, ...]:
     height, width = record.bundle.size
-    return height * width, record.scenario.instances or -1, record.time
+    return height * width, record.scenario.instances or -1, record.bundle.precision != "fp32", _when(record)
 
 
-def _measured_row(group: list[Record]) -> Row:
+def _when(record: Record) -> datetime.datetime:
+    """The record's time; of one that can't be read, the earliest."""
+    try:
+        time = datetime.datetime.fromisoformat(record.time.replace("Z", "+00:00"))
+        return time if time.tzinfo else time.replace(tzinfo=datetime.timezone.utc)
+    except (ValueError, OverflowError):
+        return datetime.datetime.min.replace(tzinfo=datetime.timezone.utc)
+
+
+def _measured_row(group: list[Record], devices: Devices, show_degraded: bool, costs: Sequence[Cost]) -> Row:
     first = group[0]
     height, width = first.bundle.size
-    pictures = first.scenario.images
-    where = pictures[0].name if len(pictures) == 1 else f"{len(pictures)} pictures"
+    images = first.scenario.images
+    where = images[0].name if len(images) == 1 else f"{len(images)} images"
     count = first.scenario.instances
     objects = f"objects as found in {where}" if count is None else f"{count} objects in {where}"
+    precision = "" if first.bundle.precision == "fp32" else f", {first.bundle.precision}"
     weights = ", random weights" if first.bundle.random_weights else ""
     cells = {"map": _map_cell(group), "size": _size_cell(group)}
     for column in SPEEDS:
-        cells[column] = _speed_cell(column, [record for record in group if _column(record) == column])
+        those = [record for record in group if _column(record) == column]
+        cells[column] = _speed_cell(column, those, devices, show_degraded)
+    if costs:
+        cells["cost"] = _cost_cell(first, costs)
     title = ZOO[first.bundle.model].title if first.bundle.model in ZOO else first.bundle.model
-    return Row(first.bundle.model, title, f"{height}x{width}, {objects}{weights}", False, cells)
+    return Row(first.bundle.model, title, f"{height}x{width}, {objects}{precision}{weights}", False, cells)
 
 
 def _map_cell(group: list[Record]) -> Cell:
     newest = _newest(group)
     if newest.bundle.random_weights:
-        return Cell(note="random weights: a model that has learned nothing has no mAP")
+        return Cell(note="random weights: a model that has learned nothing has no mAP; `edge-seg train` trains one")
+    if newest.bundle.precision != "fp32":
+        return Cell(
+            note=f"{newest.bundle.precision} changes the accuracy, and the training's mAP isn't this bundle's;"
+            " `edge-seg eval BUNDLE --data DATA` measures it"
+        )
     metrics = newest.bundle.source.get("metrics")
     if not isinstance(metrics, dict) or not all(isinstance(metrics.get(key), float) for key in ("box_map", "mask_map")):
-        return Cell(note="the bundle's manifest holds no mAP: its training measured none")
-    text = f"{100 * metrics['box_map']:.1f} / {100 * metrics['mask_map']:.1f} [{newest.id}]"
-    return Cell((text,), (newest,), "measured by the training on its own validation pictures")
+        return Cell(
+            note="the bundle's manifest holds no mAP: its training measured none; `edge-seg eval BUNDLE --data DATA`"
+            " measures it"
+        )
+    text = f"{100 * metrics['box_map']:.1f} / {100 * metrics['mask_map']:.1f}"
+    return Cell((text,), (newest,), "measured by the training on its own validation images")
 
 
 def _size_cell(group: list[Record]) -> Cell:
     newest = [_newest(same) for same in _split(group, lambda record: (record.bundle.recipe,))]
-    lines = tuple(
-        f"{record.bundle.model_bytes / 1e6:.1f} MB `{record.bundle.recipe}` [{record.id}]" for record in newest
-    )
-    return Cell(lines, tuple(newest))
+    sizes: dict[str, list[str]] = {}
+    for record in newest:
+        sizes.setdefault(f"{record.bundle.model_bytes / 1e6:.1f} MB", []).append(f"`{record.bundle.recipe}`")
+    return Cell(tuple(f"{size} {', '.join(recipes)}" for size, recipes in sizes.items()), tuple(newest))
 
 
 def _column(record: Record) -> str | None:
@@ -149,38 +225,77 @@ def _column(record: Record) -> str | None:
     return None
 
 
-def _speed_cell(column: str, records: list[Record]) -> Cell:
+def _speed_cell(column: str, records: list[Record], devices: Devices, show_degraded: bool) -> Cell:
     if not records:
-        return Cell(note=f"no record from {SPEEDS[column]}")
-    valid = [record for record in records if record.verdict.status == "valid"]
-    if not valid:
-        newest = _newest(records)
-        why = "; ".join(reason.message for reason in newest.verdict.reasons)
-        return Cell(note=f"no valid record; the newest, {newest.id}, is {newest.verdict.status}: {why}")
-    chosen = []
-    for alike in _split(valid, lambda record: (record.machine.title, record.machine.cores, record.bundle.recipe)):
-        newest_of_threads = [_newest(same) for same in _split(alike, lambda record: (record.scenario.threads,))]
-        chosen.append(min(newest_of_threads, key=lambda record: record.model_ms().median))
-    chosen.sort(key=lambda record: record.model_ms().median)
-    return Cell(tuple(_speed_line(record) for record in chosen), tuple(chosen))
+        return Cell(note=SPEEDS[column])
+    chosen: list[tuple[Record, Verdict]] = []
+    refused: list[tuple[Record, Verdict]] = []
+    for alike in _split(records, lambda record: (*Devices.key(record), record.bundle.recipe)):
+        found = [_newest_valid(same) for same in _split(alike, _how)]
+        valid = [(record, verdict) for record, verdict in found if verdict.status == "valid"]
+        shown = valid or ([pair for pair in found if pair[1].status != "emulated"] if show_degraded else [])
+        if shown:
+            chosen.append(min(shown, key=lambda pair: pair[0].model_ms().median))
+        else:
+            refused.append(max(found, key=lambda pair: _when(pair[0])))
+    chosen.sort(key=lambda pair: (devices.name(pair[0]), pair[0].model_ms().median))
+    notes = [
+        f"{devices.name(record)}, `{record.bundle.recipe}`, is {verdict.status}:"
+        f" {'; '.join(f'{reason.message} ({reason.remedy})' for reason in verdict.reasons[:2])}"
+        for record, verdict in refused
+    ]
+    note = f"no valid record: {' | '.join(notes)}" if notes else None
+    lines = tuple(_speed_line(record, verdict, devices) for record, verdict in chosen)
+    return Cell(lines, tuple(record for record, _ in chosen), note)
 
 
-def _speed_line(record: Record) -> str:
+def _how(record: Record) -> tuple[Any, ...]:
+    return record.scenario.threads, record.scenario.cores, record.scenario.power_mode
+
+
+def _newest_valid(records: list[Record]) -> tuple[Record, Verdict]:
+    """The newest valid one; without such, the newest of all."""
+    newest = sorted(records, key=_when)[::-1]
+    for record in newest:
+        verdict = trusted(record)
+        if verdict.status == "valid":
+            return record, verdict
+    return newest[0], trusted(newest[0])
+
+
+def _speed_line(record: Record, verdict: Verdict, devices: Devices) -> str:
     threads = record.scenario.threads
+    cores = f" on cores {','.join(map(str, record.scenario.cores))}" if record.scenario.cores else ""
+    marked = ""
+    if verdict.status != "valid":
+        marked = f" ({verdict.status}: {', '.join(dict.fromkeys(reason.code for reason in verdict.reasons))})"
     return (
-        f"{with_spread(record.model_ms())} / {with_spread(record.stage_ms(TOTAL))}, `{record.bundle.recipe}`, "
-        f"{threads} thread{'s' * (threads != 1)} [{record.id}]"
+        f"{devices.name(record)}, `{record.bundle.recipe}`, {threads} thread{'s' * (threads != 1)}{cores}: "
+        f"{with_spread(record.model_ms())} / {with_spread(record.stage_ms(TOTAL))}{marked}"
     )
+
+
+def _cost_cell(first: Record, costs: Sequence[Cost]) -> Cell:
+    bundle = first.bundle
+    alike = [
+        cost
+        for cost in costs
+        if (cost.model, cost.size, cost.proposals) == (bundle.model, bundle.size, bundle.proposals)
+        and cost.instances == first.objects()
+    ]
+    if not alike:
+        return Cell(note="not counted; `edge-seg bench cost BUNDLE --instances N --out FILE` counts it")
+    newest = {(cost.recipe, cost.cpu): cost for cost in alike}
+    lines = tuple(
+        f"{cost.total / 1e6:,.0f} M `{cost.recipe}` ({cost.cpu})".replace(",", "\u202f") for cost in newest.values()
+    )
+    note = "instructions of one emulated core for an image, not a time: caches and issue width aren't in them"
+    return Cell(lines, note=note)
 
 
 def _newest(records: Iterable[Record]) -> Record:
     """The last by time; of equal times the one that stands later in the file."""
-    chosen = None
-    for record in records:
-        if chosen is None or record.time >= chosen.time:
-            chosen = record
-    assert chosen is not None
-    return chosen
+    return max(enumerate(records), key=lambda pair: (_when(pair[1]), pair[0]))[1]
 
 
 def _split(records: Iterable[Record], key: Callable[[Record], tuple[Any, ...]]) -> list[list[Record]]:
@@ -193,10 +308,10 @@ def _split(records: Iterable[Record], key: Callable[[Record], tuple[Any, ...]]) 
 def markdown(table: Table) -> str:
     """The table, its notes, and a line for each record that fills a cell."""
     notes: dict[str, int] = {}
-    lines = [f"| {' | '.join(['Model', *COLUMNS.values()])} |", f"|{' --- |' * (1 + len(COLUMNS))}"]
+    lines = [f"| {' | '.join(['Model', *table.columns.values()])} |", f"|{' --- |' * (1 + len(table.columns))}"]
     for row in table.rows:
         cells = [_escape(f"{row.title}<br>{row.conditions}")]
-        for column in COLUMNS:
+        for column in table.columns:
             cell = row.cells[column]
             mark = f" <sup>{notes.setdefault(cell.note, len(notes) + 1)}</sup>" if cell.note else ""
             cells.append(_escape("<br>".join(cell.lines) or "-") + mark)
@@ -204,31 +319,39 @@ def markdown(table: Table) -> str:
     lines += [
         "",
         "Measured speed cells: model time (detect + NMS + mask) / end to end (with pre- and post-processing, without "
-        "decoding the file), one picture at a time; median ± half the middle half's width; [record].",
+        "decoding the file), one image at a time; median ± half the middle half's width.",
         "",
     ]
     lines += [f"{number}. {_escape(note)}" for note, number in notes.items()]
-    used = {record.id: record for row in table.rows for cell in row.cells.values() for record in cell.records}
-    if used:
-        lines += ["", "Records:", ""]
-        lines += [f"- `{record.id}`: {_escape(_origin(record))}" for record in used.values()]
+    speeds = {record.id: record for row in table.rows for name in SPEEDS for record in row.cells[name].records}
+    if speeds:
+        lines += ["", "Records of the speed cells:", ""]
+        lines += [f"- `{record.id}`: {_escape(_origin(record))}" for record in speeds.values()]
     return "\n".join(lines) + "\n"
 
 
 def _origin(record: Record) -> str:
-    machine = record.machine
+    machine, bundle = record.machine, record.bundle
     parts = [
+        f"{ZOO[bundle.model].title if bundle.model in ZOO else bundle.model} `{bundle.recipe}`",
         machine.title,
         machine.cpu if machine.cpu not in (None, machine.title) else None,
         f"{machine.cores} cores" if machine.cores else None,
         f"{machine.memory_bytes / 2**30:.1f} GiB" if machine.memory_bytes else None,
         machine.os,
-        f"{record.bundle.engine} {record.bundle.engine_version}",
-        f"{record.objects():.3g} objects a picture",
-        f"{record.model_ms().runs} runs a picture",
+        engine_of(record),
+        f"{record.objects():.3g} objects an image",
+        f"{record.model_ms().runs} runs an image",
         record.time,
     ]
     return ", ".join(part for part in parts if part)
+
+
+def engine_of(record: Record) -> str:
+    """The engine with the version that ran, where the runner told it, else the manifest's."""
+    engine = record.load.get("engine")
+    ran = engine if isinstance(engine, dict) else {}
+    return f"{ran.get('name', record.bundle.engine)} {ran.get('version', record.bundle.engine_version)}"
 
 
 def _escape(text: str) -> str:
@@ -245,7 +368,7 @@ def as_json_value(table: Table) -> dict[str, Any]:
             "conditions": row.conditions,
             "cited": row.cited,
         }
-        for column in COLUMNS:
+        for column in table.columns:
             cell = row.cells[column]
             plain[column] = {
                 "text": list(cell.lines),
@@ -253,16 +376,19 @@ def as_json_value(table: Table) -> dict[str, Any]:
                 "note": cell.note,
             }
         rows.append(plain)
-    return {"columns": COLUMNS, "rows": rows}
+    return {"columns": table.columns, "rows": rows}
 
 
 def _json_record(record: Record) -> dict[str, Any]:
     return {
         "id": record.id,
         "machine": record.machine.title,
+        "identity": record.machine.identity,
+        "on": record.board or record.target,
         "recipe": record.bundle.recipe,
         "threads": record.scenario.threads,
         "objects": record.objects(),
+        "verdict": trusted(record).status,
         "model_ms": dataclasses.asdict(record.model_ms()),
         "end_to_end_ms": dataclasses.asdict(record.stage_ms(TOTAL)),
     }

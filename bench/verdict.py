@@ -91,7 +91,7 @@ class Evidence:
             wall_ns=[[sample.ns[TOTAL] for sample in group] for group in groups],
             cpu_ns=_cpu_ns(groups),
             threads=record.scenario.threads,
-            machine=record.machine,
+            machine=_machine(record),
             gpu=record.bundle.target.startswith("gpu"),
             ended=record.ended.message if record.ended else "",
         )
@@ -112,6 +112,15 @@ class Evidence:
         cpu = sum(map(sum, self.cpu_ns))
         wall = sum(map(sum, self.wall_ns))
         return cpu / wall if cpu and wall else None
+
+
+def _machine(record: Record) -> Machine:
+    """The record's machine; whether it is virtual, the runner's flags say where the description doesn't."""
+    cpu = record.runner.get("cpu")
+    flags = cpu.get("flags") if isinstance(cpu, dict) else None
+    if record.machine.virtual is None and isinstance(flags, list) and "hypervisor" in flags:
+        return dataclasses.replace(record.machine, virtual=True)
+    return record.machine
 
 
 def _cpu_ns(groups: Sequence[Sequence[Sample]]) -> list[list[int]]:
@@ -139,8 +148,9 @@ def trusted(record: Record) -> Verdict:
     What was degraded or emulated when it was measured stays so.
     """
     verdict = judge(Evidence.of(record))
-    reasons = list(verdict.reasons)
-    status = verdict.status
+    # What wasn't known is the record's own to say; before schema 2, records didn't.
+    reasons = [reason for reason in verdict.reasons if reason.code != UNKNOWN or record.schema == 1]
+    status = "valid" if verdict.status == "unknown" and not reasons else verdict.status
     if record.self_test is not None and record.self_test.get("passed") is not True:
         reasons.append(Reason("self-test-failed", "its self-test didn't pass", "copy the bundle again"))
         status = "emulated" if status == "emulated" else "degraded"

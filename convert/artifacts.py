@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from convert.calibration import Source
 from convert.recipe import Recipe
-from edge_seg.manifest import THREE_GRAPHS, Manifest, PostprocessSpec, PreprocessSpec, TensorSpec
+from edge_seg.manifest import Manifest, PostprocessSpec, PreprocessSpec, ProposalSpec, TensorSpec
 from edge_seg.runtime.result import Instances
 
 
@@ -22,6 +22,10 @@ class Model(Protocol):
     @property
     def canonical_size(self) -> int | None:
         """Side in pixels of a box of the pyramid's level 4, see Manifest; None where the graph holds the RoIAlign."""
+
+    @property
+    def rpn(self) -> ProposalSpec | None:
+        """How a runtime makes the proposals, see Manifest; None where the graph makes them."""
 
     def form(self, recipe: Recipe) -> tuple[str, ...]:
         """Names of the graphs that bundles of ``recipe`` hold."""
@@ -58,6 +62,16 @@ class Job:
     def size(self) -> tuple[int, int]:
         """Height and width of the network's input, pixels."""
         return self.preprocess.size
+
+    @property
+    def canonical_size(self) -> int | None:
+        """The model's."""
+        return self.model.canonical_size
+
+    @property
+    def rpn(self) -> ProposalSpec | None:
+        """The model's."""
+        return self.model.rpn
 
 
 @dataclass(frozen=True)
@@ -104,7 +118,12 @@ class Exported:
     @property
     def canonical_size(self) -> int | None:
         """The manifest's: None unless the runtime is to do the RoIAlign."""
-        return self.referenced.job.model.canonical_size if self.form == THREE_GRAPHS else None
+        return self.referenced.job.canonical_size if "trunk" in self.form else None
+
+    @property
+    def rpn(self) -> ProposalSpec | None:
+        """The manifest's: None unless the runtime is to make the proposals."""
+        return self.referenced.job.rpn if "rpn" in self.form else None
 
 
 @dataclass(frozen=True)

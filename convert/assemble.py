@@ -47,6 +47,7 @@ def assemble(compiled: Compiled) -> Assembled:
         source=job.source,
         optimizer=compiled.optimizer,
         canonical_size=draft.exported.canonical_size,
+        rpn=draft.exported.rpn,
     )
     return Assembled(draft, manifest)
 

@@ -43,7 +43,7 @@ RECIPES_HELP = "What to convert to, as `edge-seg recipes` lists; several, separa
 @click.option(
     "--proposals",
     type=click.IntRange(1, MAX_PROPOSALS),
-    help="Boxes that are looked at closely.  [default: grows with the size]",
+    help="Proposals passed to the box head.  [default: grows with the size]",
 )
 @click.option(
     "--before-nms",
@@ -53,9 +53,9 @@ RECIPES_HELP = "What to convert to, as `edge-seg recipes` lists; several, separa
 @click.option(
     "--keep",
     type=click.IntRange(1, MAX_KEEP),
-    help="Most instances in an image.  [default: the run's, 100 for a MODEL]",
+    help="Maximum detections per image.  [default: the run's, 100 for a MODEL]",
 )
-@click.option("--score", type=SCORE, help="Least score of an instance.  [default: the run's, 0.05 for a MODEL]")
+@click.option("--score", type=SCORE, help="Score threshold.  [default: the run's, 0.05 for a MODEL]")
 @click.option(
     "--golden", type=click.Path(path_type=Path), help="The image to check the bundle with.  [default: the run's]"
 )
@@ -86,9 +86,9 @@ def convert(
 ) -> None:
     """Turn a RUN, or a zoo MODEL with random weights, into bundles that a device can run.
 
-    Each is checked: this machine's engine must find in the golden image what paddle finds. An Arm bundle is
-    checked by its twin for x86. A bundle that stands at --out is replaced, nothing else is. The same run and recipe
-    give the same bytes.
+    Each is checked: this machine's engine must find in the golden image what paddle finds. Arm kernels cannot run on
+    this host, so an Arm bundle is checked through an x86 bundle of the same graphs. An existing bundle at --out is
+    replaced; any other folder is refused. The same run and recipe give the same bytes.
 
     A FOLDER is a Mask R-CNN that PaddleDetection or PaddleX exported, with its infer_cfg.yml or model.yml: it becomes
     a bundle of one graph. With --raw, a FILE (.pdmodel, __model__, or their folder) is any exported model.

@@ -14,7 +14,7 @@ from convert.calibration import CalibrationOptions, Source
 from convert.export.ties import steady_image
 from edge_seg.errors import RunError, UsageError
 from edge_seg.files import sha256
-from edge_seg.manifest import PostprocessSpec, PreprocessSpec
+from edge_seg.manifest import PostprocessSpec, PreprocessSpec, ProposalSpec
 from edge_seg.runtime.image import read_image
 from edge_seg.zoo import ZOO, find
 
@@ -59,6 +59,11 @@ class Layers:
         """The side in pixels of a box of the pyramid's level 4."""
         return int(self.network.settings.canonical_size)
 
+    @property
+    def rpn(self) -> ProposalSpec | None:
+        """How a runtime makes the proposals."""
+        return self.network.proposal_rules(self.before_nms)
+
     def form(self, recipe: Recipe) -> tuple[str, ...]:
         """Those of the recipe."""
         return recipe.graphs
@@ -76,7 +81,7 @@ class Layers:
         return refer(job, self.engine(job.size, job.proposals))
 
     def export(self, referenced: Referenced, form: tuple[str, ...], folder: Path) -> Exported:
-        """The graphs named ``form``, two or three."""
+        """The graphs named ``form``: two, three or four."""
         from convert.export.export import export
 
         return export(self.network, referenced, form, folder)

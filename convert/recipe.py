@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_seg.errors import UsageError
-from edge_seg.manifest import THREE_GRAPHS, TWO_GRAPHS
+from edge_seg.manifest import CONVOLUTION_GRAPHS, THREE_GRAPHS, TWO_GRAPHS
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Recipe:
     in integers). ``costs`` and ``needs`` are for people; ``requires`` says to programs, in the manifest, what Paddle
     Lite's library must have been built with: one without it aborts. ``graphs`` are the names of the model's graphs:
     three, with RoIAlign in the runtime, for Paddle Lite, where that takes a fifth off the instructions on Arm
-    (docs/native-speed.md), and for CPUs under oneDNN, where it takes up to a sixth (640x640) off the time; else two.
+    (docs/native-speed.md), and for CPUs under oneDNN, where it takes up to a sixth (640x640) off the time; four, of
+    convolutions alone, for ncnn, which has no detection operators; else two.
     """
 
     name: str
@@ -77,6 +78,20 @@ def _gpu(precision: str, summary: str, costs: str) -> Recipe:
 
 def _onnx(name: str, target: str, places: str, summary: str, needs: str) -> Recipe:
     return Recipe(name, summary, "onnxruntime", target, "fp32", "onnx-fp32", places, _SIZE, needs)
+
+
+def _ncnn(precision: str, summary: str, costs: str, needs: str) -> Recipe:
+    return Recipe(
+        f"ncnn-{precision}",
+        summary,
+        "ncnn",
+        "cpu",
+        precision,
+        "ncnn-fp32",
+        costs=costs,
+        needs=needs,
+        graphs=CONVOLUTION_GRAPHS,
+    )
 
 
 _FP16_ARM = f"{_ARM_LIBRARY}, built with fp16; a CPU with Arm v8.2 fp16"
@@ -137,6 +152,13 @@ _RECIPES = (
     ),
     _gpu("fp32", "Paddle Inference on GPUs", _SIZE),
     _gpu("fp16", "Paddle Inference on GPUs, in half precision", "the size of fp32; about three digits are left"),
+    _ncnn("fp32", "ncnn on CPUs, Arm above all; from wheels for x86-64 and aarch64", _SIZE, "ncnn"),
+    _ncnn(
+        "fp16",
+        "ncnn on Arm v8.2, convolutions computed in half precision; elsewhere in fp32",
+        "half the size but for the box head; about three digits are left",
+        "ncnn; for its speed, a CPU with Arm v8.2 fp16",
+    ),
     _onnx("onnx-fp32", "cpu", "", "ONNX Runtime on CPUs, x86 and Arm", "onnxruntime"),
     _onnx("onnx-cuda-fp32", "gpu", "cuda", "ONNX Runtime on GPUs", "onnxruntime-gpu and its CUDA"),
     _onnx(

@@ -19,8 +19,9 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from edge_seg import files
+from edge_seg import files, limits
 from edge_seg.errors import EdgeSegError
+from edge_seg.printable import printable
 
 BLOCK = 1 << 18
 LEVEL = 6
@@ -112,7 +113,7 @@ class _Unpacking:
             for entry in zipped.infolist():
                 kind = stat.S_IFMT(entry.external_attr >> 16)
                 if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                    raise self.refused(f"entry {entry.filename!r} is a link or a device")
+                    raise self.refused(f"entry {printable(entry.filename, 80)} is a link or a device")
                 self.write(entry.filename, None if entry.is_dir() else zipped.open(entry))
 
     def tar(self) -> None:
@@ -120,7 +121,7 @@ class _Unpacking:
             for entry in tarred:
                 # A negative size leads tarfile round in circles, a sparse file's may be anything.
                 if not (entry.isfile() or entry.isdir()) or entry.issparse() or entry.size < 0:
-                    raise self.refused(f"entry {entry.name!r} is a link, a device or a sparse file")
+                    raise self.refused(f"entry {printable(entry.name, 80)} is a link, a device or a sparse file")
                 self.write(entry.name, None if entry.isdir() else tarred.extractfile(entry))
             # tarfile takes a damaged header for the archive's end, and never reads the checksum behind the real one.
             rest = stream.latest
@@ -133,7 +134,13 @@ class _Unpacking:
     def write(self, name: str, content: IO[bytes] | None) -> None:
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or (path.parts and ":" in path.parts[0]):
-            raise self.refused(f"entry {name!r} leads out of the folder")
+            raise self.refused(f"entry {printable(name, 80)} leads out of the folder")
+        depth, length = len(path.parts), len(name.encode(errors="surrogateescape"))
+        if depth > limits.ARCHIVE_DEPTH or length > limits.ARCHIVE_NAME_BYTES:
+            raise self.refused(
+                f"entry {printable(name, 40)} lies {depth} folders deep in a name of {length} bytes, expected at most"
+                f" {limits.ARCHIVE_DEPTH} and {limits.ARCHIVE_NAME_BYTES}"
+            )
         self.spend(_ENTRY)
         target = self.folder / path
         try:
@@ -148,7 +155,7 @@ class _Unpacking:
         except OSError as problem:
             if problem.errno not in _BAD_NAMES:
                 raise
-            raise self.refused(f"entry {name[:80]!r} can't be written: {problem.strerror}") from None
+            raise self.refused(f"entry {printable(name, 80)} can't be written: {problem.strerror}") from None
 
     def spend(self, count: int) -> None:
         self.left -= count

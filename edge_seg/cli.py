@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import click
 
@@ -22,6 +22,7 @@ from edge_seg import __version__
 from edge_seg.errors import UsageError
 from edge_seg.explain import INTERRUPTED, TERMINATED, explain
 from edge_seg.options import Group
+from edge_seg.printable import PrintableStream
 from edge_seg.process import guard
 from edge_seg.process.environment import WORDS
 from edge_seg.process.python import adopt
@@ -47,10 +48,8 @@ COMMANDS = {
     "verify": Entry("convert.verify.cli:verify", "Find the first stage at which a bundle differs from its model."),
     "doctor": Entry("convert.doctor.cli:doctor", "Say what would go wrong with this machine, a model or a bundle."),
     "bundle": Entry("edge_seg.bundles.cli:bundle", "Look at bundles, check, compare, pack and sign them."),
-    "runtime": Entry("edge_seg.boards.cli:runtime", "Get Paddle Lite's library for boards."),
-    "pack": Entry("edge_seg.boards.cli:pack", "Pack a bundle with its runner into one file for a board."),
-    "deploy": Entry("edge_seg.boards.cli:deploy", "Bring a packed file to a board, test it there, let it take over."),
-    "predict": Entry("edge_seg.runtime.cli:predict", "Find the objects in pictures and draw them."),
+    "board": Entry("edge_seg.boards.cli:board", "Bring models to boards: pack, deploy, roll back, name boards."),
+    "predict": Entry("edge_seg.train.predict_cli:predict", "Find the objects in pictures and draw them."),
     "bench": Entry("bench.cli:bench", "Measure bundles and print the speed table."),
 }
 
@@ -127,6 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a class name must not fail on a Latin-1 terminal
+    if arguments is None:
+        sys.stdout, sys.stderr = (cast(TextIO, PrintableStream(stream)) for stream in (sys.stdout, sys.stderr))
     stops: list[BaseException] = []
     if arguments is None and (asked := os.environ.get(COMPLETE)):
         from click.shell_completion import shell_complete
@@ -168,7 +169,7 @@ def _handle_signals(stops: list[BaseException]) -> None:
 
     def stop(number: int, _frame: Any) -> None:
         nonlocal last
-        if time.monotonic() - last < 2.0:
+        if time.monotonic() - last < guard.REPEATED_S:
             return
         last = time.monotonic()
         stops.append(KeyboardInterrupt() if number == signal.SIGINT else SystemExit(TERMINATED))

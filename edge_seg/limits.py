@@ -14,8 +14,8 @@ JSON_BYTES = 16 * MEBIBYTE
 """A JSON file of our own (manifest, run, golden result). Python needs up to 30 times a file's size for its values."""
 DATASET_JSON_BYTES = 1024 * MEBIBYTE
 """A dataset's annotations: those of COCO's training set take 470 MB."""
-YAML_BYTES = MEBIBYTE
-"""The settings beside an imported model; real ones take 2 to 20 kB."""
+YAML_BYTES = MEBIBYTE // 4
+"""The settings beside an imported model; real ones take 2 to 30 kB."""
 YAML_VALUES = 100_000
 """Values of a YAML file once its aliases are written out: nine lines can stand for a thousand million."""
 RECORD_LINE_BYTES = 16 * MEBIBYTE
@@ -23,10 +23,12 @@ RECORD_LINE_BYTES = 16 * MEBIBYTE
 TEXT_FILE_BYTES = MEBIBYTE
 """A small text file: a key, a list of names, a state of the system."""
 
-LINE_BYTES = 16 * MEBIBYTE
-"""One line that a board's runner or a child prints: a result with the masks of a thousand instances takes 2 MB."""
-OUTPUT_BYTES = 256 * MEBIBYTE
-"""Everything that a board's command or a child prints."""
+LINE_BYTES = 8 * MEBIBYTE
+"""One line that a board's runner prints: a result with the masks of a thousand instances takes 2 MB."""
+OUTPUT_BYTES = 1024 * MEBIBYTE
+"""Everything that a board's runner prints."""
+CHILD_BYTES = 8 * MEBIBYTE
+"""What is kept of each stream of a child: the end, where its answer stands."""
 
 ARCHIVE_DEPTH = 32
 """Folders inside each other in an archive. Deep ones make paths that no later command can open or remove."""

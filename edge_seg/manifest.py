@@ -22,7 +22,13 @@ TWO_GRAPHS = ("detect", "mask")
 
 
 THREE_GRAPHS = ("trunk", "box_head", "mask_head")
-"""The two forms in which a model's own bundles hold it; between the three graphs, the runtime does the RoIAlign."""
+
+
+CONVOLUTION_GRAPHS = ("trunk", "rpn", "box_head", "mask_head")
+"""The forms in which a model's own bundles hold it.
+
+Between three graphs, the runtime does the RoIAlign. Four hold nothing but convolutions and matrix products: proposals,
+box decoding, softmax and sigmoid are the runtime's too, so that all engines decide alike."""
 
 
 FEATURES = ("p2", "p3", "p4", "p5")
@@ -57,6 +63,20 @@ class PostprocessSpec:
     nms_iou: float = 0.5
     keep: int = 100
     mask_threshold: float = 0.5
+
+
+@dataclass(frozen=True)
+class ProposalSpec:
+    """How the outputs of :data:`CONVOLUTION_GRAPHS` become boxes, see :mod:`edge_seg.runtime.proposals`.
+
+    ``anchor_sizes``: square root of an anchor's area, input pixels, for P2 to P6. ``before_nms``: boxes of each level
+    that enter NMS at ``nms_iou``. ``box_weights``: what the box head's deltas (x, y, width, height) are divided by.
+    """
+
+    anchor_sizes: tuple[float, ...]
+    before_nms: int
+    nms_iou: float
+    box_weights: tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -96,8 +116,9 @@ class Manifest:
     """What ``manifest.json`` holds. ``engine`` and ``target`` decide which machine may load the graphs.
 
     ``canonical_size``: side of a box that is read from P4, pixels of the input; told where RoIAlign is the runtime's,
-    because the graphs are :data:`THREE_GRAPHS`. ``version``: which of two bundles is newer, set when it is signed; a
-    board takes none that is older than the one that it runs.
+    because the graphs are :data:`THREE_GRAPHS` or :data:`CONVOLUTION_GRAPHS`. ``rpn``: told with the latter.
+    ``version``: which of two bundles is newer, set when it is signed; a board takes none that is older than the one
+    that it runs.
     """
 
     name: str
@@ -119,6 +140,7 @@ class Manifest:
     optimizer: dict[str, Any] = field(default_factory=dict)
     verification: dict[str, Any] = field(default_factory=dict)
     canonical_size: int | None = None
+    rpn: ProposalSpec | None = None
     schema: int = SCHEMA
     version: int = 0
 
@@ -139,10 +161,21 @@ def check_values(manifest: Manifest, where: str) -> None:
     need((manifest.canonical_size or 1) > 0, f"{where}.canonical_size", "at least 1", manifest.canonical_size)
     need(0 <= manifest.version < 2**53, f"{where}.version", "0 or more", manifest.version)
     check_processing(manifest.preprocess, manifest.postprocess, where)
+    if manifest.rpn:
+        _check_rpn(manifest.rpn, f"{where}.rpn")
     for name, graph in manifest.graphs.items():
         need(len(graph.files) > 0, f"{where}.graphs.{name}.files", "at least one file", graph.files)
     for name in (manifest.golden.image, manifest.golden.expected):
         need(name in manifest.golden.files, f"{where}.golden.files", f"a hash of {name}", manifest.golden.files)
+
+
+def _check_rpn(rpn: ProposalSpec, where: str) -> None:
+    need = partial(require, refuse=invalid)
+    sizes = rpn.anchor_sizes
+    need(len(sizes) == 5 and min(sizes) > 0, f"{where}.anchor_sizes", "five numbers above 0", sizes)
+    need(rpn.before_nms > 0, f"{where}.before_nms", "at least 1", rpn.before_nms)
+    need(0.0 <= rpn.nms_iou <= 1.0, f"{where}.nms_iou", "a number between 0 and 1", rpn.nms_iou)
+    need(min(rpn.box_weights) > 0, f"{where}.box_weights", "numbers above 0", rpn.box_weights)
 
 
 def check_processing(pre: PreprocessSpec, post: PostprocessSpec, where: str, refuse: Refuse = invalid) -> None:

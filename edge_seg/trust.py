@@ -15,7 +15,6 @@ import click
 
 from edge_seg.bundle import MANIFEST, Bundle, open_bundle
 from edge_seg.errors import BundleError, EdgeSegError
-from edge_seg.printable import printable_lines
 from edge_seg.signature import (
     SIGNATURE,
     Signature,
@@ -111,7 +110,7 @@ def tell_trust(bundle: Bundle, public_key: Path | None = None) -> None:
     """:func:`require_trusted` for a command that runs the bundle: says on stderr what the signature is worth."""
     trust = require_trusted(bundle, public_key)
     if trust.signature is not None:
-        click.echo(f"{printable_lines(str(bundle.path))}: {printable_lines(str(trust))}", err=True)
+        click.echo(f"{bundle.path}: {trust}", err=True)
 
 
 def tell_trust_of(paths: Iterable[Path], public_key: Path | None = None) -> None:
@@ -124,14 +123,27 @@ def tell_trust_of(paths: Iterable[Path], public_key: Path | None = None) -> None
         tell_trust(bundle, public_key)
 
 
-def refuse_older(new: Bundle, version_there: int | None, allowed: bool = False) -> None:
-    """Raises :class:`BundleError` when a bundle is older than the one that it is to replace, unless that is allowed.
+def tell_trust_of_archive(archive: Path, unpacked: Path, public_key: Path | None = None) -> None:
+    """:func:`require_trusted_archive` for a command that deploys it: says on stderr what the signature is worth.
 
-    ``version_there`` is the version in the manifest of the one that runs now, None where there is none.
+    The bundle in it lies in ``unpacked``; a signature of its own that is wrong is refused as well.
     """
-    if version_there is not None and new.manifest.version < version_there and not allowed:
+    trust = require_trusted_archive(archive, public_key)
+    signature = read_signature(unpacked / SIGNATURE)
+    if signature is not None:
+        check_made(signature, (unpacked / MANIFEST).read_bytes(), archive)
+    if trust.signature is not None:
+        click.echo(f"{archive}: {trust}", err=True)
+
+
+def refuse_older(what: Path | str, version: int, version_there: int | None, allowed: bool = False) -> None:
+    """Raises :class:`BundleError` when ``what`` is older than the bundle that it is to replace, unless that is allowed.
+
+    The versions are those of the manifests; ``version_there`` is None where no bundle runs now.
+    """
+    if version_there is not None and version < version_there and not allowed:
         raise BundleError(
-            f"{new.path}: version {new.manifest.version}, older than version {version_there}, which runs there now",
+            f"{what}: version {version}, older than version {version_there}, which runs there now",
             remedy="deploy a newer one; where the older one is what you want, say so with --allow-older",
             code="older-version",
         )

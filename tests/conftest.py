@@ -50,7 +50,7 @@ def edge_seg(tmp_path: Path) -> Callable[..., Finished]:
 
 @pytest.fixture(scope="session")
 def tiny_bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real bundles ``x86-fp32``, ``cpu-fp32``, ``arm-fp32`` and ``onnx-fp32`` of one untrained tiny model, 128 x 128.
+    """Real bundles of one untrained tiny model, 128 x 128, named as their recipes, which stand below.
 
     Made once for all tests, by one worker for the others: copy what you change.
     """
@@ -59,7 +59,7 @@ def tiny_bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shared = shared.parent
     out = shared / "tiny-bundles"
     words = ["convert", "mask_rcnn_tiny_fpn", "--random-weights", "--seed", "1", "--classes", "3", "--size", "128"]
-    recipes = "x86-fp32,cpu-fp32,arm-fp32,onnx-fp32"
+    recipes = "x86-fp32,cpu-fp32,arm-fp32,onnx-fp32,ncnn-fp32"
     with (shared / "tiny-bundles.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not out.exists():

@@ -24,7 +24,14 @@ def test_the_quick_demo(tmp_path: Path) -> None:
     out = tmp_path / "demo"
     screen = demo(out)
     steps = screen.count("\n── ")
-    for name in ("data/val.json", "run/config.json", "pictures/predictions.json", "records.jsonl", "table.md"):
+    for name in (
+        "data/val.json",
+        "run/config.json",
+        "pictures/predictions.json",
+        "records.jsonl",
+        "table.md",
+        "speed.html",
+    ):
         assert (out / name).is_file(), name
     for recipe in ("arm-fp32", "x86-fp32", "cpu-fp32"):
         assert (out / "bundles" / recipe / "manifest.json").is_file()

@@ -24,7 +24,7 @@ RECORDS = ROOT / "docs" / "records.jsonl"
 SMALLER = {"mask_rcnn_r18_fpn": "mask_rcnn_tiny_fpn", "320": "96", "320x320": "96x96", "12": "1"}
 MORE: dict[tuple[str, ...], list[str]] = {
     ("bench", "run"): ["--repeat", "2", "--warmup", "1"],
-    ("fit", "my_run"): ["--points", "2", "--images", "2"],
+    ("tune", "my_run"): ["--points", "2", "--images", "2"],
 }
 MAKE = {"make demo", "make test"}  # tests/test_demo.py runs the demo's steps; this test is part of the other
 

@@ -51,7 +51,7 @@ QUICK = Size(
     pictures=2,
     bench=("--warmup", "1", "--repeat", "2"),
 )
-STEPS = 8
+STEPS = 9
 RECIPES = ("arm-fp32", "x86-fp32", "cpu-fp32")
 
 
@@ -133,7 +133,16 @@ class Demo:
             [records],
             code="bench",
         )
-        self._step("Make the speed table", ["bench", "table", records, "--out", out / "table.md"], [out / "table.md"])
+        self._step(
+            "Make the speed table; what a busy machine disturbed is marked",
+            ["bench", "table", records, "--show-degraded", "--out", out / "table.md"],
+            [out / "table.md"],
+        )
+        self._step(
+            "Make the page of these measurements: open it in a browser",
+            ["bench", "report", records, "--html", out / "speed.html"],
+            [out / "speed.html"],
+        )
 
     def _step(
         self,
@@ -233,6 +242,7 @@ Done in {_duration(seconds)}. In {_shown(out)}/ you find:
   pictures/      what the model finds in held-out pictures: look at them first
   records.jsonl  the measurements, every sample of them
   table.md       the speed table made from them
+  speed.html     the same as a page, with plots
 
   mask mAP (0.50:0.95) on the {count} held-out pictures:
     run               {run:.3f}    the trained weights, in Paddle
@@ -251,9 +261,9 @@ Next, with your own pictures in COCO form (a folder with train.json, val.json an
 For your board: one file with the model, the runner (cmake/README.md says how it is built with Paddle Lite's Arm
 library) and the library; it tests itself there before it takes over. docs/boards has a page for each kind.
 
-  edge-seg pack {_shown(out)}/bundles/arm-fp32 --target armv8 --out board.tar.gz \\
+  edge-seg board pack {_shown(out)}/bundles/arm-fp32 --arch armv8 --out board.tar.gz \\
       --runner build/native/aarch64/edge-seg-run --library $PADDLE_LITE_DIR/cxx/lib/libpaddle_light_api_shared.so
-  edge-seg deploy board.tar.gz ssh://USER@BOARD
+  edge-seg board deploy board.tar.gz ssh://USER@BOARD
 """
 
 

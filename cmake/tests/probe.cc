@@ -13,9 +13,11 @@
 
 #include "core/bundle.h"
 #include "core/error.h"
+#include "core/exact.h"
 #include "core/json_fields.h"
 #include "core/paste.h"
 #include "core/preprocess.h"
+#include "core/proposals.h"
 #include "core/resize.h"
 #include "core/rle.h"
 #include "core/roi_align.h"
@@ -171,6 +173,34 @@ Message pooled(const Message& request) {
     return {Json::object(), {bytes_of(out)}};
 }
 
+ProposalRules rules_of(const Json& head) {
+    return {head["anchor_sizes"], head["before_nms"], head["nms_iou"], head["box_weights"]};
+}
+
+// The arrays are the logits of P2 to P6, then their deltas.
+Message proposed(const Message& request) {
+    const Json& head = request.head;
+    std::array<std::vector<float>, 2 * kProposalLevels> values;
+    for (size_t i = 0; i < values.size(); ++i) values[i] = edge_seg::values<float>(request.arrays.at(i));
+    std::array<LevelOutputs, kProposalLevels> levels;
+    for (size_t i = 0; i < levels.size(); ++i) levels[i] = {values[i].data(), values[i + kProposalLevels].data()};
+    const Proposer proposer(rules_of(head), head["height"], head["width"], head["count"]);
+    return {Json::object(), {bytes_of(proposer.propose(levels))}};
+}
+
+// The arrays are proposals, the box head's deltas and logits of one box, and the mask head's logits.
+Message decoded(const Message& request) {
+    const auto proposals = values<Box>(request.arrays.at(0));
+    const auto deltas = values<float>(request.arrays.at(1)), logits = values<float>(request.arrays.at(2));
+    std::vector<float> boxes(deltas.size()), scores(logits.size()), masks = values<float>(request.arrays.at(3));
+    const Proposer proposer(rules_of(request.head), 0, 0, 0);
+    const auto classes = static_cast<int>(deltas.size() / 4 / proposals.size());
+    proposer.decode(proposals.data(), proposals.size(), deltas.data(), classes, boxes.data());
+    exact_softmax(logits.data(), logits.size(), scores.data());
+    for (float& value : masks) value = exact_sigmoid(value);
+    return {Json::object(), {bytes_of(boxes), bytes_of(scores), bytes_of(masks)}};
+}
+
 Message answer(const Message& request) {
     static const std::map<std::string, std::function<Message(const Message&)>> functions = {
         {"read", read},
@@ -184,6 +214,8 @@ Message answer(const Message& request) {
         {"yuv", converted},
         {"read_again", read_again},
         {"pool", pooled},
+        {"propose", proposed},
+        {"decode", decoded},
     };
     try {
         return functions.at(request.head["do"])(request);

@@ -75,6 +75,24 @@ def _onnxruntime(draft: Draft) -> tuple[Files, dict[str, Any]]:
     return files, {"tool": "onnx", "version": model.version(), "opset": model.OPSET, **told}
 
 
+FP32_GRAPHS = ("box_head",)
+"""Graphs of a bundle in fp16 that stay in fp32: ncnn's matrix products are slower in fp16 (docs/native-speed.md)."""
+
+
+def _ncnn(draft: Draft) -> tuple[Files, dict[str, Any]]:
+    from convert.backends.ncnn.model import write_ncnn
+    from convert.backends.ncnn.trial import try_graphs
+    from edge_seg.runtime.engines.ncnn import version
+
+    graphs = draft.exported.graphs
+    half = draft.recipe.precision == "fp16"
+    fp16 = [graph.name for graph in graphs if half and graph.name not in FP32_GRAPHS]
+    files: Files = {g.name: write_ncnn(g, draft.folder, fp16=g.name in fp16) for g in graphs}
+    with scratch_dir(draft.folder) as scratch:
+        try_graphs(graphs, fp16, draft.folder, scratch)
+    return files, {"tool": "edge-seg", "version": version(), **({"fp16": fp16} if fp16 else {})}
+
+
 def _quantization(draft: Draft) -> dict[str, Any]:
     return {"quantization": draft.exported.quantized} if draft.exported.quantized else {}
 
@@ -83,4 +101,5 @@ _COMPILERS: dict[str, Callable[[Draft], tuple[Files, dict[str, Any]]]] = {
     "paddle-lite": _paddle_lite,
     "paddle-inference": _paddle_inference,
     "onnxruntime": _onnxruntime,
+    "ncnn": _ncnn,
 }

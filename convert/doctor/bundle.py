@@ -77,5 +77,5 @@ def _lines(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def _known(libraries: Any) -> dict[str, Any]:
-    engines = ("paddlelite", "paddle-lite", "paddlepaddle", "onnxruntime")
+    engines = ("paddlelite", "paddle-lite", "paddlepaddle", "onnxruntime", "ncnn")
     return {name: libraries[name] for name in engines if name in libraries} if isinstance(libraries, dict) else {}

@@ -69,6 +69,7 @@ LIBRARIES = (
         otherwise="a bundle runs only on the version that it was made with",
     ),
     Library("ONNX Runtime", "onnxruntime", ("onnxruntime", "onnxruntime-gpu"), "1.23.2", ("1.",), "onnx"),
+    Library("ncnn", "ncnn", ("ncnn",), "1.0.20261020", ("1.0.",), "ncnn"),
     Library("onnx", "onnx", ("onnx",), "1.23.2", ("1.",), "onnx-export"),
 )
 

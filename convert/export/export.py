@@ -12,10 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convert.artifacts import Exported, ExportedGraph, Referenced
-from convert.export.graphs import BoxHeadGraph, DetectGraph, Graph, MaskGraph, MaskHeadGraph, TrunkGraph
+from convert.export.graphs import (
+    BoxHeadGraph,
+    BoxLogitsGraph,
+    DetectGraph,
+    Graph,
+    MaskGraph,
+    MaskHeadGraph,
+    MaskLogitsGraph,
+    PyramidGraph,
+    RPNGraph,
+    TrunkGraph,
+)
 from convert.program.passes import tidy
 from edge_seg.errors import ConversionError
-from edge_seg.manifest import FEATURES, THREE_GRAPHS, TensorSpec
+from edge_seg.manifest import CONVOLUTION_GRAPHS, FEATURES, THREE_GRAPHS, TensorSpec
 from edge_seg.paddle_env import paddle
 
 if TYPE_CHECKING:
@@ -26,7 +37,7 @@ _PADDLE_ERROR = re.compile(r"^\s*(?:\w+Error:|\(\w+\)) .+", re.MULTILINE)
 
 
 def export(network: MaskRCNN, referenced: Referenced, form: tuple[str, ...], folder: Path) -> Exported:
-    """The graphs named ``form`` of a model, two or three. Shapes are those that the reference run had."""
+    """The graphs named ``form`` of a model: two, three or four. Shapes are those that the reference run had."""
     size = referenced.job.size
 
     def spec(name: str) -> TensorSpec:
@@ -39,6 +50,9 @@ def export(network: MaskRCNN, referenced: Referenced, form: tuple[str, ...], fol
     if form == THREE_GRAPHS:
         trunk = TrunkGraph(network, size, features)
         graphs = (trunk, BoxHeadGraph(network, found), MaskHeadGraph(network))
+    elif form == CONVOLUTION_GRAPHS:
+        pyramid = PyramidGraph(network, size, features)
+        graphs = (pyramid, RPNGraph(network), BoxLogitsGraph(network), MaskLogitsGraph(network))
     else:
         graphs = (DetectGraph(network, size, (*found, *features)), MaskGraph(network, features))
     return Exported(referenced, tuple(export_graph(graph, folder) for graph in graphs))

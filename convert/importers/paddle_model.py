@@ -195,6 +195,7 @@ class ImportedProgram:
     prepared: Prepared
     instances: Instances
     canonical_size: int | None = None
+    rpn: None = None
 
     def form(self, recipe: Recipe) -> tuple[str, ...]:
         """The one graph, whatever the recipe."""

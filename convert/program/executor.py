@@ -51,7 +51,7 @@ class GraphProgram:
 
 def stepwise(engine: Any, programs: Iterable[GraphProgram], job: Job) -> Any:
     """``engine``, which runs ``programs`` of the job's model, as one that a segmenter runs, whatever their form."""
-    return in_two_steps(engine, {program.name: program for program in programs}, job.model.canonical_size)
+    return in_two_steps(engine, {program.name: program for program in programs}, job)
 
 
 class Executor:

@@ -40,7 +40,7 @@ def as_json(report: Report, shown: dict[str, Path]) -> dict[str, Any]:
 
 
 def summary(report: Report) -> dict[str, Any]:
-    """What a manifest keeps of the report: for each stage that was climbed, every tensor's worst difference."""
+    """What a manifest keeps of the report: for each stage that was run, every tensor's worst difference."""
     first = report.first
     return {
         "passed": first is None,
@@ -109,7 +109,7 @@ def as_text(report: Report, shown: dict[str, Path]) -> str:
     first = report.first
     if first is None:
         left = [stage.name for stage in report.stages if status(stage) == "skipped"]
-        lines.append("every stage within its tolerance" + (f"; not climbed: {', '.join(left)}" if left else ""))
+        lines.append("every stage within its tolerance" + (f"; not run: {', '.join(left)}" if left else ""))
         if manifest.precision == "int8" and "paddle" in left:
             lines.append("without its source (--run), int8 is held to wide limits, which small faults pass")
         return "\n".join(lines)

@@ -145,9 +145,9 @@ def _others(job: Job, manifest: Manifest) -> Iterator[str]:
     """What the manifest says of the model beyond pre- and postprocessing, and its source otherwise."""
     if manifest.model != job.zoo_model:
         yield f"the manifest has model {manifest.model}, its source {job.zoo_model}"
-    yield different_settings(job, manifest, ("classes", "category_ids", "proposals"))
-    if "trunk" in manifest.graphs:
-        yield different_settings(job.model, manifest, ("canonical_size",))
+    names = ["classes", "category_ids", "proposals"]
+    names += [name for name, graph in (("canonical_size", "trunk"), ("rpn", "rpn")) if graph in manifest.graphs]
+    yield different_settings(job, manifest, names)
 
 
 Chosen = list[tuple[tuple[float, ...], int]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def options_of(bundle: Bundle) -> Options:
         ) from None
 
 
-def different_settings(expected: Any, found: Any, names: tuple[str, ...]) -> str:
+def different_settings(expected: Any, found: Any, names: Iterable[str]) -> str:
     """``color BGR, the source has RGB; …`` for the fields ``names`` of two dataclasses that differ; empty if none."""
     pairs = ((name, getattr(found, name), getattr(expected, name)) for name in names)
     return "; ".join(f"the manifest has {name} {plain(a)}, its source {plain(b)}" for name, a, b in pairs if a != b)

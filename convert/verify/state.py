@@ -1,4 +1,4 @@
-"""What the stages of verify share: what is verified, what has been climbed so far, and what one stage says."""
+"""What the stages of verify share: what is verified, what was run so far, and what one stage found."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from convert.verify.trace import load, load_ties, unpack
 from edge_seg.bundle import Bundle
 from edge_seg.errors import ConversionError
 from edge_seg.files import read_json
-from edge_seg.manifest import THREE_GRAPHS, TWO_GRAPHS, Manifest
+from edge_seg.manifest import CONVOLUTION_GRAPHS, THREE_GRAPHS, TWO_GRAPHS, Manifest
 from edge_seg.runtime.parity import Tolerance
 from edge_seg.runtime.result import Instances
 
@@ -98,7 +98,8 @@ class State:
     @property
     def form(self) -> tuple[str, ...]:
         """Names of the graphs that the source is exported to, to be compared with the bundle's."""
-        return THREE_GRAPHS if "trunk" in self.manifest.graphs else TWO_GRAPHS
+        forms = (CONVOLUTION_GRAPHS, THREE_GRAPHS)
+        return next((form for form in forms if set(form) == self.manifest.graphs.keys()), TWO_GRAPHS)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -204,7 +204,7 @@ def _plain_engine(bundle: Bundle) -> Engine:
             predictors[name] = (paddle.inference.create_predictor(config), graph)
     manifest = bundle.manifest
     engine = Checked(PaddleInferenceEngine(predictors, {"passes": False}), manifest.graphs)
-    plain: Engine = in_two_steps(engine, manifest.graphs, manifest.canonical_size)
+    plain: Engine = in_two_steps(engine, manifest.graphs, manifest)
     return plain
 
 

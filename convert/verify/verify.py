@@ -82,7 +82,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Report:
-    """What verify found. ``stages`` in the order climbed; ``images`` are their names, by number in a difference."""
+    """What verify found. ``stages`` in their order; ``images`` are their names, by number in a difference."""
 
     bundle: Bundle
     stages: tuple[StageResult, ...]
@@ -100,7 +100,7 @@ class Report:
 
 
 def verify_bundle(path: Path, options: Options, note: Callable[[StageResult], None] = lambda stage: None) -> Report:
-    """Climbs verify; ``note`` is told each stage as it is done. Faults of the bundle are in the report.
+    """Runs all stages; ``note`` is told each stage as it is done. Faults of the bundle are in the report.
 
     Raises BundleError when the manifest can't be used, RunError, DataError, ImageError and UsageError for what else was
     given.

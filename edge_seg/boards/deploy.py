@@ -1,48 +1,34 @@
-"""A packed archive onto a board, beside what runs there; it takes over only after its self-test has passed.
+"""A packed archive onto boards, beside what runs there; it takes over only after its self-test has passed.
 
-On the board::
-
-    versions/3f2a…/     run, edge-seg-run, lib/, bundle/: one folder for each version
-    run                 → versions/3f2a…/run, what runs
-    previous            → versions/90cd…/run, what ran before
-
-``run`` is a link to a file, because every system's ``mv`` replaces such a link by one rename: at each moment there is
-the old one or the new one. Everything before that rename happens in a folder that nobody uses.
+``run`` (:mod:`edge_seg.boards.state`) is a link to a file, because every system's ``mv`` replaces such a link by one
+rename: at each moment there is the old one or the new one. Everything before that rename happens in a folder that
+nobody uses.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_seg.archive import unpack
-from edge_seg.boards.elf import KINDS, read_elf
-from edge_seg.boards.pack import LIBRARIES, RUN, RUNNER
-from edge_seg.errors import EdgeSegError, TargetError, UsageError
-from edge_seg.files import sha256
+from edge_seg.boards.pack import RUN, RUNNER
+from edge_seg.boards.package import Package, check_board, open_package
+from edge_seg.boards.state import SELF_TEST, Running, State, look, running
+from edge_seg.errors import EdgeSegError, TargetError
+from edge_seg.files import write_json
 from edge_seg.targets.drive import drive
 from edge_seg.targets.remote import Board
+from edge_seg.trust import refuse_older
 
 SELF_TEST_SILENCE_S = 600.0
 WRITING_LIMIT_S = 600.0
 """Seconds that a slow card may take to write what was copied."""
-
-# $1: folder. Prints the processor, the versions that run and previous lead to, and all that are there, newest first.
-STATE = """
-cd -- "$1" || exit
-uname -m
-for link in run previous; do
-  to=
-  if [ -h "$link" ]; then to=$(readlink "$link"); fi
-  to=${to#versions/}
-  echo "$link=${to%/run}"
-done
-if [ -d versions ]; then ls -t versions; fi
-"""
+RESTART_LIMIT_S = 120.0
 
 # $1: folder. What earlier attempts left goes first.
 ROOM = 'cd -- "$1" && mkdir -p versions && rm -rf -- versions/*.partial'
@@ -60,23 +46,37 @@ fi
 rm -f run.new && ln -s "versions/$2/run" run.new && mv -f run.new run && sync
 """
 
+# $1: folder, $2: version that no longer runs, $3: where processes are listed. Restarts the systemd units that still run
+# it, and prints a line for each: "restarted NAME", "failed NAME", "process PID".
+RESTART = r"""
+cd -- "$1" || exit
+old=$(pwd -P)/versions/$2/edge-seg-run
+for process in "$3"/[0-9]*; do
+  case " $(tr '\000' ' ' < "$process/cmdline" 2>/dev/null)" in *" $old "*) ;; *) continue ;; esac
+  unit=$(sed -n 's|.*/\([^/]*\.service\)$|\1|p' "$process/cgroup" 2>/dev/null | head -n 1)
+  if grep -q '/user@' "$process/cgroup" 2>/dev/null; then echo "user $unit"; else echo "${unit:-${process##*/}}"; fi
+done | sort -u | while read -r words; do
+  name=${words#user }
+  case $words in
+    "user "*.service) set -- systemctl --user restart "$name" ;;
+    *.service) set -- systemctl restart "$name" ;;
+    *) echo "process $name"; continue ;;
+  esac
+  if "$@" > /dev/null 2>&1 || sudo -n "$@" > /dev/null 2>&1; then echo "restarted $name"; else echo "failed $name"; fi
+done
+"""
+
 # $1: folder; the rest: versions.
 REMOVE = 'cd -- "$1/versions" && shift && rm -rf -- "$@"'
 
 
 @dataclass(frozen=True)
-class State:
-    """What is on a board. ``current`` and ``previous`` are among ``versions``, or None."""
-
-    machine: str
-    current: str | None
-    previous: str | None
-    versions: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Deployed:
-    """What `edge-seg deploy` did; ``self_test`` is the runner's line, None where none was run."""
+    """What was done to a board; ``self_test`` is the runner's line, None where none was run.
+
+    ``running`` is what the board's files say of the version that runs, where that was asked. ``notes`` name what is
+    left for the user to do.
+    """
 
     target: str
     folder: str
@@ -84,6 +84,9 @@ class Deployed:
     happened: str
     removed: tuple[str, ...] = ()
     self_test: dict[str, Any] | None = field(default=None)
+    running: Running | None = None
+    restarted: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -95,6 +98,9 @@ class Deployed:
             "removed": list(self.removed),
             "happened": self.happened,
             "self_test": self.self_test,
+            "running": self.running and self.running.as_json(),
+            "restarted": list(self.restarted),
+            "notes": list(self.notes),
         }
 
     def __str__(self) -> str:
@@ -102,19 +108,16 @@ class Deployed:
         if self.removed:
             lines.append(f"removed: {', '.join(self.removed)}")
         if self.state.previous:
-            lines.append(f"the one before, {self.state.previous}, is kept: edge-seg deploy --rollback brings it back")
+            again = f"edge-seg board rollback {self.target}"
+            lines.append(f"the one before, {self.state.previous}, is kept: {again} brings it back")
+        if self.running:
+            lines.append(str(self.running))
+        if self.restarted:
+            lines.append(f"restarted: {', '.join(self.restarted)}")
+        lines += [f"note: {note}" for note in self.notes]
         if self.state.current:
             lines.append(f"on the board: {self.folder}/{RUN} --images photo.jpg --json")
         return "\n".join(lines)
-
-
-def look(board: Board) -> State:
-    """What is on the board now."""
-    machine, run, previous, *versions = board.ask(STATE, board.folder).splitlines()
-    whole = tuple(name for name in versions if not name.endswith(".partial"))
-    named = [link.partition("=")[2] for link in (run, previous)]
-    current, before = (name if name in whole else None for name in named)
-    return State(machine, current, before, whole)
 
 
 def deploy(board: Board, archive: Path, keep: int, progress: Callable[[str], None]) -> Deployed:
@@ -124,24 +127,100 @@ def deploy(board: Board, archive: Path, keep: int, progress: Callable[[str], Non
     board now, when anything fails before the take-over; nothing has changed for the board's users then.
     """
     with tempfile.TemporaryDirectory(prefix="edge-seg-") as scratch:
-        folder = _unpacked(archive, Path(scratch))
-        version = sha256(archive)[:12]
-        progress(f"{board.name}: looking")
-        before = look(board)
-        _check_machine(board.name, before.machine, folder)
-        try:
-            said = _bring(board, folder, version, before, progress)
-        except EdgeSegError as problem:
-            raise _told(board, problem, version, before) from None
+        return deploy_package(board, open_package(archive, Path(scratch)), keep, progress)
+
+
+def deploy_package(
+    board: Board, package: Package, keep: int, progress: Callable[[str], None], *, allow_older: bool = False
+) -> Deployed:
+    """As :func:`deploy`, for an archive that is open.
+
+    A bundle whose manifest has a lower version than that of the one that runs is refused, unless that is allowed.
+    """
+    version = package.version
+    progress(f"{board.name}: looking")
+    before = look(board, package.loader)
+    check_board(board.name, before, package)
+    if before.current is not None and before.current != package.version and not allow_older:
+        there = running(board, before.current)
+        refuse_older(f"{board.name}: the archive", package.release, there.release if there else None)
+    try:
+        said = _bring(board, package, before, progress)
+    except EdgeSegError as problem:
+        raise _told(board, problem, version, before) from None
     _switch(board, version, before)
-    after = look(board)
-    surplus = _surplus(after, keep)
-    if surplus:
-        board.ask(REMOVE, board.folder, *surplus)
     again = " (it was there already)" if version in before.versions else ""
     instead = f", instead of {before.current}" if before.current not in (None, version) else ""
     happened = f"version {version} passed its self-test and runs now{instead}{again}"
-    return Deployed(board.name, board.folder, look(board), happened, surplus, said)
+    return _after_the_switch(board, before, happened, said, keep)
+
+
+def _after_the_switch(board: Board, before: State, happened: str, said: dict[str, Any], keep: int | None) -> Deployed:
+    """Restarts what still runs the old version and removes the oldest; what fails here is a note, the new one runs."""
+    surplus: tuple[str, ...] = ()
+    restarted, notes = [], []
+    try:
+        after = look(board)
+        if before.current and before.current != after.current:
+            for line in board.ask(RESTART, board.folder, before.current, "/proc", limit=RESTART_LIMIT_S).splitlines():
+                what, _, name = line.partition(" ")
+                if what == "restarted":
+                    restarted.append(name)
+                elif what == "failed":
+                    notes.append(
+                        f"the unit {name} still runs the version before: `sudo systemctl restart {name}` there"
+                    )
+                else:
+                    notes.append(f"the process {name} still runs the version before: end it and start it again")
+        if keep is not None and (surplus := _surplus(after, keep)):
+            board.ask(REMOVE, board.folder, *surplus)
+            after = look(board)
+    except EdgeSegError as problem:
+        current = happened.split()[1]
+        after = State(before.machine, current, before.current, (current, *before.versions))
+        surplus = ()
+        notes.append(f"afterwards: {problem.message}")
+    return Deployed(
+        board.name, board.folder, after, happened, surplus, said, restarted=tuple(restarted), notes=tuple(notes)
+    )
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one board of several: a report, an error, or neither where its turn never came."""
+
+    name: str
+    report: Deployed | None = None
+    error: EdgeSegError | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        if self.report:
+            return {"board": self.name, **self.report.as_json(), "error": None}
+        return {"board": self.name, "error": self.error.as_json() if self.error else None, "happened": str(self)}
+
+    def __str__(self) -> str:
+        if self.report:
+            return str(self.report)
+        return f"{self.name}: {f'failed: {self.error}' if self.error else 'not tried'}"
+
+
+def on_each(names: Sequence[str], work: Callable[[str], Deployed], group: int = 1, go_on: bool = False) -> list[Result]:
+    """Does ``work`` on the boards, ``group`` at a time; a group with a failure is the last, unless ``go_on``."""
+    results: list[Result] = []
+    for begin in range(0, len(names), group):
+        if not go_on and any(result.error for result in results):
+            results += [Result(name) for name in names[begin:]]
+            break
+        with ThreadPoolExecutor(group) as pool:
+            results += pool.map(lambda name: _attempt(name, work), names[begin : begin + group])
+    return results
+
+
+def _attempt(name: str, work: Callable[[str], Deployed]) -> Result:
+    try:
+        return Result(name, report=work(name))
+    except EdgeSegError as problem:
+        return Result(name, error=problem)
 
 
 def rollback(board: Board, progress: Callable[[str], None]) -> Deployed:
@@ -153,14 +232,13 @@ def rollback(board: Board, progress: Callable[[str], None]) -> Deployed:
             remedy="deploy an archive",
             code="no-previous",
         )
-    progress(f"{board.name}: self-test of {state.previous}")
     try:
-        said = _self_test(board, f"{board.folder}/versions/{state.previous}/{RUN}")
+        said = _self_test(board, f"{board.folder}/versions/{state.previous}", progress)
     except EdgeSegError as problem:
         raise _told(board, problem, state.previous, state) from None
     _switch(board, state.previous, state)
     happened = f"version {state.previous} passed its self-test and runs again, instead of {state.current}"
-    return Deployed(board.name, board.folder, look(board), happened, (), said)
+    return _after_the_switch(board, state, happened, said, None)
 
 
 def clean(board: Board) -> Deployed:
@@ -178,53 +256,31 @@ def status(board: Board) -> Deployed:
     """What is on the board, as a report."""
     state = look(board)
     happened = f"version {state.current} runs" if state.current else "nothing is deployed"
-    return Deployed(board.name, board.folder, state, f"{happened}; the board is {state.machine}")
+    glibc = f", glibc {'.'.join(map(str, state.glibc))}" if state.glibc else ""
+    bits = f", {state.bits}-bit programs" if state.bits else ""
+    what = running(board, state.current) if state.current else None
+    happened += f"; the board is {state.machine}{bits}{glibc}"
+    return Deployed(board.name, board.folder, state, happened, running=what)
 
 
-def _unpacked(archive: Path, scratch: Path) -> Path:
-    """The archive's content: one folder with a start script and a runner in it."""
-    if not archive.is_file():
-        raise UsageError(f"{archive}: no such file", remedy="give the archive that `edge-seg pack` wrote")
-    inner = list(unpack(archive, scratch / "content", EdgeSegError).iterdir())
-    folder = inner[0] if len(inner) == 1 and inner[0].is_dir() else scratch / "content"
-    for name in (RUN, RUNNER, "bundle/manifest.json"):
-        if not (folder / name).is_file():
-            hint = "; a bundle alone is packed by `edge-seg bundle pack`" if name == RUN else ""
-            raise UsageError(f"{archive}: holds no {name}{hint}", remedy="give the archive that `edge-seg pack` wrote")
-    return folder
-
-
-def _check_machine(name: str, machine: str, folder: Path) -> None:
-    program = read_elf(folder / RUNNER)
-    if program is None:
-        return
-    fits = {system for kind in KINDS.values() if kind.machine == program.machine for system in kind.systems}
-    if machine not in fits:
-        raise TargetError(
-            f"{name}: the board is {machine}, but the archive's runner is for {program.machine}; nothing was changed",
-            remedy="pack with a runner for this board (edge-seg pack --target)",
-            code="wrong-architecture",
-        )
-
-
-def _bring(board: Board, folder: Path, version: str, before: State, progress: Callable[[str], None]) -> dict[str, Any]:
+def _bring(board: Board, package: Package, before: State, progress: Callable[[str], None]) -> dict[str, Any]:
+    version = package.version
     place = f"{board.folder}/versions/{version}"
     if version not in before.versions:
         board.ask(ROOM, board.folder)
         progress(f"{board.name}: copying")
-        board.copy(folder, f"{place}.partial")
-        libraries = [f"{LIBRARIES}/{file.name}" for file in sorted((folder / LIBRARIES).glob("*"))]
-        board.ask(PROGRAMS, f"{place}.partial", RUN, RUNNER, *libraries, limit=WRITING_LIMIT_S)
-        progress(f"{board.name}: self-test")
-        said = _self_test(board, f"{place}.partial/{RUN}")
+        board.copy(package.folder, f"{place}.partial")
+        board.ask(PROGRAMS, f"{place}.partial", RUN, RUNNER, *package.libraries, limit=WRITING_LIMIT_S)
+        said = _self_test(board, f"{place}.partial", progress)
         board.ask(KEEP, board.folder, version)
         return said
+    return _self_test(board, place, progress)
+
+
+def _self_test(board: Board, place: str, progress: Callable[[str], None]) -> dict[str, Any]:
+    """The runner's line of a self-test that passed, which is noted in the version's folder."""
     progress(f"{board.name}: self-test")
-    return _self_test(board, f"{place}/{RUN}")
-
-
-def _self_test(board: Board, program: str) -> dict[str, Any]:
-    outcome = drive(board, ["--self-test", "--json"], runner=[program], silence=SELF_TEST_SILENCE_S)
+    outcome = drive(board, ["--self-test", "--json"], runner=[f"{place}/{RUN}"], silence=SELF_TEST_SILENCE_S)
     said = outcome.single.get("self_test")
     if not said or not said.get("passed"):
         raise TargetError(
@@ -232,6 +288,10 @@ def _self_test(board: Board, program: str) -> dict[str, Any]:
             remedy="use a runner of the same version as this edge-seg",
             code="self-test-failed",
         )
+    with tempfile.TemporaryDirectory(prefix="edge-seg-") as scratch:
+        note = Path(scratch) / SELF_TEST
+        write_json(note, {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "self_test": said})
+        board.copy(note, f"{place}/{SELF_TEST}")
     return said
 
 
@@ -252,7 +312,7 @@ def _switch(board: Board, version: str, before: State) -> None:
             raise TargetError(
                 f"{problem.message}\n  this happened while version {version}, whose self-test had passed, took over on"
                 f" {board.name}: either it runs now, or the one before",
-                remedy=f"`edge-seg deploy {board.name} --status` says which, once the board answers again",
+                remedy=f"`edge-seg board status {board.name}` says which, once the board answers again",
                 code=problem.code,
             ) from None
         if now.current != version:  # else only the answer was lost

@@ -31,7 +31,7 @@ class Fetched:
     """``folder`` is what PADDLE_LITE_DIR is to name; ``version`` is None where the library doesn't say it."""
 
     folder: Path
-    target: str
+    arch: str
     sha256: str
     version: str | None
 
@@ -42,7 +42,7 @@ class Fetched:
     def as_json(self) -> dict[str, Any]:
         return {
             "folder": str(self.folder),
-            "target": self.target,
+            "arch": self.arch,
             "sha256": self.sha256,
             "version": self.version,
             "library": str(self.library),
@@ -50,26 +50,35 @@ class Fetched:
 
     def __str__(self) -> str:
         version = self.version or "of a version that it doesn't name"
-        return f"Paddle Lite {version} for {self.target}: PADDLE_LITE_DIR={self.folder}"
+        return f"Paddle Lite {version} for {self.arch}: PADDLE_LITE_DIR={self.folder}"
 
 
 def fetch(
-    target: str,
+    arch: str,
     folder: Path,
     *,
+    fp16: bool = False,
     url: str | None = None,
     archive: Path | None = None,
     digest: str | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Fetched:
-    """Fetches the archive for ``target`` (or takes ``archive``, which is here already) and unpacks it in ``folder``.
+    """Fetches the archive for ``arch`` (or takes ``archive``, which is here already) and unpacks it in ``folder``.
 
-    ``digest`` is the sha256 that the caller trusts. Raises EdgeSegError (code ``hash-unknown``) when neither it nor the
-    facts' is known, DataError when the archive can't be had, is another than expected, or doesn't hold the library.
+    With ``fp16``, the one whose library computes in fp16. ``digest`` is the sha256 that the caller trusts. Raises
+    EdgeSegError (code ``hash-unknown``) when neither it nor the facts' is known, DataError when the archive can't be
+    had, is another than expected, or doesn't hold the library.
     """
     facts = read_json(FACTS, DataError)
-    listed = facts["archives"][target]
-    address = url or facts["base"] + listed["file"]
+    listed = facts["fp16" if fp16 else "archives"][arch]
+    if listed["file"] is None and url is None and archive is None:
+        raise UsageError(
+            f"no archive with fp16 is published for {arch}",
+            remedy="build Paddle Lite with fp16 yourself and name the archive with --archive, or use another recipe,"
+            " such as arm-fp32",
+            code="not-published",
+        )
+    address = url or facts["base"] + (listed["file"] or "")
     expected = digest or (listed["sha256"] if url is None and archive is None else None)
     if expected is not None and not re.fullmatch("[0-9a-fA-F]{64}", expected):
         raise UsageError(f"--sha256 {expected}: expected 64 hexadecimal digits")
@@ -90,8 +99,9 @@ def fetch(
             remedy="it was altered, or damaged on the way: delete it and try again",
             code="hash-mismatch",
         )
-    version = _unpack(file, folder / target, target)
-    return Fetched((folder / target).resolve(), target, found, version)
+    place = folder / (f"{arch}-fp16" if fp16 else arch)
+    version = _unpack(file, place, arch, fp16)
+    return Fetched(place.resolve(), arch, found, version)
 
 
 def _download(
@@ -111,31 +121,37 @@ def _download(
         ) from None
 
 
-def _unpack(file: Path, folder: Path, target: str) -> str | None:
+def _unpack(file: Path, folder: Path, arch: str, fp16: bool) -> str | None:
     with atomic_dir(folder, mark=HEADER) as whole, scratch_dir(folder) as scratch:
         content = unpack(file, scratch / "content", DataError)
         inner = list(content.iterdir())
         root = inner[0] if len(inner) == 1 and inner[0].is_dir() and inner[0].name != "cxx" else content
-        version = _look(file, root, target)
+        version = _look(file, root, arch, fp16)
         for entry in root.iterdir():
             entry.rename(whole / entry.name)
     return version
 
 
-def _look(file: Path, root: Path, target: str) -> str | None:
-    """The library's version. Raises DataError when it isn't what a runner for ``target`` is built with."""
-    remedy = "take the archive with the target's name and `with_extra` in its own"
+def _look(file: Path, root: Path, arch: str, fp16: bool) -> str | None:
+    """The library's version. Raises DataError when it isn't what a runner for ``arch`` is built with."""
+    remedy = "take the archive with the arch's name and `with_extra` in its own"
     for name in (HEADER, LIBRARY):
         if not (root / name).is_file():
             raise DataError(f"{file}: holds no {name}", remedy=remedy, code="archive-other")
     elf = read_elf(root / LIBRARY)
     if elf is None:
         raise DataError(f"{file}: {LIBRARY} is no library", remedy=remedy, code="archive-other")
-    check_elf(Path(f"{file}: {LIBRARY}"), elf, target)
+    check_elf(Path(f"{file}: {LIBRARY}"), elf, arch)
     if NEEDED_OPERATOR not in elf.content:
         raise DataError(
             f"{file}: its library has no kernel for {NEEDED_OPERATOR.decode()}, which the models need",
             remedy=remedy,
+            code="archive-other",
+        )
+    if fp16 and "fp16" not in elf.abilities:
+        raise DataError(
+            f"{file}: its library wasn't built with fp16",
+            remedy="take the archive with `arm82_fp16` in its name, or leave --fp16 out",
             code="archive-other",
         )
     tag = _TAG.search(elf.content)

@@ -69,6 +69,7 @@ def synth(out: Path, images: int, size: int, seed: int, val: float, as_json: boo
 @click.argument("place", metavar="DIR|FILE", type=FOLDER)
 @click.option("--size", type=SIZE, default=(320, 320), help="The network's input size.  [default: 320]")
 @click.option("--fix", metavar="OUT", type=FOLDER, help="Write a clean copy there, with a log of what was changed.")
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write the report as one HTML page.")
 @exif_option
 @class_options
 @json_option
@@ -76,6 +77,7 @@ def check(
     place: Path,
     size: tuple[int, int],
     fix: Path | None,
+    html: Path | None,
     exif: str | None,
     rename: tuple[str, ...],
     merge_classes: tuple[str, ...],
@@ -92,6 +94,7 @@ def check(
     Examples:
       edge-seg data check dataset
       edge-seg data check dataset --size 640 --json
+      edge-seg data check dataset --html check.html
       edge-seg data check dataset --fix clean --merge-classes 'Cat,cat =cat' --drop things
       edge-seg data check photos --exif apply --fix upright
     """
@@ -100,6 +103,10 @@ def check(
     from edge_seg.data.coco import ReadOptions
     from edge_seg.data.fix import is_ready, write_fixed
 
+    if html is not None:
+        from edge_seg.pages.page import check_output
+
+        check_output(html, [place])
     edits = parse_edits(rename, merge_classes, drop)
     options = ReadOptions(exif or "", fix is not None, edits)
     with progress_bar("checking") as advance:
@@ -110,6 +117,12 @@ def check(
         with progress_bar("writing") as advance:
             written = write_fixed(report, fix, advance)
     ready = report.ok if fix is None else is_ready(report)
+    if html is not None:
+        from edge_seg.data.page import make_page
+        from edge_seg.pages.page import this_command
+
+        fixed = "" if fix is None else f"A clean copy is in {fix}; it is {'' if ready else 'not '}ready."
+        make_page(report, this_command(), fixed=fixed).write(html)
     if as_json:
         echo_json({**report.as_json(), **({} if written is None else {"fixed": written})})
         return 0 if ready else 1

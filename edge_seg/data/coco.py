@@ -16,7 +16,7 @@ from edge_seg import limits
 from edge_seg.data.classes import ClassEdits
 from edge_seg.data.dataset import Annotation, CocoDataset, ImageRecord
 from edge_seg.data.findings import Findings
-from edge_seg.data.frame import Frame, find_frame
+from edge_seg.data.frame import Evidence, Frame, find_frame
 from edge_seg.data.layout import SPLITS, SplitFile, find_split, missing
 from edge_seg.data.locate import ImageFinder, name_parts
 from edge_seg.data.outline import Fault, Notes, choose_area, choose_box, decode, is_number, read_outline, shown
@@ -148,6 +148,12 @@ class _Reader:
         self._next = max((number for number in numbers if isinstance(number, int)), default=0)
         for position, entry in enumerate(plain["annotations"]):
             self._annotation(position, entry, images, labels)
+        evidence = Evidence()
+        for image in images.values():
+            if image.frame.stored is not None and image.found:
+                evidence.add(image.frame, *(max(a.box[edge] for a in image.found) for edge in (2, 3)))
+        if evidence.text:
+            self._add("exif-evidence", "", evidence.text)
         return CocoDataset(self._file, self._records(images), classes, category_ids)
 
     def _add(self, kind: str, subject: str, text: str, image: str = "") -> None:
@@ -166,6 +172,8 @@ class _Reader:
                 self._add("entry", f"categories[{position}].id", f"expected a whole number, found {shown(found)}")
                 continue
             name = entry.get("name")
+            if isinstance(name, int) and not isinstance(name, bool):
+                name = str(name)
             if not isinstance(name, str) or not name.strip():
                 self._add("entry", f"category {key}: name", f"expected a name, found {shown(name)}")
                 continue

@@ -31,7 +31,8 @@ FIX = "`edge-seg data check DIR --fix OUT`, or in an import --skip-invalid, leav
 EXIF = (
     "if the outlines were drawn on the upright image (Label Studio, a browser), `edge-seg data check DIR --exif apply "
     "--fix OUT` corrects the sizes; if on the image as it is stored, unturned, `--exif ignore --fix OUT` turns the "
-    "outlines. Don't remove the EXIF data: that turns the image, and only one of the two cases bears it"
+    "outlines; in an import the option is the same. Don't remove the EXIF data: outlines of upright images would be "
+    "wrong then"
 )
 
 KINDS: dict[str, Kind] = {
@@ -82,10 +83,11 @@ KINDS: dict[str, Kind] = {
     "size-read": Kind(WARNING, "widths and heights are missing: read from the image file"),
     "image-unreadable": Kind(ERROR, "images can't be read", "save them again as JPEG or PNG, or leave them out"),
     "exif-size": Kind(ERROR, "images are turned by EXIF, and their annotations have the unturned size", EXIF),
+    "exif-evidence": Kind(NOTE, "images are turned by EXIF, and their annotations have the unturned size"),
     "exif-unclear": Kind(
         WARNING,
         "images are turned by EXIF in a way that leaves their size: were they annotated upright or unturned?",
-        "look at one; `--exif apply` or `--exif ignore` (with `data check DIR --fix OUT`) settles it. "
+        "look at one; `--exif apply` or `--exif ignore` (in an import, or with `data check DIR --fix OUT`) settles it. "
         "Without either they are taken as annotated upright",
     ),
     "exif-upright": Kind(NOTE, "images are turned by EXIF, and were annotated upright: taken so"),

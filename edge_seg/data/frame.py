@@ -12,15 +12,21 @@ from edge_seg.errors import ImageError
 from edge_seg.runtime.image import read_image
 
 LONGEST_SIDE = 65_535
+_ROUNDING = 1.0
+"""Outlines may leave their image by so many pixels."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """``width`` x ``height`` of the upright image; outlines are in the stored one if ``orientation`` isn't 1."""
+    """``width`` x ``height`` of the upright image; outlines are in the stored one if ``orientation`` isn't 1.
+
+    ``stored`` (width, height) is known where it isn't whether they are; the frame is then large enough for both.
+    """
 
     width: int
     height: int
     orientation: int = 1
+    stored: tuple[int, int] | None = None
 
     @property
     def drawn_width(self) -> int:
@@ -87,14 +93,48 @@ def _turned_frame(header: Header, size: tuple[int, int], exif: str, notes: Notes
     if exif == "ignore":
         notes.append(("exif-turned", how))
         return Frame(*header.upright, header.orientation)
-    notes.append(("exif-size", f"{how}: {_differing(header.upright, size)}"))
+    text = f"{header.upright[0]} x {header.upright[1]} pixels upright, its annotations say {size[0]} x {size[1]}"
+    notes.append(("exif-size", f"{how}: {text}"))
     # Outlines may reach as far as in either frame; nothing is computed with them.
     side = max(size)
-    return Frame(side, side)
+    return Frame(side, side, stored=stored)
+
+
+@dataclass
+class Evidence:
+    """What outlines tell of images whose annotations may be upright or unturned: they may fit only one of the two."""
+
+    upright: int = 0
+    unturned: int = 0
+    both: int = 0
+
+    def add(self, frame: Frame, right: float, bottom: float) -> None:
+        """Counts an image whose outlines reach to ``right`` and ``bottom``."""
+        if frame.stored is None:
+            return
+        width, height = frame.stored
+        unturned = right <= width + _ROUNDING and bottom <= height + _ROUNDING
+        upright = right <= height + _ROUNDING and bottom <= width + _ROUNDING
+        self.upright += upright and not unturned
+        self.unturned += unturned and not upright
+        self.both += unturned and upright
+
+    @property
+    def text(self) -> str:
+        """What was counted, and what follows; "" where nothing is to be decided."""
+        total = self.upright + self.unturned + self.both
+        if not total:
+            return ""
+        told = f"of {total} images the outlines of {self.upright} fit the upright image only, of {self.unturned} the "
+        told += f"unturned one only, of {self.both} both"
+        if bool(self.upright) != bool(self.unturned):
+            told += f": use --exif {'apply' if self.upright else 'ignore'}"
+        return told
 
 
 def _differing(found: tuple[int, int], stated: tuple[int, int]) -> str:
-    return f"{found[0]} x {found[1]} pixels, its annotations say {stated[0]} x {stated[1]}"
+    swapped = ": the sides are swapped" if found == stated[::-1] else ""
+    return f"{found[0]} x {found[1]} pixels, its annotations say {stated[0]} x {stated[1]}{swapped}"
 
 
 def _side(what: str, value: Any) -> int | None:

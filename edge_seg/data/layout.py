@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +94,24 @@ def find_single(place: Path) -> SplitFile | None:
     return SplitFile(file, tuple(base / place for base in bases for place in places), "one file")
 
 
+def _other_format(folder: Path) -> str | None:
+    """The format of another annotation tool that the folder seems to hold."""
+    if (folder / "SegmentationObject").is_dir():
+        return "voc"
+    if any(folder.glob("*.yaml")) and any(place.is_dir() for place in (folder / "labels", folder / "train" / "labels")):
+        return "yolo"
+    if (folder / "annotations.xml").is_file():
+        return "cvat"
+    for file in itertools.islice(sorted(folder.glob("*.json")), 3):
+        with contextlib.suppress(OSError), file.open("rb") as opened:
+            start = opened.read(1 << 16)
+            if b'"shapes"' in start and not file.name.startswith("."):
+                return "labelme"
+            if b'"annotations"' in start and b'"result"' in start:
+                return "labelstudio"
+    return None
+
+
 def missing(folder: Path, split: str) -> DataError:
     """The error for a folder without that split."""
     if not folder.is_dir():
@@ -102,7 +122,9 @@ def missing(folder: Path, split: str) -> DataError:
         "draws a set"
     )
     single = find_single(folder)
-    if single is not None or find_split(folder, "train") or find_split(folder, "val"):
+    if (kind := _other_format(folder)) is not None:
+        remedy = f"it looks like {kind}: `edge-seg data import {kind} {folder} OUT` converts it"
+    elif single is not None or find_split(folder, "train") or find_split(folder, "val"):
         what = single.file if single is not None else folder
         remedy = f"`edge-seg data split {what} OUT` divides one COCO file into train and val"
     return DataError(f"{folder}: holds no annotations for {split!r}; looked for {names}", remedy=remedy)

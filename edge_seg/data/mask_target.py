@@ -106,7 +106,24 @@ class Bitmap:
         return (np.abs(covered) >= 0.5 * cell).view(np.uint8)
 
 
-Outline = Polygons | Bitmap
+@dataclass(frozen=True)
+class Clipped:
+    """An outline of which only the part in ``frame`` (x0, y0, x1, y1 in input pixels) can be seen."""
+
+    outline: Polygons | Bitmap
+    frame: tuple[float, float, float, float]
+
+    def inside(self, box: Sequence[float], side: int) -> NDArray[np.uint8]:
+        """As :meth:`Polygons.inside`; cells whose middle lies outside the frame are 0."""
+        found = self.outline.inside(box, side)
+        middles = (np.arange(side) + 0.5) / side
+        x, y = box[0] + middles * (box[2] - box[0]), box[1] + middles * (box[3] - box[1])
+        found[:, (x < self.frame[0]) | (x > self.frame[2])] = 0
+        found[(y < self.frame[1]) | (y > self.frame[3])] = 0
+        return found
+
+
+Outline = Polygons | Bitmap | Clipped
 
 
 def _between(sums: NDArray[Any], places: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,10 +1,10 @@
 """A generated dataset: circles, triangles and stars lying over one another on textured grounds, in COCO form.
 
 It is there so that a whole training can be tried without downloading anything, and it is the same, byte for byte, for
-the same seed: every picture depends on (seed, index, size) alone, so a longer set begins with the pictures of a
+the same seed: every image depends on (seed, index, size) alone, so a longer set begins with the images of a
 shorter one. The masks are the parts one sees: a shape that lies above cuts the one below.
 
-Glossary: S = side of the picture in pixels; h, w = sides of the part of it that a shape and its shadow touch.
+Glossary: S = side of the image in pixels; h, w = sides of the part of it that a shape and its shadow touch.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ EMPTY_SHARE = 0.05
 RADII = (0.075, 0.27)
 """Smallest and largest radius of a shape, as a part of S; drawn evenly on a logarithmic scale."""
 LEAST_VISIBLE = 0.55
-"""At least this part of a shape is seen; the rest may be hidden by others or lie outside the picture."""
+"""At least this part of a shape is seen; the rest may be hidden by others or lie outside the image."""
 LONGEST_POINT = 1.15
 """How far an outline reaches from its centre, in radii."""
 FIXED_POINT_BITS = 4
@@ -39,7 +39,7 @@ FIXED_POINT_BITS = 4
 
 @dataclass(frozen=True)
 class Instance:
-    """A shape in a picture: its class (index in ``CLASSES``) and the part of it that is seen, bool[S, S]."""
+    """A shape in an image: its class (index in ``CLASSES``) and the part of it that is seen, bool[S, S]."""
 
     label: int
     mask: NDArray[np.bool_]
@@ -53,9 +53,9 @@ class Instance:
 
 
 def draw(seed: int, size: int, index: int) -> tuple[NDArray[np.uint8], list[Instance]]:
-    """Picture number ``index`` of the set ``seed``, uint8[S, S, 3] BGR, and its instances, the lowest first."""
+    """Image number ``index`` of the set ``seed``, uint8[S, S, 3] BGR, and its instances, the lowest first."""
     rng = np.random.default_rng([seed, index])
-    picture = ground(rng, size)
+    image = ground(rng, size)
     empty = rng.random() < EMPTY_SHARE
     wanted = 0 if empty else int(rng.integers(1, MOST_SHAPES + 1))
     owner = np.full((size, size), -1, np.int16)
@@ -77,11 +77,11 @@ def draw(seed: int, size: int, index: int) -> tuple[NDArray[np.uint8], list[Inst
         visible = np.bincount(placed[placed >= 0], minlength=len(areas))
         if np.any(visible < LEAST_VISIBLE * np.array(areas)):
             continue
-        darken(picture[window], cover, radius)
-        paint(rng, picture[window], cover, rim, center - (window[1].start, window[0].start), radius)
+        darken(image[window], cover, radius)
+        paint(rng, image[window], cover, rim, center - (window[1].start, window[0].start), radius)
         owner, whole = placed, areas
         labels.append(label)
-    return picture, [Instance(label, owner == i) for i, label in enumerate(labels)]
+    return image, [Instance(label, owner == i) for i, label in enumerate(labels)]
 
 
 def outline(rng: np.random.Generator, label: int) -> NDArray[np.float64]:
@@ -109,10 +109,10 @@ def make(
     val_fraction: float = 0.2,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Writes ``images`` pictures of ``size`` x ``size`` as ``out/images``, ``out/train.json`` and ``out/val.json``.
+    """Writes ``images`` images of ``size`` x ``size`` as ``out/images``, ``out/train.json`` and ``out/val.json``.
 
     The last ``val_fraction`` of them (at least one) are for validation. ``progress(done, images)`` is called after each
-    picture. Returns how many pictures and instances each split holds. Raises :class:`UsageError` for numbers that
+    image. Returns how many images and instances each split holds. Raises :class:`UsageError` for numbers that
     can't be had, and when ``out`` exists and isn't an empty folder.
     """
     if images < 2:
@@ -128,9 +128,9 @@ def make(
     with atomic_dir(out) as folder:
         (folder / "images").mkdir()
         for index in range(images):
-            picture, instances = draw(seed, size, index)
+            image, instances = draw(seed, size, index)
             name = f"{index + 1:06d}.jpg"
-            _write_picture(folder / "images" / name, picture)
+            _write_image(folder / "images" / name, image)
             _describe(splits["train" if index < first_val else "val"], index + 1, name, size, instances)
             if progress is not None:
                 progress(index + 1, images)
@@ -173,8 +173,8 @@ def _drawn(
     return cover, rim
 
 
-def _write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
-    encoded = cv2.imencode(path.suffix, picture, [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
+def _write_image(path: Path, image: NDArray[np.uint8]) -> None:
+    encoded = cv2.imencode(path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
     path.write_bytes(encoded.tobytes())
 
 

@@ -1,6 +1,6 @@
-"""What the generated pictures are painted with: grounds, fillings, shadows.
+"""What the generated images are painted with: grounds, fillings, shadows.
 
-Glossary: S = side of the picture in pixels; h, w = sides of the part of it that a shape and its shadow touch; a field
+Glossary: S = side of the image in pixels; h, w = sides of the part of it that a shape and its shadow touch; a field
 holds 0..1, float32[S, S] for a ground, float32[h, w] for a filling; x float32[1, w] and y float32[h, 1] are coordinates
 about the shape's centre in radii; colours are BGR in 0..255.
 """
@@ -35,29 +35,29 @@ SHADOW_REACH = SHADOW_OFFSET + 2 * SHADOW_BLUR
 
 
 def ground(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
-    """A picture with nothing on it: uint8[S, S, 3] BGR."""
+    """An image with nothing on it: uint8[S, S, 3] BGR."""
     pair = GROUNDS[rng.integers(len(GROUNDS))]
     dark, light = (_vary(rng, _from_hex(code)) for code in pair)
     field = GROUND_FIELDS[rng.integers(len(GROUND_FIELDS))](rng, size)
-    picture = dark + (light - dark) * field[:, :, None]
-    picture *= (0.88 + 0.24 * _slope(rng, size))[:, :, None]
-    picture += np.float32(rng.uniform(1.0, 6.0)) * rng.standard_normal((size, size, 1), np.float32)
-    return np.clip(np.round(picture), 0, 255).astype(np.uint8)
+    image = dark + (light - dark) * field[:, :, None]
+    image *= (0.88 + 0.24 * _slope(rng, size))[:, :, None]
+    image += np.float32(rng.uniform(1.0, 6.0)) * rng.standard_normal((size, size, 1), np.float32)
+    return np.clip(np.round(image), 0, 255).astype(np.uint8)
 
 
-def darken(picture: NDArray[np.uint8], cover: NDArray[np.uint8], radius: float) -> None:
-    """Lays the soft shadow of ``cover``, uint8[h, w], on ``picture``, uint8[h, w, 3], in place, to the lower right."""
+def darken(image: NDArray[np.uint8], cover: NDArray[np.uint8], radius: float) -> None:
+    """Lays the soft shadow of ``cover``, uint8[h, w], on ``image``, uint8[h, w, 3], in place, to the lower right."""
     offset, side = round(radius * SHADOW_OFFSET), 2 * max(1, round(radius * SHADOW_BLUR)) + 1
     shadow = np.zeros_like(cover)
     shadow[offset:, offset:] = cover[: cover.shape[0] - offset, : cover.shape[1] - offset]
     soft = cv2.blur(cv2.blur(shadow, (side, side)), (side, side))
     factor = 1.0 - soft.astype(np.float32) * np.float32(0.5 / 255)
-    picture[:] = np.round(picture * factor[:, :, None]).astype(np.uint8)
+    image[:] = np.round(image * factor[:, :, None]).astype(np.uint8)
 
 
 def paint(
     rng: np.random.Generator,
-    picture: NDArray[np.uint8],
+    image: NDArray[np.uint8],
     cover: NDArray[np.uint8],
     rim: NDArray[np.uint8],
     center: NDArray[np.float64],
@@ -65,10 +65,10 @@ def paint(
 ) -> None:
     """Fills ``cover`` with a colour, a pattern and light from the upper left, and darkens ``rim``: in place.
 
-    picture: uint8[h, w, 3] BGR; cover, rim: uint8[h, w], how much of each pixel is filled; center: (x, y) of the shape.
+    image: uint8[h, w, 3] BGR; cover, rim: uint8[h, w], how much of each pixel is filled; center: (x, y) of the shape.
     """
     height, width = cover.shape
-    first = _distinct_color(rng, picture[cover > 0].astype(np.float32).mean(axis=0))
+    first = _distinct_color(rng, image[cover > 0].astype(np.float32).mean(axis=0))
     second = _vary(rng, first, 0.35)
     x = (np.arange(width, dtype=np.float32) - np.float32(center[0]))[None, :] / np.float32(radius)
     y = (np.arange(height, dtype=np.float32) - np.float32(center[1]))[:, None] / np.float32(radius)
@@ -78,7 +78,7 @@ def paint(
     color = (first + (second - first) * filling[:, :, None]) * light[:, :, None]
     color += 2.5 * rng.standard_normal((height, width, 1), np.float32)
     alpha = cover.astype(np.float32)[:, :, None] * np.float32(1 / 255)
-    picture[:] = np.round(picture + (np.clip(color, 0, 255) - picture) * alpha).astype(np.uint8)
+    image[:] = np.round(image + (np.clip(color, 0, 255) - image) * alpha).astype(np.uint8)
 
 
 def _from_hex(code: str) -> Color:
@@ -104,7 +104,7 @@ def _distinct_color(rng: np.random.Generator, around: Color) -> Color:
 
 
 def _noise(rng: np.random.Generator, size: int, cells: tuple[int, int]) -> Field:
-    """Smooth noise with ``cells`` = (rows, columns) bumps over the picture."""
+    """Smooth noise with ``cells`` = (rows, columns) bumps over the image."""
     grid = rng.random(cells, dtype=np.float32)
     return np.clip(cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC), 0, 1)
 
@@ -143,7 +143,7 @@ def _stretch(field: Field) -> Field:
 
 
 def _ramp(rng: np.random.Generator, size: int) -> Field:
-    """Rises by 1 over the side of the picture, in a direction drawn at random."""
+    """Rises by 1 over the side of the image, in a direction drawn at random."""
     angle = rng.uniform(0, 2 * np.pi)
     y, x = np.mgrid[0:size, 0:size].astype(np.float32) / np.float32(size)
     return (x * np.float32(np.cos(angle)) + y * np.float32(np.sin(angle))).astype(np.float32)

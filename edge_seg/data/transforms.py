@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_seg.data.coco import Annotation, ImageRecord, decode
-from edge_seg.data.mask_target import Axis, Bitmap, Outline, Polygons
+from edge_seg.data.colors import Jitter
+from edge_seg.data.mask_target import Axis, Bitmap, Clipped, Outline, Polygons
 from edge_seg.errors import DataError, ImageError
 from edge_seg.manifest import PreprocessSpec
 from edge_seg.runtime import preprocess
@@ -34,9 +35,10 @@ _PROBE = 28
 
 @dataclass(frozen=True)
 class Placement:
-    """How a picture lies in the window: scaled to h' x w', mirrored or not, its upper left corner at (left, top).
+    """How an image lies in the window: scaled to h' x w', mirrored or not, its upper left corner at (left, top).
 
-    ``left`` and ``top`` are negative where the picture is larger than the window, and part of it is left out.
+    ``left`` and ``top`` are negative where the image is larger than the window, and part of it is left out. ``flipped``
+    turns it upside down. Only what lies in ``frame`` (left, top, right, bottom in the window) is shown.
     """
 
     scaled_width: int
@@ -44,12 +46,25 @@ class Placement:
     mirrored: bool = False
     left: int = 0
     top: int = 0
+    flipped: bool = False
+    frame: tuple[int, int, int, int] | None = None
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """(height, width) that a window needs to show all of it."""
+        if self.frame is not None:
+            return self.frame[3], self.frame[2]
+        return self.top + self.scaled_height, self.left + self.scaled_width
+
+    def turn(self, scaled: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The scaled image or mask, uint8[h', w', …], mirrored and flipped as it is to lie in the window."""
+        return scaled[:: -1 if self.flipped else 1, :: -1 if self.mirrored else 1]
 
     def axes(self, record: ImageRecord) -> tuple[Axis, Axis]:
         """Pixels of the record's image → pixels of the window, along x and y."""
         x, y = self.scaled_width / record.width, self.scaled_height / record.height
         across = Axis(-x, self.scaled_width + self.left) if self.mirrored else Axis(x, self.left)
-        return across, Axis(y, self.top)
+        return across, Axis(-y, self.scaled_height + self.top) if self.flipped else Axis(y, self.top)
 
 
 @dataclass(frozen=True)
@@ -98,14 +113,17 @@ def short_side(record: ImageRecord, short: int, long: int) -> tuple[int, int]:
 
 
 def put_picture(
-    image: NDArray[np.uint8], placement: Placement, spec: PreprocessSpec, out: NDArray[np.float32]
+    image: NDArray[np.uint8],
+    placement: Placement,
+    spec: PreprocessSpec,
+    out: NDArray[np.float32],
+    jitter: Jitter | None = None,
 ) -> tuple[int, int]:
-    """Writes the picture into ``out``, float32[3, H, W], which holds the padding; returns (h, w), where it ends."""
-    scaled = preprocess.resize(image, placement.scaled_width, placement.scaled_height)
-    if placement.mirrored:
-        scaled = np.ascontiguousarray(scaled[:, ::-1])
+    """Writes the image into ``out``, float32[3, H, W], which holds the padding; returns (h, w), where it ends."""
+    scaled = placement.turn(preprocess.resize(image, placement.scaled_width, placement.scaled_height))
     (rows, columns), source = _overlap(placement, out.shape[1:])
-    preprocess.normalize(np.ascontiguousarray(scaled[source]), spec, out[:, rows, columns])
+    shown = np.ascontiguousarray(scaled[source])
+    preprocess.normalize(shown if jitter is None else jitter(shown), spec, out[:, rows, columns])
     return rows.stop, columns.stop
 
 
@@ -129,7 +147,8 @@ def put_targets(record: ImageRecord, placement: Placement, height: int, width: i
         box = (max(box[0], window[0]), max(box[1], window[1]), min(box[2], window[2]), min(box[3], window[3]))
         if box[2] - box[0] < LEAST_SIDE or box[3] - box[1] < LEAST_SIDE:
             continue
-        outline = place_outline(annotation, record, x, y)
+        whole = place_outline(annotation, record, x, y)
+        outline = whole if placement.frame is None else Clipped(whole, placement.frame)
         if not outline.inside(box, _PROBE).any():
             continue
         boxes.append(box)
@@ -138,7 +157,7 @@ def put_targets(record: ImageRecord, placement: Placement, height: int, width: i
     return Targets(np.array(boxes, np.float32).reshape(-1, 4), np.array(labels, np.int64), outlines)
 
 
-def place_outline(annotation: Annotation, record: ImageRecord, x: Axis, y: Axis) -> Outline:
+def place_outline(annotation: Annotation, record: ImageRecord, x: Axis, y: Axis) -> Polygons | Bitmap:
     """The object's outline where it lies in the input."""
     if isinstance(annotation.segmentation, list):
         return Polygons.placed(annotation.segmentation, x, y)
@@ -173,8 +192,9 @@ def _round(side: float) -> int:
 def _overlap(placement: Placement, window: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     """Where picture and window overlap: (rows, columns) of the window, and of the scaled picture."""
     top, left = placement.top, placement.left
-    rows = slice(max(0, top), min(window[0], top + placement.scaled_height))
-    columns = slice(max(0, left), min(window[1], left + placement.scaled_width))
+    x0, y0, x1, y1 = placement.frame or (0, 0, window[1], window[0])
+    rows = slice(max(0, y0, top), min(window[0], y1, top + placement.scaled_height))
+    columns = slice(max(0, x0, left), min(window[1], x1, left + placement.scaled_width))
     source = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
     return (rows, columns), source
 
@@ -195,9 +215,7 @@ def _visible_box(
 ) -> tuple[float, float, float, float] | None:
     """Of an object that the window cuts: the annotated box would count what is no longer there. None: too little is."""
     (rows, columns), source = _overlap(placement, window)
-    scaled = scale_mask(annotation, record, placement.scaled_height, placement.scaled_width)
-    if placement.mirrored:
-        scaled = scaled[:, ::-1]
+    scaled = placement.turn(scale_mask(annotation, record, placement.scaled_height, placement.scaled_width))
     kept = scaled[source]
     pixels = int(np.count_nonzero(kept))
     if pixels == 0 or pixels < LEAST_LEFT * int(np.count_nonzero(scaled)):

@@ -1,4 +1,4 @@
-"""Quantisation-aware training: layers that compute with the values int8 will leave them, and learn to bear it.
+"""Quantization-aware training: layers that compute with the values that int8 will leave them.
 
 Only the forward pass is rounded; the gradient passes rounding as if it weren't there, and stops where a value was cut
 off (Jacob et al., 2018). What is rounded, and how, is what the int8 recipes of conversion do.

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_seg.manifest import PostprocessSpec
+from edge_seg.manifest import PostprocessSpec, ProposalSpec
 from edge_seg.models import box_head, mask_head, rpn
-from edge_seg.models.anchors import RATIOS, pyramid_anchors
 from edge_seg.models.boxes import decode
 from edge_seg.models.fpn import FPN
 from edge_seg.models.hrfpn import HRFPN
 from edge_seg.models.matcher import match, sample
 from edge_seg.models.roi_align import pool
 from edge_seg.paddle_env import nn, paddle
+from edge_seg.runtime.anchors import RATIOS, pyramid_anchors
 from edge_seg.runtime.postprocess import Detections, select
 
 if TYPE_CHECKING:
@@ -115,6 +115,12 @@ class MaskRCNN(nn.Layer):
         self.before_nms = before_nms or self.settings.test_before_nms
         for level, anchors in enumerate(self.anchors(size), start=2):
             self.register_buffer(f"anchors{level}", paddle.to_tensor(anchors), persistable=False)
+
+    def proposal_rules(self, before_nms: int | None = None) -> ProposalSpec:
+        """How a runtime makes the proposals; ``before_nms`` as for :meth:`set_input`."""
+        settings = self.settings
+        sizes, before = tuple(map(float, settings.anchor_sizes)), before_nms or settings.test_before_nms
+        return ProposalSpec(sizes, before, rpn.NMS_IOU, box_head.WEIGHTS)
 
     def propose(self, image: Any) -> tuple[Any, list[Any]]:
         """One picture [1, 3, H, W] -> proposals [R, 4] and P2 to P5.

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from edge_seg.models import box_head, mask_head
-from edge_seg.models.anchors import RATIOS
 from edge_seg.models.mask_rcnn import MaskRCNN, best_of_levels
 from edge_seg.models.rpn import propose
 from edge_seg.paddle_env import nn, paddle
+from edge_seg.runtime.anchors import RATIOS
 
 # Of normalised channels; with a standard deviation of 1, five values in six are above zero.
 _NORM_BIAS = 1.0

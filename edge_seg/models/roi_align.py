@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from edge_seg.models.anchors import STRIDES
 from edge_seg.paddle_env import paddle
+from edge_seg.runtime.anchors import STRIDES
 
 ops = paddle.vision.ops
 

@@ -82,18 +82,18 @@ def rpn_loss(
 ) -> tuple[Any, Any]:
     """Classification and regression loss (scalars) over ``samples`` anchors a picture, at most half of them foreground.
 
-    ``targets`` are each picture's boxes, float32[G, 4]. Both are divided by the number of anchors drawn in the batch.
+    ``targets`` are each image's boxes, float32[G, 4]. Both are divided by ``samples`` an image, drawn or not, as in
+    PaddleDetection.
     """
     flat_anchors = paddle.concat([a.reshape([-1, 4]) for a in anchors])
     pictures = logits[0].shape[0]
     flat_logits = paddle.concat([x.transpose([0, 2, 3, 1]).reshape([pictures, -1]) for x in logits], axis=1)
     flat_deltas = paddle.concat([x.transpose([0, 2, 3, 1]).reshape([pictures, -1, 4]) for x in deltas], axis=1)
-    classification, regression, drawn = [], [], 0
+    classification, regression = [], []
     for i, boxes in enumerate(targets):
         labels, objects = match(flat_anchors, boxes, low=0.3, high=0.7, rescue=True)
         foreground, background = sample(labels, samples, 0.5, rng)
         chosen = np.concatenate([foreground, background])
-        drawn += len(chosen)
         truth = paddle.to_tensor((np.arange(len(chosen)) < len(foreground)).astype(np.float32))
         picked = paddle.gather(flat_logits[i], paddle.to_tensor(chosen))
         classification.append(F.binary_cross_entropy_with_logits(picked, truth, reduction="sum"))
@@ -104,7 +104,8 @@ def rpn_loss(
             )
             regression.append(F.l1_loss(paddle.gather(flat_deltas[i], index), wanted, reduction="sum"))
     total = paddle.add_n(regression) if regression else paddle.zeros([])
-    return paddle.add_n(classification) / drawn, total / drawn
+    count = samples * pictures
+    return paddle.add_n(classification) / count, total / count
 
 
 def _normal(std: float) -> Any:

@@ -206,7 +206,16 @@ class Grid:
     blocks: Sequence[Block]
 
 
-Block: TypeAlias = Prose | Facts | Cards | Table | Figure | Image | Gallery | Code | Fold | Grid
+@dataclass(frozen=True)
+class Legend:
+    """What the colours of the images or tables around it mean."""
+
+    kind: ClassVar = "legend"
+
+    keys: Sequence[Key]
+
+
+Block: TypeAlias = Legend | Prose | Facts | Cards | Table | Figure | Image | Gallery | Code | Fold | Grid
 
 
 @dataclass(frozen=True)
@@ -242,6 +251,11 @@ def number(value: float | None, unit: str = "", *, digits: int = 3, missing: str
         before = math.floor(math.log10(abs(rounded))) + 1
         text = f"{rounded:,.{max(0, digits - before)}f}" if before <= digits else f"{value:,.0f}"
     return f"{text} {unit}" if unit else text
+
+
+def counted(count: int, what: str) -> str:
+    """``1 image``, ``1,312 images``."""
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def percent(value: float | None, *, digits: int = 1, missing: str = "–") -> str:

@@ -333,7 +333,10 @@ def histogram(
     most_bins: int = 40,
     missing: str = "No values to count.",
 ) -> Figure:
-    """How many values fall in each interval; intervals are of one width, of one ratio where ``x`` is logarithmic."""
+    """How many values fall in each interval; intervals are of one width, of one ratio where ``x`` is logarithmic.
+
+    Where ``x`` is of whole numbers, each has an interval of its own as long as these are at most ``most_bins``.
+    """
     finite = _finite(values)
     if x.log:
         finite = finite[finite > 0]
@@ -341,7 +344,10 @@ def histogram(
         return _empty(title, missing)
     left_out = len(values) - len(finite)
     measured = np.log10(finite) if x.log else finite
-    bins = min(most_bins, max(5, round(2 * len(finite) ** (1 / 3))))
+    bins: int | NDArray[np.float64] = min(most_bins, max(5, round(2 * len(finite) ** (1 / 3))))
+    if x.whole:
+        width = math.ceil((finite.max() - finite.min() + 1) / most_bins)
+        bins = np.arange(finite.min() - 0.5, finite.max() + width + 0.5, width)
     counts, edges = np.histogram(measured, bins=bins)
     borders = 10**edges if x.log else edges
 
@@ -513,7 +519,9 @@ def _set_axis(axes: Axes, name: Literal["x", "y"], axis: Axis) -> None:
         ticks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}" if value >= 1e-3 else f"{value:g}"))
     else:
         ticks.set_major_formatter(FuncFormatter(lambda value, _: f"{round(value, 12):,.10g}".replace("-", "−")))
-        ticks.set_major_locator(MaxNLocator(7 if name == "x" else 8, steps=[1, 2, 2.5, 5, 10], integer=axis.whole))
+        ticks.set_major_locator(
+            MaxNLocator(7 if name == "x" else 8, steps=[1, 2, 2.5, 5, 10], integer=axis.whole, min_n_ticks=1)
+        )
     if axis.limits:
         set_limits(*axis.limits)
     elif axis.starts_at_zero:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import subprocess
+import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
+from edge_seg import limits
 from edge_seg.errors import ConversionError, EdgeSegError
 from edge_seg.process.python import module_command
 
 REFUSED = 70
 """Exit code of a child that printed an error with a message, see :func:`refusing`."""
+_BLOCK = 1 << 16
+_PATIENCE_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -58,12 +65,52 @@ def run_module(module: str, *arguments: str | Path, limit_s: float) -> Outcome:
 
 
 def run_command(command: list[str], limit_s: float) -> Outcome:
-    """Runs ``command`` with its output captured; kills it after ``limit_s`` seconds."""
+    """Runs ``command`` with its output captured; kills it after ``limit_s`` seconds.
+
+    Of each stream the last :data:`edge_seg.limits.CHILD_BYTES` are kept, however much it prints.
+    """
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    out, err = _Tail(process.stdout), _Tail(process.stderr)
+    code: int | None = None
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s, check=False)
-    except subprocess.TimeoutExpired as problem:
-        return Outcome(None, _text(problem.stdout), _text(problem.stderr), limit_s)
-    return Outcome(done.returncode, _text(done.stdout), _text(done.stderr), limit_s)
+        code = process.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        if code is None:
+            process.kill()
+            process.wait()
+    return Outcome(code, out.text(), err.text(), limit_s)
+
+
+class _Tail(threading.Thread):
+    """Reads a stream to its end and keeps the last part of it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        super().__init__(daemon=True)
+        self._stream = stream
+        self._blocks: deque[bytes] = deque()
+        self._size = 0
+        self._changing = threading.Lock()
+        self.start()
+
+    def run(self) -> None:
+        with self._stream:
+            while block := os.read(self._stream.fileno(), _BLOCK):
+                with self._changing:
+                    self._blocks.append(block)
+                    self._size += len(block)
+                    while self._size - len(self._blocks[0]) >= limits.CHILD_BYTES:
+                        self._size -= len(self._blocks.popleft())
+
+    def text(self) -> str:
+        """What was kept, once the process has ended."""
+        # A process that the child left behind may hold the stream open for ever.
+        self.join(timeout=_PATIENCE_S)
+        with self._changing:
+            return b"".join(self._blocks).decode("utf-8", errors="replace")
 
 
 def refusing(work: Callable[[], object]) -> int:
@@ -94,7 +141,3 @@ def refusal(outcome: Outcome, prefix: str = "") -> ConversionError | None:
 def no_core_file() -> None:
     """Called by a child before it loads a library that may abort: leaves no core file in the user's folder."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _text(output: bytes | None) -> str:
-    return (output or b"").decode("utf-8", errors="replace")

@@ -26,6 +26,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from edge_seg import limits
 from edge_seg.process import child
 from edge_seg.process.child import Outcome
 from edge_seg.process.python import adopt, module_command
@@ -85,8 +86,14 @@ class _Forker:
         answer = self._answers.readline()
         if not answer:
             return None
-        stdout, stderr = (file.read_bytes().decode("utf-8", errors="replace") for file in (out, err))
+        stdout, stderr = (_end_of(file) for file in (out, err))
         return Outcome(json.loads(answer)["code"], stdout, stderr, limit_s)
+
+
+def _end_of(file: Path) -> str:
+    with file.open("rb") as stream:
+        stream.seek(max(0, file.stat().st_size - limits.CHILD_BYTES))
+        return stream.read().decode("utf-8", errors="replace")
 
 
 def _serve(modules: list[str]) -> None:

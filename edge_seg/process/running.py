@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from typing import IO
 
 from edge_seg.errors import EdgeSegError, EngineError
+from edge_seg.limits import LINE_BYTES, OUTPUT_BYTES
 
 LEASH_S = 2.0
 """Seconds that a leashed command gets to end once its stdin is closed."""
 STDERR_LINES = 20
 """How much of a command's stderr is kept, to be shown when it fails."""
-LINE_BYTES = 8 << 20
-"""The longest line that is read. A result with 100 masks of a 50-megapixel image takes about 2 MB."""
 STDERR_LINE_BYTES = 4096
 WAITING_BYTES = 16 << 20
 """How much of a command's output waits in memory for its reader; then the command waits."""
@@ -60,7 +59,7 @@ class Limits:
     """How much a command may print in all, and for how many seconds: silence isn't the only way to never end."""
 
     lines: int = 1_000_000
-    bytes: int = 1 << 30
+    bytes: int = OUTPUT_BYTES
     seconds: float = math.inf
 
 

@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
+import itertools
 import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from edge_seg.bundle import Bundle
 from edge_seg.errors import EdgeSegError, UsageError
-from edge_seg.plain import LEFT_OUT_IF_NONE, from_plain, to_plain
+from edge_seg.files import open_regular
+from edge_seg.limits import RECORD_LINE_BYTES
+from edge_seg.plain import LEFT_OUT_IF_NONE, SHORT, from_plain, to_plain
 from edge_seg.records.board_state import BoardState
 from edge_seg.records.machine import Machine
 from edge_seg.records.statistics import Summary, summarise
@@ -272,7 +276,11 @@ def check_writable(path: Path) -> None:
     """
     existed = path.exists()
     try:
-        if path.is_file() and not _holds_records(path.read_bytes()):
+        if existed and not path.is_file():
+            raise UsageError(
+                f"{path}: not a plain file; records are to be added to it", remedy="name another file with --out"
+            )
+        if existed and not _holds_records(path):
             raise UsageError(
                 f"{path}: holds something else than records, and they would spoil it",
                 remedy="name with --out a new file, or one that `edge-seg bench run` made",
@@ -291,9 +299,13 @@ def check_writable(path: Path) -> None:
         ) from None
 
 
-def _holds_records(content: bytes) -> bool:
+def _holds_records(path: Path) -> bool:
     """Whether it is empty or one of its lines is a record, be it of another schema, altered or cut short by a crash."""
-    return _BEGINNING.startswith(content.strip()) or any(map(_is_record, content.split(b"\n")))
+    with path.open("rb") as file:
+        if _BEGINNING.startswith(file.read(len(_BEGINNING) + 1).strip()):
+            return True
+        file.seek(0)
+        return any(_is_record(line) for line in iter(lambda: file.readline(RECORD_LINE_BYTES), b""))
 
 
 def _is_record(line: bytes) -> bool:
@@ -312,6 +324,8 @@ def append(path: Path, record: Record) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab+", buffering=0) as file:
+            with contextlib.suppress(OSError):  # not every network file system has locks
+                fcntl.flock(file, fcntl.LOCK_EX)
             size = file.seek(0, os.SEEK_END)
             if size > 0:
                 file.seek(size - 1)
@@ -347,21 +361,32 @@ def read(path: Path) -> tuple[list[Record], list[BadLine]]:
     """The file's records, and its lines that aren't any: one bad line doesn't cost the others."""
     records: list[Record] = []
     bad: list[BadLine] = []
+    if not path.exists():
+        remedy = "make some with `edge-seg bench run BUNDLE --out FILE`"
+        raise RecordError(f"{path}: no such file of records", remedy=remedy, code="record-missing")
     try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
+        with open_regular(path, RecordError, "file of records") as file:
+            for number in itertools.count(1):
+                line = file.readline(RECORD_LINE_BYTES)
+                if not line:
+                    break
                 if not line.strip():
                     continue
                 try:
+                    if len(line) == RECORD_LINE_BYTES:
+                        _skip_line(file)
+                        raise RecordError(f"a line of more than {RECORD_LINE_BYTES:,} bytes")
                     records.append(parse(line))
                 except RecordError as problem:
                     bad.append(BadLine(path, number, problem.message))
-    except FileNotFoundError:
-        remedy = "make some with `edge-seg bench run BUNDLE --out FILE`"
-        raise RecordError(f"{path}: no such file of records", remedy=remedy, code="record-missing") from None
     except OSError as problem:
         raise RecordError(f"{path}: can't be read: {problem.strerror}", code="record-unreadable") from None
     return records, bad
+
+
+def _skip_line(file: BinaryIO) -> None:
+    while (rest := file.readline(RECORD_LINE_BYTES)) and not rest.endswith(b"\n"):
+        pass
 
 
 def parse(line: bytes | str) -> Record:
@@ -372,7 +397,7 @@ def parse(line: bytes | str) -> Record:
         raise RecordError(f"not JSON: {problem}") from None
     if not isinstance(plain, dict) or plain.get("schema") not in SCHEMAS:
         found = plain.get("schema") if isinstance(plain, dict) else None
-        raise RecordError(f"record schema {found!r}, expected {' or '.join(map(str, SCHEMAS))}")
+        raise RecordError(f"record schema {SHORT.repr(found)}, expected {' or '.join(map(str, SCHEMAS))}")
     try:
         record = from_plain(Record, _renamed(plain), "record", RecordError)
         digest = _digest_of(line, plain)

@@ -98,7 +98,7 @@ class Trend:
     p: float
 
 
-MOST_POINTS = 400
+MOST_POINTS = 150
 
 
 def trend(values: Sequence[float]) -> Trend:
@@ -112,8 +112,7 @@ def trend(values: Sequence[float]) -> Trend:
     order = sum((slope > 0) - (slope < 0) for slope in slopes)
     ties = sum(n * (n - 1) * (2 * n + 5) for n in Counter(points).values())
     variance = (count * (count - 1) * (2 * count + 5) - ties) / 18
-    # The continuity correction: the order is a whole number, the normal distribution isn't one of whole numbers.
-    score = 0.0 if order == 0 or variance <= 0 else (order - math.copysign(1, order)) / math.sqrt(variance)
+    score = order / math.sqrt(variance) if variance > 0 else 0.0
     median = statistics.median(points)
     change = statistics.median(slopes) * (count - 1) / median if median else 0.0
     return Trend(change, math.erfc(abs(score) / math.sqrt(2)))
@@ -128,7 +127,7 @@ class Interval:
     high: float
 
 
-RESAMPLES = 2000
+RESAMPLES = 1000
 
 
 def ratio_of_medians(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> Interval:

@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 @click.option("--engine", help="Engine to use.  [default: the bundle's]")
 @click.option("--on", metavar="TARGET", help="Do it there: ssh://[user@]host[:port], adb:SERIAL, emulated:cortex-a72.")
 @click.option("--runner", type=COMMAND, default=(), help="With --on: starts the runner.  [default: the deployed one]")
+@click.option(
+    "--format",
+    "formats",
+    type=click.Choice(["coco", "labelme", "polygons", "png"]),
+    multiple=True,
+    help="Also write what was found for an annotation tool; may be given several times.",
+)
 @public_key_option
 @json_option
 @guarded
@@ -36,6 +43,7 @@ def predict(
     engine: str | None,
     on: str | None,
     runner: tuple[str, ...],
+    formats: tuple[str, ...],
     public_key: Path | None,
     as_json: bool,
 ) -> int:
@@ -44,6 +52,10 @@ def predict(
     Writes into the folder --out an overlay picture for each picture, and predictions.json: COCO results (image_id,
     category_id, bbox, score, segmentation as run-length code) with a file_name in each. Pictures are numbered from 1 in
     the order of their paths. A picture that can't be read is named and left out; the exit code is 1 then.
+
+    --format writes the results into --out once more, to be corrected in an annotation tool and trained on: coco
+    (annotations.json), labelme (labelme/, with the images), polygons (polygons.jsonl), png (masks/: 16-bit object
+    numbers, and objects.json).
 
     With --on, bundle and pictures are copied to a board, its runner does the work, and the pictures are drawn here.
     EDGE_SEG_SSH_OPTIONS holds options for ssh.
@@ -55,6 +67,7 @@ def predict(
     Examples:
       edge-seg predict bundles/cpu-fp32 photo.jpg --out pictures
       edge-seg predict bundles/x86-fp32 shapes/images --out pictures --score 0.5
+      edge-seg predict bundles/x86-fp32 photos --out found --format labelme
       edge-seg predict bundles/arm-fp32 photo.jpg --out pictures \\
           --on ssh://pi@raspberrypi
     """
@@ -82,16 +95,20 @@ def predict(
 
         with open_target(on, runner=runner) as target:
             settings = Settings(score, threads, engine)
-            return _tell(predict_on(target, opened, pictures, out, settings, progress), as_json)
+            report = predict_on(target, opened, pictures, out, settings, progress)
+        return _tell(report, out, formats, opened.manifest.category_ids, as_json)
     with Segmenter(opened, engine=engine, threads=threads, score=score) as segmenter:
         report = run(segmenter, pictures, out, opened.manifest.category_ids, progress)
         phase("closing the engine")
-    return _tell(report, as_json)
+    return _tell(report, out, formats, opened.manifest.category_ids, as_json)
 
 
-def _tell(report: Report, as_json: bool) -> int:
+def _tell(report: Report, out: Path, formats: tuple[str, ...], category_ids: tuple[int, ...], as_json: bool) -> int:
+    from edge_seg.runtime.formats import write_formats
+
+    written = write_formats(formats, report.done, out, report.classes, category_ids)
     if as_json:
-        echo_json(report.as_json())
+        echo_json({**report.as_json(), **({"written": [str(path) for path in written]} if formats else {})})
     else:
-        click.echo(str(report))
+        click.echo("\n".join([str(report), *map(str, written)]))
     return report.exit_code

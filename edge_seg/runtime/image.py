@@ -1,4 +1,4 @@
-"""Images in: a file (JPEG, PNG, BMP, TIFF, WebP, PNM, JPEG 2000) or an array becomes uint8[H, W, 3], BGR, upright."""
+"""Images in: a file (JPEG, PNG, BMP, TIFF, WebP, PNM) or an array becomes uint8[H, W, 3], BGR, upright."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge_seg.errors import ImageError
 from edge_seg.process import guard
 from edge_seg.runtime.image_size import read_size
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".jp2"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"})
 
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 # OpenCV 4.13 moved its log level's functions there.
@@ -59,7 +59,7 @@ def _check_size(path: Path, content: bytes) -> None:
     """Refuses what would take more memory or time than an image may."""
     size = read_size(content)
     if size is None:
-        message = f"{path}: damaged, or not an image in JPEG, PNG, BMP, TIFF, WebP, PNM or JPEG 2000"
+        message = f"{path}: damaged, or not an image in JPEG, PNG, BMP, TIFF, WebP or PNM"
         raise ImageError(message, remedy=_REMEDY, code="image-unreadable")
     most = limits.image_pixels()
     if size.pixels * size.weight > most:

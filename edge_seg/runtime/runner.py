@@ -27,6 +27,7 @@ The library runs in a guarded child process, so that even its abort becomes an `
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import json
 import os
@@ -229,8 +230,22 @@ def _timed(segmenter: Segmenter, image: NDArray[np.uint8]) -> tuple[Instances, d
     return found, {**ns, "total": total}
 
 
+_encode = json.JSONEncoder(allow_nan=False).encode
+"""json.dumps() with options makes such an encoder at every call, which takes longer than to use it."""
+
+
+_SINGLE, _DOUBLE = "'", '"'
+_quoted = functools.lru_cache(maxsize=8)(_encode)
+
+
 def _as_json(kind: str, values: dict[str, Any]) -> str:
-    return json.dumps({"type": kind, **values}, allow_nan=False)
+    if kind == "sample":  # a third of the encoder's time, between two samples: names without quotes, whole numbers
+        return (
+            f'{{"type": "sample", "image": {_quoted(values["image"])}, "repeat": {values["repeat"]}, "instances":'
+            f' {values["instances"]}, "cpu_ns": {values["cpu_ns"]}, "start_ns": {values["start_ns"]}, "ns":'
+            f" {str(values['ns']).replace(_SINGLE, _DOUBLE)}}}"
+        )
+    return _encode({"type": kind, **values})
 
 
 def _as_text(kind: str, values: dict[str, Any]) -> str:
@@ -257,7 +272,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(2, 1)
 
     def say(kind: str, **values: Any) -> None:
-        print(form(kind, values), file=lines, flush=True)
+        lines.write(form(kind, values) + "\n")
+        lines.flush()
 
     try:
         if arguments is None:

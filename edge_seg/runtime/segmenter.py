@@ -111,6 +111,17 @@ class Segmenter:
         self.instances = instances
         self.full = full
 
+    @property
+    def engine(self) -> Engine:
+        """What runs the graphs."""
+        return self._engine
+
+    @engine.setter
+    def engine(self, engine: Engine) -> None:
+        self._engine = engine
+        # Asking a protocol takes 20 µs: once, not at every image.
+        self._whole = engine if isinstance(engine, PictureEngine) else None
+
     def __call__(self, image: Path | str | NDArray[np.uint8]) -> Instances:
         """The instances in a picture: a file, or an array uint8[H, W, 3] in BGR order."""
         return self.timed(image)[0]
@@ -123,9 +134,9 @@ class Segmenter:
         one graph does everything, that is ``detect``, and ``mask`` is 0.
         """
         picture = read_image(Path(image)) if isinstance(image, (str, Path)) else image
-        if isinstance(self.engine, PictureEngine):
+        if self._whole is not None:
             with self._turns.taken():
-                return self.engine.segment(as_bgr(picture), self.score, self.instances)
+                return self._whole.segment(as_bgr(picture), self.score, self.instances)
         begin = perf_counter_ns()
         blob, geometry = preprocess(as_bgr(picture), self.preprocess)
         preprocessed = perf_counter_ns()

@@ -10,12 +10,10 @@ To add a kind, write a module with ``open_(rest, folder)``, where ``rest`` is wh
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from edge_seg.errors import UsageError
 from edge_seg.process.running import Running
 
 KINDS = {
@@ -24,7 +22,7 @@ KINDS = {
     "adb:": "edge_seg.targets.adb",
     "emulated:": "edge_seg.targets.emulated",
 }
-FORMS = "local, ssh://[user@]host[:port], adb:SERIAL, emulated:cortex-a72"
+FORMS = "local, ssh://[user@]host[:port], adb:SERIAL, emulated:cortex-a72, or a board's name (edge-seg board add)"
 
 
 class Target(Protocol):
@@ -64,15 +62,21 @@ class Target(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
+def scheme_of(name: str) -> str | None:
+    """The scheme of :data:`KINDS` that a target's name begins with; None for others, such as a board's own name."""
+    return next((scheme for scheme in KINDS if name == scheme or (scheme != "local" and name.startswith(scheme))), None)
+
+
 def open_target(name: str, *, runner: Sequence[str] = (), folder: str | None = None) -> Target:
-    """The target of that name. Nothing is connected yet.
+    """The target of that name (see :data:`FORMS`), not yet connected.
 
     ``runner`` is the command that starts its runner there, unless the target knows one; ``folder`` is where edge-seg's
     things lie on a board. Raises :class:`UsageError`, listing the forms, when there is none of that name.
     """
-    for scheme, module in KINDS.items():
-        if name == scheme if scheme == "local" else name.startswith(scheme):
-            target: Target = importlib.import_module(module).open_(name.removeprefix(scheme), tuple(runner), folder)
-            return target
-    hint = f"; did you mean ssh://{name}?" if re.fullmatch(r"[^@/:]+@[^@/:]+|\d+(\.\d+){3}", name) else ""
-    raise UsageError(f"no target named {name!r}", remedy=f"targets are {FORMS}{hint}", code="unknown-target")
+    scheme = scheme_of(name)
+    if scheme is None:
+        named = importlib.import_module("edge_seg.targets.named")  # which itself needs this module
+        board: Target = named.open_board(named.find_board(name), runner, folder)
+        return board
+    target: Target = importlib.import_module(KINDS[scheme]).open_(name.removeprefix(scheme), tuple(runner), folder)
+    return target

@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from edge_seg.errors import UsageError
-from edge_seg.files import read_json
-from edge_seg.targets import FORMS, KINDS, Target, open_target
+from edge_seg.files import read_json, write_json
+from edge_seg.targets import FORMS, Target, open_target, scheme_of
 
+SCHEMA = 1
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}")
+_TAKEN = ("local", "adb", "ssh", "emulated")
 
 
 @dataclass(frozen=True)
@@ -72,21 +74,62 @@ def find_board(name: str) -> NamedBoard:
 
     Raises UsageError when it is neither, with the names that there are.
     """
-    if any(name == scheme if scheme == "local" else name.startswith(scheme) for scheme in KINDS):
+    if scheme_of(name) is not None:
         return NamedBoard(name, name)
     boards = read_boards()
     if name in boards:
         return boards[name]
-    if not NAME.fullmatch(name):
-        open_target(name)  # raises, with what may have been meant
     known = f"named boards are {', '.join(sorted(boards))}" if boards else "no board has a name yet"
+    address = re.fullmatch(r"[^@/:]+@[^@/:]+|\d+(\.\d+){3}", name)
+    hint = f"; did you mean ssh://{name}?" if address else ""
     raise UsageError(
         f"no board or target named {name!r}",
-        remedy=f"{known} (`edge-seg board add` gives one); targets are {FORMS}",
+        remedy=f"{known} (`edge-seg board add` gives one); targets are {FORMS}{hint}",
         code="unknown-target",
     )
 
 
-def open_board(board: NamedBoard, runner: Sequence[str] = ()) -> Target:
-    """Its target, not connected yet; ``runner`` takes the place of the file's."""
-    return open_target(board.target, runner=tuple(runner) or board.runner, folder=board.folder)
+def open_board(board: NamedBoard, runner: Sequence[str] = (), folder: str | None = None) -> Target:
+    """Its target, not connected yet; ``runner`` and ``folder`` take the place of the file's."""
+    return open_target(board.target, runner=tuple(runner) or board.runner, folder=folder or board.folder)
+
+
+def add_board(board: NamedBoard) -> None:
+    """Writes a board into the file. Raises UsageError when its name can't be one, or is taken."""
+    if not NAME.fullmatch(board.name) or board.name in _TAKEN:
+        raise UsageError(
+            f"board name {board.name!r}: expected letters, digits, '.', '_' and '-', and none of {', '.join(_TAKEN)}",
+            remedy="choose another name, such as kitchen or line-3",
+        )
+    boards = read_boards()
+    if board.name in boards:
+        raise UsageError(
+            f"board {board.name!r}: is {boards[board.name].target} already",
+            remedy=f"`edge-seg board remove {board.name}` first, or choose another name",
+            code="exists",
+        )
+    _write({**boards, board.name: board})
+
+
+def remove_boards(names: Sequence[str]) -> None:
+    """Removes boards from the file. Raises UsageError, and changes nothing, when one isn't in it."""
+    boards = read_boards()
+    for name in names:
+        if name not in boards:
+            raise UsageError(
+                f"no board named {name!r}", remedy="`edge-seg board list` shows them", code="unknown-board"
+            )
+    _write({name: board for name, board in boards.items() if name not in names})
+
+
+def _write(boards: dict[str, NamedBoard]) -> None:
+    plain: dict[str, dict[str, Any]] = {}
+    for name, board in boards.items():
+        plain[name] = {"target": board.target}
+        if board.folder is not None:
+            plain[name]["dir"] = board.folder
+        if board.runner:
+            plain[name]["runner"] = list(board.runner)
+    file = boards_file()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_json(file, {"schema": SCHEMA, "boards": plain})

@@ -76,7 +76,7 @@ class Board:
             raise TargetError(
                 f"{self.name}: no runner there: {self.folder}/run isn't there, edge-seg-run isn't on the PATH, and"
                 " python3 has no edge_seg",
-                remedy="`edge-seg deploy` brings one, or name it with --runner",
+                remedy="`edge-seg board deploy` brings one, or name it with --runner",
                 code="runner-missing",
             )
         return self._runner

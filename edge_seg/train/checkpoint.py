@@ -19,6 +19,7 @@ from edge_seg.train.weights import load_exactly, read_arrays, write_arrays
 
 if TYPE_CHECKING:
     from edge_seg.models.mask_rcnn import MaskRCNN
+    from edge_seg.train.ema import Ema
     from edge_seg.train.optimizer import Optimizer
 
 STATE = "state.json"
@@ -31,7 +32,8 @@ class State:
 
     ``step`` steps are done. ``evaluated`` is the step of the last evaluation, -1 before. ``best`` are the best weights'
     metrics. ``window`` are the sums of losses since the last logged line, ``metrics_bytes`` the length of
-    ``metrics.jsonl``: what a process wrote after the checkpoint is cut off and done again. ``seconds`` is time spent.
+    ``metrics.jsonl``: what a process wrote after the checkpoint is cut off and done again.
+    ``seconds`` is time spent, ``stale`` the evaluations since the best.
     """
 
     step: int = 0
@@ -41,15 +43,19 @@ class State:
     window_steps: int = 0
     metrics_bytes: int = 0
     seconds: float = 0.0
+    stale: int = 0
 
 
-def save(run: Path, state: State, model: MaskRCNN, optimizer: Optimizer) -> None:
+def save(run: Path, state: State, model: MaskRCNN, optimizer: Optimizer, ema: Ema | None = None) -> None:
     """Writes a whole checkpoint and then removes the one before."""
     folder = run / LAST
-    write_arrays(_weights(folder, state.step), model.state_dict())
-    write_arrays(_optimizer(folder, state.step), optimizer.state())
+    files = {_weights(folder, state.step): model.state_dict(), _optimizer(folder, state.step): optimizer.state()}
+    if ema is not None:
+        files[_ema(folder, state.step)] = ema.state()
+    for file, arrays in files.items():
+        write_arrays(file, arrays)
     save_state(run, state)
-    keep = {STATE, _weights(folder, state.step).name, _optimizer(folder, state.step).name}
+    keep = {STATE, *(file.name for file in files)}
     for file in folder.iterdir():
         if file.name not in keep and file.name.startswith("step-"):
             file.unlink()
@@ -71,12 +77,14 @@ def load_state(run: Path) -> State:
     )
 
 
-def load_arrays(run: Path, step: int, model: MaskRCNN, optimizer: Optimizer) -> None:
-    """Puts the checkpoint's weights and momentum into ``model`` and ``optimizer``."""
+def load_arrays(run: Path, step: int, model: MaskRCNN, optimizer: Optimizer, ema: Ema | None = None) -> None:
+    """Puts the checkpoint's weights, the optimiser's state and the weights' mean where they belong."""
     folder = run / LAST
     load_exactly(model, _weights(folder, step))
     try:
         optimizer.restore(read_arrays(_optimizer(folder, step)))
+        if ema is not None:
+            ema.restore(read_arrays(_ema(folder, step)))
     except DataError as problem:
         raise RunError(problem.message, remedy=_REMEDY, code="checkpoint-invalid") from None
 
@@ -87,3 +95,7 @@ def _weights(folder: Path, step: int) -> Path:
 
 def _optimizer(folder: Path, step: int) -> Path:
     return folder / f"step-{step:08d}.pdopt"
+
+
+def _ema(folder: Path, step: int) -> Path:
+    return folder / f"step-{step:08d}.pdema"

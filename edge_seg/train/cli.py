@@ -17,8 +17,9 @@ from edge_seg.bundle import MANIFEST
 from edge_seg.errors import RunError, UsageError
 from edge_seg.files import sha256
 from edge_seg.manifest import PostprocessSpec, PreprocessSpec
-from edge_seg.options import ABOVE_0, SIZE, THREADS, Finite, echo_json, json_option
+from edge_seg.options import SIZE, THREADS, Finite, echo_json, json_option
 from edge_seg.process.guard import guarded, phase
+from edge_seg.train.options import augmentation_options, loader_options, optimizer_options
 from edge_seg.train.run import CONFIG, RunConfig, TrainSettings, load_run, read_config
 
 if TYPE_CHECKING:
@@ -30,7 +31,11 @@ _COUNT = click.IntRange(min=1)
 _COUNT_OR_OFF = click.IntRange(min=0)
 _ZOOM = Finite(min=0, max=10, min_open=True)
 _DEVICE = click.option(
-    "--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True, help="Where to compute."
+    "--device",
+    type=click.Choice(["auto", "cpu", "gpu"]),
+    default="auto",
+    show_default=True,
+    help="Where to compute; auto: on a GPU where paddle can use one.",
 )
 
 DEFAULT_SIZE = (320, 320)
@@ -38,24 +43,39 @@ DEFAULT_LONG_SIDE = 1333
 LR_PER_PICTURE = 0.00125  # of the published recipe: 0.01 at batch 8
 
 
+def _read_config(context: click.Context, _parameter: click.Parameter, file: Path | None) -> None:
+    """Makes the file's values the command's defaults."""
+    if file is not None:
+        from edge_seg.train.options_file import read_options
+
+        context.default_map = read_options(file, context.command)
+
+
 @click.command()
 @click.argument("model")
 @click.option("--data", type=_FOLDER, required=True, help="Folder with train.json, val.json and images/ (COCO).")
 @click.option("--out", type=_FOLDER, required=True, help="The run folder to write.")
-@click.option("--epochs", type=_COUNT, default=12, show_default=True, help="Passes over the training pictures.")
-@click.option("--batch", type=_COUNT, default=2, show_default=True, help="Pictures a step.")
-@click.option("--lr", type=ABOVE_0, help="Learning rate.  [default: 0.00125 x batch]")
+@click.option(
+    "--config",
+    type=_FOLDER,
+    callback=_read_config,
+    is_eager=True,
+    expose_value=False,
+    help="Options from a YAML or TOML file, such as RUN/options.yaml; those given here win.",
+)
+@click.option("--epochs", type=_COUNT, default=12, show_default=True, help="Passes over the training images.")
+@click.option("--batch", type=_COUNT, default=2, show_default=True, help="Images a batch.")
 @click.option("--size", type=SIZE, help="Network input; in training too, without --short-side.  [default: 320]")
 @click.option("--scale", nargs=2, type=_ZOOM, default=(0.8, 1.25), show_default=True, help="Random zoom.")
 @click.option("--short-side", type=_COUNT, multiple=True, help="Resize by the short side; several: one at random.")
 @click.option("--long-side", type=_COUNT, help="Longest side with --short-side.  [default: 1333]")
-@click.option("--warmup-steps", type=_COUNT_OR_OFF, help="Steps to the full rate.  [default: an epoch, up to 500]")
-@click.option("--decay-epochs", metavar="E,E…", help="When the rate is divided by 10.  [default: at 2/3 and 11/12]")
+@augmentation_options
+@loader_options
 @click.option(
     "--weights",
     default="",
-    metavar="FILE|NAME|none",
-    help="Weights to begin with: a file, a run, a name of `edge-seg weights list`, imagenet, coco.  "
+    metavar="FILE|URL|NAME|none",
+    help="Weights to begin with: a file, a run, an address, a name of `edge-seg weights list`, imagenet, coco.  "
     "[default: the model's ImageNet weights where they can be had]",
 )
 @click.option("--partial", is_flag=True, help="Load what fits of --weights, even if they are another model's.")
@@ -69,8 +89,8 @@ LR_PER_PICTURE = 0.00125  # of the published recipe: 0.01 at batch 8
     default=None,
     help="Leave batch normalisation as in --weights: for small batches.  [default: with --weights]",
 )
-@click.option("--qat", is_flag=True, help="Compute with int8's values and learn to bear them: fine-tunes --weights.")
-@click.option("--clip-norm", type=Finite(min=0), default=0.0, help="Limit of the gradient's norm; 0 is off.")
+@optimizer_options
+@click.option("--qat", is_flag=True, help="Quantization-aware training: fine-tunes --weights for int8.")
 @click.option("--seed", type=_COUNT_OR_OFF, default=0, show_default=True, help="Equal seeds give equal trainings.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint; begin if there is no run yet.")
 @click.option("--eval-every", type=_COUNT_OR_OFF, default=1, show_default=True, help="Epochs an evaluation; 0: none.")
@@ -87,6 +107,7 @@ def train(
     device: str,
     weights: str,
     partial: bool,
+    workers: int,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -108,23 +129,29 @@ def train(
     from edge_seg.train import folder, pretrained
     from edge_seg.train.display import Display
     from edge_seg.train.initial import read_source
+    from edge_seg.train.options_file import write_options
     from edge_seg.train.trainer import Trainer
 
     if not resume:
         folder.check_new(out)
-    devices.use(device)
+    device = devices.use(device)
     splits = load_splits(data)
     display = Display()
     resumed = resume and (out / CONFIG).is_file()
     file, classes = (None, None) if resumed else pretrained.locate(weights, model, display.say)
     given = _given(click.get_current_context(), out if resumed else None)
     config = _config(model, data, splits[0], **{**options, "weights": "" if file is None else str(file), **given})
-    settings, size = config.settings, config.preprocess.size
-    for line in before_training(*splits, fitted(size, settings.short_sides, settings.long_side), size):
+    settings, input_size = config.settings, config.preprocess.size
+    whole = fitted(input_size, settings.short_sides, settings.long_side)
+    for line in before_training(*splits, whole, input_size):
         display.say(line)
-    if config.settings.qat and not config.settings.weights:
+    if settings.qat and not settings.weights:
         display.say("Warning: --qat without --weights: what is fine-tuned for int8 is an untrained model")
-    trainer = Trainer(out, config, *splits, display, workers=min(8, os.cpu_count() or 1) if device == "gpu" else 1)
+    context = click.get_current_context()
+    if resumed:
+        context.with_resource(folder.held(out))
+    threads = min(8, os.cpu_count() or 1) if device == "gpu" else 1
+    trainer = Trainer(out, config, *splits, display, workers=threads, processes=workers)
     if resumed:
         trainer.resume()
     elif file is None:
@@ -132,6 +159,9 @@ def train(
     else:
         source = read_source(file)
         trainer.start(source if classes is None else dataclasses.replace(source, classes=classes), partial=partial)
+    if not resumed:
+        context.with_resource(folder.held(out))
+    write_options(out, context)
     display.say(_frozen(config.settings))
     display.say(f"{model}: {len(splits[0])} pictures, {len(config.classes)} classes, {trainer.total_steps} steps")
     try:
@@ -156,6 +186,7 @@ def _config(
     short_side: tuple[int, ...],
     long_side: int | None,
     lr: float | None,
+    weight_decay: float | None,
     warmup_steps: int | None,
     decay_epochs: str | None,
     weights: str,
@@ -172,7 +203,10 @@ def _config(
     if short_side and max(short_side) > long_side:
         raise UsageError(f"--short-side {max(short_side)} is longer than --long-side {long_side}")
     epochs, batch = options["epochs"], options["batch"]
-    epoch_steps = -(-len(dataset) // batch)
+    accumulate, adamw = options["accumulate"], options["optimizer"] == "adamw"
+    if options["mosaic"] and short_side:
+        raise UsageError("--mosaic needs a window of one size", remedy="leave out --mosaic, or --short-side")
+    epoch_steps = _epoch_steps(dataset, options)
     total = min(epochs * epoch_steps, options["max_steps"] or sys.maxsize)
     if warmup_steps is not None and warmup_steps > total:
         raise UsageError(
@@ -180,7 +214,8 @@ def _config(
             remedy=f"give at most {total}, or leave it out: then it is {min(500, epoch_steps)}",
         )
     settings = TrainSettings(
-        lr=LR_PER_PICTURE * batch if lr is None else lr,
+        lr=LR_PER_PICTURE * batch * accumulate * (0.01 if adamw else 1) if lr is None else lr,
+        weight_decay=(0.05 if adamw else 1e-4) if weight_decay is None else weight_decay,
         warmup_steps=min(500, epoch_steps) if warmup_steps is None else warmup_steps,
         decay_epochs=_epochs(decay_epochs) if decay_epochs is not None else (epochs * 2 / 3, epochs * 11 / 12),
         short_sides=short_side,
@@ -231,6 +266,15 @@ def _frozen(settings: TrainSettings) -> str:
     return f"frozen: {', '.join(parts)} (--freeze-at {settings.freeze_at} {norm})"
 
 
+def _epoch_steps(dataset: CocoDataset, options: dict[str, Any]) -> int:
+    from edge_seg.data.sampler import Sampler
+
+    batch = options["batch"]
+    group = batch if options["group_by_aspect"] else 0
+    length = Sampler(dataset, 0, repeat_factor=options["repeat_factor"], batch=group).length
+    return math.ceil(math.ceil(length / batch) / options["accumulate"])
+
+
 def _epochs(text: str) -> tuple[float, ...]:
     try:
         epochs = tuple(float(part) for part in text.split(",")) if text else ()
@@ -253,10 +297,19 @@ def _up_to_32(side: int) -> int:
 @click.option("--threads", type=THREADS, default=0, help="0: as many as the engine likes.")
 @click.option("--engine", help="Of a bundle, instead of the one in its manifest.")
 @_DEVICE
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write the report as one HTML page.")
 @json_option
 @guarded
 def evaluate(
-    what: Path, data: Path, split: str, limit: int | None, threads: int, engine: str | None, device: str, as_json: bool
+    what: Path,
+    data: Path,
+    split: str,
+    limit: int | None,
+    threads: int,
+    engine: str | None,
+    device: str,
+    html: Path | None,
+    as_json: bool,
 ) -> None:
     """Box and mask mAP (COCO, IoU 0.50 to 0.95) of a run's best weights or of a bundle.
 
@@ -264,13 +317,19 @@ def evaluate(
     Examples:
       edge-seg eval run --data shapes
       edge-seg eval bundles/x86-fp32 --data shapes --json
+      edge-seg eval run --data shapes --html eval.html
     """
     from edge_seg.data.coco import load_split
     from edge_seg.train.display import Display
     from edge_seg.train.evaluate import evaluate as run_evaluation
 
+    if html is not None:
+        from edge_seg.pages.page import check_output
+
+        check_output(html, [what, data])
     segmenter = _open(what, threads, engine, device)
     dataset = load_split(data, split)
+    results: list[dict[str, Any]] = []
     display = Display()
     phase("evaluating")
     with segmenter:
@@ -279,10 +338,22 @@ def evaluate(
             dataset,
             limit=limit,
             progress=lambda done, total: display.status(f"evaluating: {done} of {total} pictures"),
+            results=results,
         )
     display.clear()
+    if html is not None or as_json:
+        from edge_seg.train.breakdown import break_down
+
+        records = dataset.images[: found.images]
+        breakdown = break_down(dataset, records, results)
+    if html is not None:
+        from edge_seg.pages.page import this_command
+        from edge_seg.train.page import make_page
+
+        title = f"Evaluation of {what.resolve().name}"
+        make_page(title, breakdown, dataset, records, results, command=this_command()).write(html)
     if as_json:
-        echo_json({"evaluated": what, "split": split, **dataclasses.asdict(found)})
+        echo_json({"evaluated": what, "split": split, **dataclasses.asdict(found), "coco": breakdown.as_json()})
         return
     click.echo(f"{what}: {_summary({'box_map': found.box_map, 'mask_map': found.mask_map})}")
     click.echo(f"{found.images} pictures, {found.objects} objects, {found.detections} detections")
@@ -295,7 +366,7 @@ def _open(what: Path, threads: int, engine: str | None, device: str) -> Segmente
     from edge_seg.runtime.segmenter import Segmenter
 
     if (what / MANIFEST).is_file():
-        if device != "cpu":
+        if device != "auto":
             raise UsageError("--device is for runs; a bundle's recipe says where it runs", remedy="leave it out")
         phase(f"loading {what}")
         return Segmenter(what, engine=engine, threads=threads)
@@ -307,15 +378,23 @@ def _open(what: Path, threads: int, engine: str | None, device: str) -> Segmente
         )
     if engine:
         raise UsageError("--engine is for bundles; a run is evaluated by paddle itself")
-    run = load_run(what)
+    return open_run(what, threads, device)
+
+
+def open_run(path: Path, threads: int, device: str, score: float | None = None) -> Segmenter:
+    """A segmenter over the layers of the run in ``path``, with its best weights; ``score`` is the least score kept."""
+    from edge_seg.runtime.segmenter import Segmenter
+
+    run = load_run(path)
     from edge_seg.train import device as devices
     from edge_seg.train.engine import DynamicEngine
 
+    phase(f"loading {path}")
     devices.use(device, threads)
     config = run.config
-    return Segmenter.over(
-        DynamicEngine(run.build_model(), config.size), config.preprocess, config.postprocess, classes=config.classes
-    )
+    rule = config.postprocess if score is None else dataclasses.replace(config.postprocess, score_threshold=score)
+    engine = DynamicEngine(run.build_model(), config.size)
+    return Segmenter.over(engine, config.preprocess, rule, classes=config.classes)
 
 
 def _summary(metrics: dict[str, float | None]) -> str:

@@ -7,18 +7,22 @@ import os
 import sys
 
 from edge_seg.errors import UsageError
-from edge_seg.paddle_env import paddle
+from edge_seg.paddle_env import THREADS_OF_USER, paddle
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 
 
-def use(device: str, threads: int = 0) -> None:
-    """Makes ``device`` ("cpu" or "gpu") the one that paddle computes on; call it before the first computation.
+def use(device: str, threads: int = 0) -> str:
+    """Makes ``device`` the one that paddle computes on: "cpu", "gpu", or "auto" for a GPU where paddle can use one.
 
-    ``threads`` are the CPU's; 0 takes ``OMP_NUM_THREADS``, or one for each core that this process may use.
+    Returns which it is. Call it before the first computation.
+
+    ``threads`` are the CPU's; 0 takes the user's ``OMP_NUM_THREADS``, or one for each core that this process may use.
 
     Raises :class:`UsageError` when there is no GPU that this paddle can use.
     """
+    if device == "auto":
+        device = "gpu" if _has_gpu() else "cpu"
     if device == "gpu":
         if not paddle.device.is_compiled_with_cuda():
             raise UsageError(
@@ -35,6 +39,11 @@ def use(device: str, threads: int = 0) -> None:
     elif sys.platform == "linux":
         _tune_cpu(threads)
     paddle.set_device(device)
+    return device
+
+
+def _has_gpu() -> bool:
+    return bool(paddle.device.is_compiled_with_cuda()) and paddle.device.cuda.device_count() > 0
 
 
 def _tune_cpu(threads: int) -> None:
@@ -43,7 +52,7 @@ def _tune_cpu(threads: int) -> None:
     paddle computes on one thread unless told otherwise. glibc gives large blocks back to the system at each free, so
     every intermediate result is paid for with page faults.
     """
-    if threads or "OMP_NUM_THREADS" not in os.environ:
+    if threads or not THREADS_OF_USER:
         paddle.base.core.set_num_threads(threads or len(os.sched_getaffinity(0)))
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):  # not in musl

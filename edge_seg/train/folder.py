@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge_seg.data.coco import CocoDataset, ImageRecord
 from edge_seg.errors import RunError, UsageError
-from edge_seg.files import atomic_dir, write_text
+from edge_seg.files import atomic_dir, locked, write_text
 from edge_seg.runtime.image import read_image
 from edge_seg.train.run import COMMAND, CONFIG, GOLDEN, RunConfig, TrainSettings, read_config, write_config
 
@@ -23,7 +23,7 @@ GOLDEN_SIDE = 1280
 """Longest side of the golden picture, pixels: it travels with every bundle."""
 
 # What may change when a training is resumed: it doesn't alter the steps that were done.
-_FREE = {"epochs", "max_steps", "eval_every", "checkpoint_every", "weights"}
+_FREE = {"epochs", "max_steps", "eval_every", "checkpoint_every", "weights", "patience"}
 
 
 def check_new(out: Path) -> None:
@@ -34,6 +34,18 @@ def check_new(out: Path) -> None:
             remedy="add --resume to go on with it, or give another --out",
             code="run-exists",
         )
+
+
+def held(out: Path) -> contextlib.AbstractContextManager[None]:
+    """Holds the run folder against a second training in it, which raises :class:`UsageError` then."""
+    return locked(
+        out,
+        UsageError(
+            f"{out}: another training is writing there",
+            remedy="let it end, or stop it first; `fuser` shows its process",
+            code="run-busy",
+        ),
+    )
 
 
 @contextlib.contextmanager
@@ -72,6 +84,13 @@ def reopen(out: Path, config: RunConfig) -> RunConfig:
             raise UsageError(
                 f"{out}: begun with {option} {_plain(old)}, now {_plain(new)}", remedy=remedy, code="run-differs"
             )
+    if config.settings.schedule == "cosine" and before.settings.epochs != config.settings.epochs:
+        raise UsageError(
+            f"{out}: begun with --epochs {before.settings.epochs}, now {config.settings.epochs}: a cosine ends with "
+            "its last epoch and can't be made longer",
+            remedy=remedy,
+            code="run-differs",
+        )
     if before.data_sha256 != config.data_sha256:
         raise RunError(
             f"{config.data}: its training annotations have changed since this training began",

@@ -1,4 +1,4 @@
-"""SGD with momentum as PaddleDetection uses it, and its state by the parameters' names in the model."""
+"""The optimisers, and their state by the parameters' names in the model."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_seg.errors import RunError
 from edge_seg.paddle_env import paddle
@@ -14,23 +15,46 @@ from edge_seg.train.run import TrainSettings
 if TYPE_CHECKING:
     from edge_seg.models.mask_rcnn import MaskRCNN
 
-# How paddle names a parameter's velocity in the optimiser's state dict.
-_VELOCITY = "{}_velocity_0"
+BETAS = (0.9, 0.999)
+# What paddle keeps for each parameter: the name in its state dict, the name in ours, and the first value.
+_KEPT: dict[str, tuple[tuple[str, str, float | None], ...]] = {
+    "sgd": (),
+    # Alone, the velocity has the parameter's own name: so checkpoints of earlier versions are read.
+    "momentum": (("{}_velocity_0", "{}", None),),
+    "adamw": (
+        ("{}_moment1_0", "{}@moment1", None),
+        ("{}_moment2_0", "{}@moment2", None),
+        ("{}_beta1_pow_acc_0", "{}@beta1_pow", BETAS[0]),
+        ("{}_beta2_pow_acc_0", "{}@beta2_pow", BETAS[1]),
+    ),
+}
+OPTIMIZERS = tuple(_KEPT)
 
 
 class Optimizer:
-    """Momentum and L2 decay; parameters that bring a regularizer of their own (normalisation: none) keep it."""
+    """SGD, SGD with momentum (both with L2 decay), or AdamW (decoupled decay); batch normalisation isn't decayed."""
 
     def __init__(self, model: MaskRCNN, settings: TrainSettings) -> None:
         self._parameters = {name: p for name, p in model.named_parameters() if not p.stop_gradient}
-        self._inner = paddle.optimizer.Momentum(
-            learning_rate=settings.lr,
-            momentum=settings.momentum,
-            parameters=list(self._parameters.values()),
-            weight_decay=settings.weight_decay,
-            grad_clip=paddle.nn.ClipGradByGlobalNorm(settings.clip_norm) if settings.clip_norm else None,
-        )
-        # All velocities are there from the start: paddle makes one when it first sees a gradient, and fails when it was
+        self._kept = _KEPT[settings.optimizer]
+        options: dict[str, Any] = {
+            "learning_rate": settings.lr,
+            "parameters": list(self._parameters.values()),
+            "weight_decay": settings.weight_decay,
+            "grad_clip": paddle.nn.ClipGradByGlobalNorm(settings.clip_norm) if settings.clip_norm else None,
+        }
+        self._inner: Any
+        if settings.optimizer == "adamw":
+            # A parameter that brings a regularizer of its own is one of normalisation: none.
+            decayed = {p.name for p in self._parameters.values() if p.regularizer is None}
+            self._inner = paddle.optimizer.AdamW(
+                beta1=BETAS[0], beta2=BETAS[1], apply_decay_param_fun=decayed.__contains__, **options
+            )
+        elif settings.optimizer == "momentum":
+            self._inner = paddle.optimizer.Momentum(momentum=settings.momentum, **options)
+        else:
+            self._inner = paddle.optimizer.SGD(**options)
+        # All state is there from the start: paddle makes one when it first sees a gradient, and fails when it was
         # given the state of some parameters but not of one whose gradient comes later (a head without any object).
         self.restore({})
 
@@ -41,22 +65,31 @@ class Optimizer:
         self._inner.clear_grad()
 
     def state(self) -> dict[str, Any]:
-        """The velocity of each parameter by its name in the model; zero where there was no gradient yet."""
+        """What is kept of each parameter by its name in the model; its first value where there was no gradient yet."""
         state = self._inner.state_dict()
-        return {
-            name: state.get(_VELOCITY.format(p.name), paddle.zeros(p.shape, p.dtype))
-            for name, p in self._parameters.items()
-        }
+        found: dict[str, Any] = {}
+        for name, p in self._parameters.items():
+            for theirs, ours, first in self._kept:
+                value = state.get(theirs.format(p.name))
+                found[ours.format(name)] = _first(p, first) if value is None else value
+        return found
 
-    def restore(self, velocities: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        """Takes over what :meth:`state` gave; all zero when empty. :class:`RunError` when it doesn't fit the model."""
+    def restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
+        """Takes over what :meth:`state` gave; first values when empty. :class:`RunError` when it isn't this model's."""
         state = {}
         for name, p in self._parameters.items():
-            value = velocities.get(name) if velocities else np.zeros(p.shape, np.float32)
-            if value is None or list(value.shape) != list(p.shape):
-                found = "nothing" if value is None else f"shape {list(value.shape)}"
-                raise RunError(
-                    f"momentum of {name}: expected shape {list(p.shape)}, found {found}", code="checkpoint-invalid"
-                )
-            state[_VELOCITY.format(p.name)] = value
+            for theirs, ours, first in self._kept:
+                wanted = _first(p, first)
+                value = kept.get(ours.format(name)) if kept else wanted
+                if value is None or list(value.shape) != list(wanted.shape):
+                    found = "nothing" if value is None else f"shape {list(value.shape)}"
+                    raise RunError(
+                        f"optimiser's state of {ours.format(name)}: expected shape {list(wanted.shape)}, found {found}",
+                        code="checkpoint-invalid",
+                    )
+                state[theirs.format(p.name)] = value
         self._inner.set_state_dict(state)
+
+
+def _first(parameter: Any, value: float | None) -> NDArray[np.float32]:
+    return np.zeros(parameter.shape, np.float32) if value is None else np.full([1], value, np.float32)

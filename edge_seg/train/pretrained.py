@@ -6,6 +6,7 @@ whenever it is used or fetched again: what has changed since is refused.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
@@ -93,29 +94,37 @@ def find_for(model: str, data: str) -> Pretrained | None:
 
 def fetch(entry: Pretrained, *, progress: Callable[[int, int | None], None] | None = None) -> Path:
     """The file in the cache, downloaded if it isn't there; raises :class:`DataError` when its content has changed."""
-    note = entry.path.with_name(entry.path.name + ".sha256")
-    download(entry.address, entry.path, progress=progress)
-    found = sha256(entry.path)
+    return _fetch(entry.address, entry.path, progress)
+
+
+def _fetch(address: str, path: Path, progress: Callable[[int, int | None], None] | None = None) -> Path:
+    note = path.with_name(path.name + ".sha256")
+    download(address, path, progress=progress)
+    found = sha256(path)
     kept = note.read_text(encoding="ascii", errors="replace").strip() if note.is_file() else ""
     if kept and kept != found:
         raise DataError(
-            f"{entry.path}: has sha256 {found}, and {kept} when it was first downloaded",
-            remedy=f"it was altered since: delete {entry.path.parent} to accept what {entry.address} holds now",
+            f"{path}: has sha256 {found}, and {kept} when it was first downloaded",
+            remedy=f"it was altered since: delete {path.parent} to accept what {address} holds now",
             code="weights-changed",
         )
     if not kept:
         write_text(note, found + "\n")
-    return entry.path
+    return path
 
 
 def locate(text: str, model: str, say: Callable[[str], None]) -> tuple[Path | None, tuple[str, ...] | None]:
     """The file that ``--weights`` means, fetched if need be, and its classes where its origin tells them.
 
-    ``text`` is a path, a name of the table, "imagenet" or "coco" for those of ``model``, "none", or "" for the default:
-    ImageNet's where they can be had. What is found, or missing, is told to ``say``.
+    ``text`` is a path, an address, a name of the table, "imagenet" or "coco" for those of ``model``, "none", or "" for
+    the default: ImageNet's where they can be had. What is found, or missing, is told to ``say``.
     """
     if text == "none":
         return None, None
+    if text.startswith(("http://", "https://")):
+        say(f"fetching {text}")
+        folder = cache_folder() / "weights" / hashlib.sha256(text.encode()).hexdigest()[:12]
+        return _fetch(text, folder / PurePosixPath(urlsplit(text).path).name), None
     if text not in ("", "imagenet", "coco") and all(text != entry.name for entry in load_table()):
         return Path(text), None
     entry = find_for(model, text or "imagenet") if text in ("", "imagenet", "coco") else find(text)

@@ -6,6 +6,7 @@
 ``metrics.jsonl``    a line per logged step and per evaluation; holds no times, so equal trainings have equal files
 ``golden.png``       a validation picture, for the bundle's self-test
 ``command.txt``      the command lines that made it
+``report.html``      the newest evaluation and the curves, as a page; only where the extra "report" is installed
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ _READABLE = (1, 2)
 """Schema 1 knew no ``box_width``."""
 _UNDO = "undo the edit, or train again"
 _WIDEST = 65536
-CONFIG, WEIGHTS, LAST, METRICS, GOLDEN, COMMAND = (
+CONFIG, WEIGHTS, LAST, METRICS, GOLDEN, COMMAND, REPORT = (
     "config.json",
     "model.pdparams",
     "last",
     "metrics.jsonl",
     "golden.png",
     "command.txt",
+    "report.html",
 )
 
 
@@ -47,6 +49,10 @@ class TrainSettings:
     A picture is resized to one of ``short_sides`` with the long side at most ``long_side``, or, when ``short_sides`` is
     empty, into the run's input size, scaled by a factor drawn from ``scale_range``. The first ``freeze_at`` parts of
     the backbone (1: the stem, 2: and res2 …) aren't trained. With ``qat`` the layers compute with int8's values.
+
+    A step learns from ``accumulate`` batches. ``ema`` is the decay of the weights' running mean, which is then what is
+    evaluated and kept. ``patience`` evaluations without a better mask mAP end the training. ``flip`` to ``mosaic`` are
+    how often, 0 to 1, or how much an image is changed (:class:`edge_seg.data.loader.LoaderSettings`).
     """
 
     epochs: int
@@ -63,6 +69,19 @@ class TrainSettings:
     clip_norm: float = 0.0
     frozen_norm: bool = False
     freeze_at: int = 0
+    optimizer: str = "momentum"
+    schedule: str = "step"
+    accumulate: int = 1
+    ema: float = 0.0
+    patience: int = 0
+    flip: float = 0.5
+    vertical_flip: float = 0.0
+    color_jitter: float = 0.0
+    crop: float = 0.0
+    expand: float = 0.0
+    mosaic: float = 0.0
+    group_by_aspect: bool = False
+    repeat_factor: float = 0.0
     weights: str = ""
     log_every: int = 20
     eval_every: int = 1

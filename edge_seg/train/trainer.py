@@ -24,17 +24,22 @@ from edge_seg.data.loader import LoaderSettings, batches, steps_per_epoch
 from edge_seg.errors import EdgeSegError
 from edge_seg.files import named
 from edge_seg.paddle_env import paddle
+from edge_seg.process.guard import held_stops
 from edge_seg.runtime.segmenter import Segmenter
 from edge_seg.train import checkpoint, folder
 from edge_seg.train.checkpoint import State
 from edge_seg.train.display import Clock, Display, duration
+from edge_seg.train.ema import Ema
 from edge_seg.train.engine import DynamicEngine
 from edge_seg.train.evaluate import evaluate
 from edge_seg.train.initial import Source, load
 from edge_seg.train.optimizer import Optimizer
-from edge_seg.train.run import METRICS, WEIGHTS, RunConfig, write_config
+from edge_seg.train.run import METRICS, REPORT, WEIGHTS, RunConfig, write_config
 from edge_seg.train.schedule import Schedule
 from edge_seg.train.weights import build, write_arrays
+
+REPORT_EVERY_S = 60.0
+"""A page takes a few seconds: short trainings get one at their end."""
 
 
 class Trainer:
@@ -49,10 +54,12 @@ class Trainer:
         display: Display,
         *,
         workers: int = 1,
+        processes: int = 0,
     ) -> None:
-        """``workers`` threads prepare batches; on the CPU one keeps up and leaves the cores to the model."""
+        """``workers`` threads, or ``processes``, prepare batches; on the CPU one thread keeps up with the model."""
         settings = config.settings
         self.path, self.config, self.state = path, config, State()
+        self._saved = -1  # the step of this process's last checkpoint
         self._settings, self._train, self._val, self._display = settings, train, val, display
         self._loader = LoaderSettings(
             config.preprocess,
@@ -60,15 +67,28 @@ class Trainer:
             scale_range=settings.scale_range,
             short_sides=settings.short_sides,
             long_side=settings.long_side,
+            flip=settings.flip,
+            vertical_flip=settings.vertical_flip,
+            color_jitter=settings.color_jitter,
+            crop=settings.crop,
+            expand=settings.expand,
+            mosaic=settings.mosaic,
+            group_by_aspect=settings.group_by_aspect,
+            repeat_factor=settings.repeat_factor,
             workers=workers,
-            ahead=workers + 2,
+            processes=processes,
+            ahead=(processes or workers) + 2,
         )
-        self._epoch_steps = steps_per_epoch(train, self._loader)
+        self._results: list[dict[str, Any]] | None = None
+        """Of the newest evaluation, as long as no page shows it."""
+        self._reported = time.monotonic()
+        self._epoch_steps = -(-steps_per_epoch(train, self._loader) // settings.accumulate)
         self.total_steps = settings.epochs * self._epoch_steps
         if settings.max_steps:
             self.total_steps = min(self.total_steps, settings.max_steps)
         decay_steps = tuple(round(epoch * self._epoch_steps) for epoch in settings.decay_epochs)
-        self._schedule = Schedule(settings.lr, settings.warmup_steps, decay_steps)
+        cosine_steps = settings.epochs * self._epoch_steps if settings.schedule == "cosine" else 0
+        self._schedule = Schedule(settings.lr, settings.warmup_steps, decay_steps, cosine_steps=cosine_steps)
         paddle.seed(settings.seed)
         self.model = build(config.model, len(config.classes), settings.frozen_norm)
         self.model.freeze(settings.freeze_at)
@@ -77,6 +97,7 @@ class Trainer:
 
             fake_quant.enable(self.model)
         self.optimizer = Optimizer(self.model, settings)
+        self._ema = Ema(self.model, settings.ema) if settings.ema else None
 
     def start(self, source: Source | None = None, *, partial: bool = False) -> None:
         """Makes the run folder, with a first checkpoint of the source's weights or untrained ones.
@@ -86,8 +107,10 @@ class Trainer:
         if source is not None:
             for line in load(self.model, source, self.config.classes, partial=partial).lines(source.file):
                 self._display.say(line)
+        if self._ema is not None:
+            self._ema.reset()
         with folder.begin(self.path, self.config, self._val) as begun:
-            checkpoint.save(begun, self.state, self.model, self.optimizer)
+            checkpoint.save(begun, self.state, self.model, self.optimizer, self._ema)
 
     def resume(self) -> None:
         """Goes back to the last checkpoint; what was written to ``metrics.jsonl`` after it is cut off.
@@ -96,7 +119,7 @@ class Trainer:
         """
         self.config = folder.reopen(self.path, self.config)
         self.state = checkpoint.load_state(self.path)
-        checkpoint.load_arrays(self.path, self.state.step, self.model, self.optimizer)
+        checkpoint.load_arrays(self.path, self.state.step, self.model, self.optimizer, self._ema)
         metrics = self.path / METRICS
         if metrics.is_file() and metrics.stat().st_size > self.state.metrics_bytes:
             os.truncate(metrics, self.state.metrics_bytes)
@@ -111,21 +134,27 @@ class Trainer:
         evaluations = sum(self._evaluates_at(step) for step in range(first, self.total_steps + 1))
         clock = Clock(self.total_steps - self.state.step, evaluations)
         self.model.train()
-        with contextlib.closing(batches(self._train, self._loader, self._settings.seed, self.state.step)) as source:
+        first = self.state.step * self._settings.accumulate
+        with contextlib.closing(batches(self._train, self._loader, self._settings.seed, first)) as source:
             while True:
                 if self._evaluates_at(self.state.step) and self.state.evaluated < self.state.step:
                     self._evaluate(clock)
-                if self.state.step >= self.total_steps:
+                if self.state.step >= self.total_steps or self._stops_early():
                     break
-                self._advance(source, clock)
+                with held_stops() as asked_to_stop:
+                    self._advance(source, clock)
+                    if asked_to_stop() and self.state.step != self._saved:
+                        self._save()
         if not self.state.best:
-            self._keep_best({})  # without evaluations the last weights are the best
+            with self._averaged():
+                self._keep_best({})  # without evaluations the last weights are the best
+        self._report(last=True)
         return self.config
 
     def _advance(self, source: Iterator[Any], clock: Clock) -> None:
         """One step, and what is due after it."""
         begin = time.monotonic()
-        losses = self._step(next(source), self.state.step)
+        losses = self._step(source, self.state.step)
         state, settings = self.state, self._settings
         state.step += 1
         for name, value in losses.items():
@@ -140,19 +169,43 @@ class Trainer:
         state.seconds += time.monotonic() - begin
         epoch_ends = state.step % self._epoch_steps == 0
         if epoch_ends or state.step % settings.checkpoint_every == 0 or state.step == self.total_steps:
-            checkpoint.save(self.path, state, self.model, self.optimizer)
+            self._save()
         self._display.status(self._line(losses, lr, clock))
 
-    def _step(self, batch: Any, step: int) -> dict[str, float]:
-        rng = np.random.Generator(np.random.Philox(key=[self._settings.seed, step]))
-        losses = self.model.loss(batch, rng)
-        total = sum(losses[name] for name in sorted(losses))
-        values = {"loss": float(total), **{name: float(value) for name, value in losses.items()}}
-        if not math.isfinite(values["loss"]):
-            raise self._not_finite(values, step)
-        total.backward()
+    def _save(self) -> None:
+        checkpoint.save(self.path, self.state, self.model, self.optimizer, self._ema)
+        self._saved = self.state.step
+
+    def _step(self, source: Iterator[Any], step: int) -> dict[str, float]:
+        """One step of the optimiser, from the mean gradient of its batches; returns their mean losses."""
+        count = self._settings.accumulate
+        values: dict[str, float] = {}
+        for number in range(step * count, (step + 1) * count):
+            rng = np.random.Generator(np.random.Philox(key=[self._settings.seed, number]))
+            losses = self.model.loss(next(source), rng)
+            total = sum(losses[name] for name in sorted(losses))
+            for name, value in (("loss", total), *losses.items()):
+                values[name] = values.get(name, 0.0) + float(value) / count
+            if not math.isfinite(values["loss"]):
+                raise self._not_finite(values, step)
+            (total if count == 1 else total / count).backward()
         self.optimizer.step(self._schedule(step))
+        if self._ema is not None:
+            self._ema.update(step)
         return values
+
+    def _averaged(self) -> contextlib.AbstractContextManager[None]:
+        """While it is open the model has the weights that are evaluated and kept: the mean, if there is one."""
+        return contextlib.nullcontext() if self._ema is None else self._ema.in_place()
+
+    def _stops_early(self) -> bool:
+        patience = self._settings.patience
+        if not patience or self.state.stale < patience:
+            return False
+        self._display.say(
+            f"stopped early: no better mask mAP in {self.state.stale} evaluations (--patience {patience})"
+        )
+        return True
 
     def _not_finite(self, values: dict[str, float], step: int) -> EdgeSegError:
         names = ", ".join(f"{name} {value}" for name, value in values.items() if not math.isfinite(value))
@@ -170,20 +223,28 @@ class Trainer:
         return bool(every) and step > 0 and (step % every == 0 or step == self.total_steps)
 
     def _evaluate(self, clock: Clock) -> None:
+        with self._averaged():
+            self._evaluate_weights(clock)
+
+    def _evaluate_weights(self, clock: Clock) -> None:
         begin = time.monotonic()
         config, state = self.config, self.state
         segmenter = Segmenter.over(
             DynamicEngine(self.model, config.size), config.preprocess, config.postprocess, classes=config.classes
         )
+        results: list[dict[str, Any]] = []
         found = evaluate(
             segmenter,
             self._val,
+            results=results,
             progress=lambda done, total: self._display.status(f"evaluating: {done} of {total} pictures"),
         )
         self.model.train()
         metrics = {"box_map": found.box_map, "mask_map": found.mask_map}
         self._write_metrics("eval", {**metrics, "box_ap50": found.box_ap50, "mask_ap50": found.mask_ap50})
         best = not state.best or (found.mask_map or 0.0) >= (state.best["mask_map"] or 0.0)
+        better = not state.best or (found.mask_map or 0.0) > (state.best["mask_map"] or 0.0)
+        state.stale = 0 if better else state.stale + 1
         state.evaluated = state.step
         if best:
             state.best = metrics
@@ -192,11 +253,27 @@ class Trainer:
         clock.evaluation(seconds)
         state.seconds += seconds
         checkpoint.save_state(self.path, state)
+        self._results = results
+        self._report()
         shown = ", ".join(f"{kind} mAP {_percent(metrics[f'{kind}_map'])}" for kind in ("box", "mask"))
         self._display.say(
             f"step {state.step}/{self.total_steps} epoch {self._epoch:.4g}: {shown}{' (best)' if best else ''}"
             f", {duration(state.seconds)} so far, {clock.left} left"
         )
+
+    def _report(self, *, last: bool = False) -> None:
+        """Writes the page of the newest evaluation, once a minute and at the end; no training ends for want of it."""
+        now = time.monotonic()
+        if self._results is None or not (last or now - self._reported >= REPORT_EVERY_S):
+            return
+        from edge_seg.train.page import write_report
+
+        try:
+            write_report(self.path, self.config, self._val, self._results)
+        except EdgeSegError as problem:
+            if last:
+                self._display.say(f"no {REPORT}: {problem}")
+        self._reported, self._results = now, None
 
     def _keep_best(self, metrics: dict[str, float | None]) -> None:
         write_arrays(self.path / WEIGHTS, self.model.state_dict())
@@ -218,7 +295,7 @@ class Trainer:
 
     def _line(self, losses: dict[str, float], lr: float, clock: Clock) -> str:
         parts = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
-        rate = self._settings.batch / clock.step_seconds
+        rate = self._settings.batch * self._settings.accumulate / clock.step_seconds
         return (
             f"step {self.state.step}/{self.total_steps} epoch {self._epoch:.1f}/{self._settings.epochs} "
             f"{parts} lr {lr:.2g} {rate:.1f} images/s, {clock.left} left"

@@ -6,6 +6,7 @@ A ``.pdparams`` file is a pickle of ``{name: array}``. Unpickling runs whatever 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,8 @@ def write_arrays(file: Path, state: Mapping[str, Any]) -> None:
     Tensors go as arrays: paddle would add their names in this process, which hang on what it built before. Some values
     of a state dict of paddle 3 are arrays already.
     """
-    with atomic_file(file) as partial:
+    with atomic_file(file) as partial, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The input state dict is empty")  # SGD keeps nothing
         paddle.save({name: np.asarray(value) for name, value in state.items()}, str(partial))
 
 

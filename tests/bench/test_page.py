@@ -14,7 +14,7 @@ from bench.matrix import as_json, make_matrix
 from bench.page import make_page
 from edge_seg.records.board_state import BoardState
 from edge_seg.records.machine import Machine
-from edge_seg.records.record import STAGES, TOTAL, BadLine, Reason, Record, Sample, Verdict, read
+from edge_seg.records.record import STAGES, TOTAL, BadLine, Ending, Reason, Record, Sample, Verdict, read
 from tests.pages.browser import Browser
 
 ROOT = Path(__file__).parents[2]
@@ -140,9 +140,29 @@ def test_of_valid_records_the_newest_counts_then_the_fastest_number_of_threads(m
 
 def test_devices_of_one_name_stay_apart(make_record: Make) -> None:
     machine = make_record().machine
-    records = [make_record(), make_record(machine=dataclasses.replace(machine, memory_bytes=4 << 30))]
+    records = [make_record(), make_record(machine=dataclasses.replace(machine, identity="12345678"))]
 
-    assert make_matrix(records).devices == ("Some CPU (1)", "Some CPU (2)")
+    assert make_matrix(records).devices == ("Some CPU (no. 1)", "Some CPU (no. 2)")
+
+
+def test_runs_stand_beside_the_device_s_state_where_both_tell_the_time(
+    make_record: Make, browser: Browser, tmp_path: Path
+) -> None:
+    runs = samples(10, 40, 5, 0)
+    timed = tuple(dataclasses.replace(s, start_ns=int(102e9) + n * 10**8) for n, s in enumerate(runs))
+    whole = make_record(samples=timed, before=(), during=states(10), warm=(10,))
+    broken = make_record(
+        samples=runs[:20], before=(), during=states(10), ended=Ending("lost", "the <board> was lost"), time="2024-01-01"
+    )
+    make_page([whole, broken]).write(tmp_path / "page.html")
+
+    seen = browser.look(tmp_path / "page.html", tmp_path / "screenshots")[0]
+
+    device = seen.sections["some-cpu"]
+    assert "warming up, not counted" in device
+    assert "n = 40 runs, 10 snapshots" in device
+    assert "The device meanwhile" not in device
+    assert "ended early: the <board> was lost" in seen.sections["all-records"]
 
 
 def test_json_has_the_page_s_numbers(make_record: Make) -> None:

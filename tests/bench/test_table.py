@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from bench.cost import Cost
 from bench.table import Row, as_json_value, make_table, markdown
 from edge_seg.records.board_state import BoardState
 from edge_seg.records.machine import Machine
@@ -42,11 +44,14 @@ def test_a_valid_record_fills_its_cell_with_both_clocks_and_its_id(make_record: 
     record = make_record()
     row = the_row(record)
     (line,) = row.cells["x86"].lines
-    assert line == f"10.0 ± 0.0 ms / 13.0 ± 0.0 ms, `cpu-fp32`, 2 threads [{record.id}]"
-    assert row.cells["map"].lines == (f"61.2 / 58.7 [{record.id}]",)
-    assert row.cells["size"].lines == (f"125.6 MB `cpu-fp32` [{record.id}]",)
-    assert row.cells["gpu"].note == "no record from a GPU"
-    assert row.cells["arm"].note == "no record from an Arm board"
+    assert line == "Some CPU, `cpu-fp32`, 2 threads: 10.0 ± 0.0 ms / 13.0 ± 0.0 ms"
+    assert row.cells["map"].lines == ("61.2 / 58.7",)
+    assert row.cells["size"].lines == ("125.6 MB `cpu-fp32`",)
+    for column, words in (("gpu", "no record from a GPU"), ("arm", "no record from an Arm board")):
+        note = row.cells[column].note
+        assert note is not None
+        assert words in note
+        assert "edge-seg bench run" in note, "what would fill it"
 
 
 def test_a_board_fills_the_arm_cell(make_record: Make) -> None:
@@ -65,8 +70,10 @@ def test_degraded_and_emulated_records_fill_nothing(make_record: Make) -> None:
     cell = the_row(degraded).cells["x86"]
     assert cell.lines == ()
     assert cell.note == (
-        f"no valid record; the newest, {degraded.id}, is degraded: other programs used 1.3 cores before the start"
+        "no valid record: Some CPU, `cpu-fp32`, is degraded: other programs used 1.3 cores before the start (wait)"
     )
+    (line,) = next(r for r in make_table([degraded], show_degraded=True).rows if not r.cited).cells["x86"].lines
+    assert line.endswith("(degraded: load-before)")
     emulated = make_record(machine=PI, verdict=Verdict("emulated", (Reason("emulated", "an emulated CPU", "a board"),)))
     assert "is emulated" in (the_row(emulated).cells["arm"].note or "")
 
@@ -90,7 +97,11 @@ def test_the_fastest_number_of_threads_stands_for_each_recipe_and_machine(make_r
     elsewhere = make_record(machine=Machine(arch="x86_64", cpu="Other CPU", cores=8))
     cell = the_row(lite, one, two, elsewhere).cells["x86"]
     assert {record.id for record in cell.records} == {two.id, lite.id, elsewhere.id}
-    assert cell.records[-1] == lite
+    assert [line.partition(":")[0] for line in cell.lines] == [
+        "Other CPU, `cpu-fp32`, 2 threads",
+        "Some CPU, `cpu-fp32`, 2 threads",
+        "Some CPU, `x86-fp32`, 2 threads",
+    ]
 
 
 def test_what_the_cost_depends_on_never_shares_a_row(make_record: Make) -> None:
@@ -126,7 +137,8 @@ def test_markdown_is_a_table_with_notes_and_records(make_record: Make) -> None:
     assert {line.replace("\\|", "").count("|") for line in rows} == {7}
     assert rows[0] == "| Model | Box/Seg mAP | Size | GPU speed | Arm speed | x86 speed |"
     assert "a\\|b.jpg" in text
-    assert f"- `{record.id}`: Some CPU, 2 cores, 8.0 GiB, Some OS, paddle-inference 2.6.2, 7 objects a picture" in text
+    assert f"- `{record.id}`: MaskRCNN-ResNet18-FPN `cpu-fp32`, Some CPU, 2 cores, 8.0 GiB" in text
+    assert "7 objects an image" in text
     # Every "-" has a mark, every mark a note.
     for row in rows[2:]:
         for cell in row.split(" | ")[1:]:
@@ -148,3 +160,71 @@ def test_a_machine_that_shows_nothing_still_has_a_column(make_record: Make) -> N
     record = make_record(machine=Machine(), bundle__target="x86", before=(BoardState(),))
     assert the_row(record).cells["x86"].lines
     assert record.id in markdown(make_table([record]))
+
+
+def test_two_devices_of_one_name_stand_side_by_side(make_record: Make) -> None:
+    boards = [
+        make_record(machine=dataclasses.replace(PI, identity=identity), bundle__target="arm", board=board)
+        for identity, board in (("a", "kitchen"), ("b", "cellar"), ("b", "cellar"))
+    ]
+    older = dataclasses.replace(boards[1], time="2024-01-01T00:00:00+00:00", id="")
+    cell = the_row(boards[0], boards[2], older).cells["arm"]
+    assert [line.partition(",")[0] for line in cell.lines] == ["Raspberry Pi 5 (cellar)", "Raspberry Pi 5 (kitchen)"]
+    assert older not in cell.records
+    nameless = [dataclasses.replace(record, board=None, id="") for record in boards]
+    assert [line.partition(",")[0] for line in the_row(*nameless).cells["arm"].lines] == [
+        "Raspberry Pi 5 (no. 1)",
+        "Raspberry Pi 5 (no. 2)",
+    ]
+
+
+def test_the_newest_is_so_by_time_and_not_by_text(make_record: Make) -> None:
+    morning = make_record(time="2025-01-02T09:30:00+02:00")  # 07:30 UTC
+    later = make_record(time="2025-01-02T08:00:00Z")
+    nonsense = make_record(time="zzzz")
+    assert the_row(later, morning, nonsense).cells["x86"].records == (later,)
+
+
+def test_int8_has_its_own_row_and_not_the_trainings_map(make_record: Make) -> None:
+    rows = measured(make_record(), make_record(bundle__recipe="arm-int8", bundle__precision="int8"))
+    assert [row.cells["map"].lines for row in rows] == [("61.2 / 58.7",), ()]
+    assert "edge-seg eval" in (rows[1].cells["map"].note or "")
+    assert "int8" in rows[1].conditions
+
+
+def test_three_devices_models_and_recipes_are_all_there(make_record: Make) -> None:
+    devices = [PI, dataclasses.replace(PI, board="ROCK 5B"), Machine(arch="x86_64", cpu="Some CPU", cores=8)]
+    records = [
+        make_record(
+            machine=machine, bundle__model=f"mask_rcnn_{model}_fpn", bundle__recipe=recipe, bundle__target="cpu"
+        )
+        for machine in devices
+        for model in ("r50", "r18", "hrnet")
+        for recipe in ("cpu-fp32", "onnx-fp32", "arm-fp32")
+    ]
+    rows = measured(*records)
+    assert {record.id for row in rows for name in ("arm", "x86") for record in row.cells[name].records} == {
+        record.id for record in records
+    }
+    text = markdown(make_table(records))
+    table = text.partition("\n\n")[0]
+    assert not any(record.id in table for record in records)
+
+
+def test_costs_stand_in_a_column_of_their_own(make_record: Make) -> None:
+    cost = Cost(
+        bundle="c" * 64,
+        model="mask_rcnn_r18_fpn",
+        recipe="arm-fp32",
+        size=(320, 320),
+        proposals=100,
+        instances=7,
+        cpu="cortex-a72",
+        instructions={"pre": 5_000_000, "detect": 2_000_000_000, "nms": 0, "mask": 900_000_000, "post": 1_000_000},
+    )
+    table = make_table([make_record()], costs=[cost])
+    (row,) = [row for row in table.rows if not row.cited]
+    assert row.cells["cost"].lines == ("2\u202f906 M `arm-fp32` (cortex-a72)",)
+    assert row.cells["arm"].lines == (), "instructions are no time"
+    assert "not a time" in (row.cells["cost"].note or "")
+    assert "Arm instructions (emulated)" in markdown(table)

@@ -190,12 +190,15 @@ def test_emulated_is_emulated_whatever_else() -> None:
 
 
 def test_a_record_is_judged_anew_and_never_better_than_it_was(make_record: Callable[..., Record]) -> None:
-    assert trusted(make_record()).status == "unknown", "it shows no state at all, whatever it says"
-    machine = make_record().machine
-    quiet = make_record(
-        machine=dataclasses.replace(machine, virtual=True), before=(state(0), state(1)), after=(state(5),)
-    )
+    assert trusted(make_record(schema=1)).status == "unknown", "it shows no state at all, whatever it says"
+    quiet = make_record()
     assert trusted(quiet) == Verdict("valid")
+    assert trusted(make_record(runner={"cpu": {"flags": ["hypervisor"]}}, schema=1)).status == "unknown"
+    slow = [
+        dataclasses.replace(s, ns={**s.ns, "detect": s.ns["detect"] + 90_000 * s.repeat, "total": 10**9})
+        for s in quiet.samples
+    ]
+    assert codes(trusted(make_record(samples=tuple(slow)))) == ["spread", "slowing-down"]
     reason = Reason("spread", "wide", "again")
     assert trusted(dataclasses.replace(quiet, verdict=Verdict("degraded", (reason,)), id="")).reasons == (reason,)
     assert trusted(dataclasses.replace(quiet, target="emulated:cortex-a72", id="")).status == "emulated"

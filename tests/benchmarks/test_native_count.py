@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.native_count import main, read_samples
+from bench.cost import read_samples
+from benchmarks.native_count import main
 
 LINES: list[dict[str, Any]] = [
     {"type": "hello"},

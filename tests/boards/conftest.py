@@ -41,6 +41,20 @@ def make_runner(file: Path, *options: str) -> Path:
     return file
 
 
+Run = Callable[..., tuple[int, dict[str, Any], str]]
+
+
+def board_command(run: Run, verb: str, *words: str | Path) -> tuple[int, dict[str, Any], str]:
+    """``edge-seg board VERB`` for one board: exit code, what is said of that board (or the error), stderr."""
+    code, said, err = run("board", verb, *words)
+    return code, said["boards"][0] if "boards" in said else said, err
+
+
+def deploy(run: Run, *words: str | Path) -> tuple[int, dict[str, Any], str]:
+    """``edge-seg board deploy ARCHIVE BOARD``."""
+    return board_command(run, "deploy", *words)
+
+
 @pytest.fixture
 def x86(tmp_path: Path) -> Path:
     return make_x86(tmp_path / "x86-fp32")

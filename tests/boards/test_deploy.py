@@ -1,4 +1,4 @@
-"""edge-seg deploy over a real sshd: whatever happens, the board has a version that works."""
+"""edge-seg board deploy over a real sshd: whatever happens, the board has a version that works."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from edge_seg.boards.deploy import State, _surplus
-from tests.boards.conftest import make_runner
+from edge_seg.boards.deploy import RESTART, _surplus
+from edge_seg.boards.state import State
+from tests.boards.conftest import board_command, deploy, make_runner
 from tests.boards.test_pack import LITE, program
 from tests.bundles.made import edit
 from tests.targets.sshd import CuttingProxy, Sshd
@@ -31,7 +32,9 @@ def pack(run: Run, x86: Path, runner: Path, tmp_path: Path) -> Pack:
         library = program(tmp_path / "libballast.so", machine=62, interpreter="")
         with library.open("ab") as file:
             file.write(os.urandom(ballast))
-        code, said, _ = run("pack", bundle, "--target", "x86", "--runner", runner, "--library", library, "--out", out)
+        code, said, _ = run(
+            "board", "pack", bundle, "--arch", "x86", "--runner", runner, "--library", library, "--out", out
+        )
         assert code == 0, said
         return out
 
@@ -52,7 +55,7 @@ def versions(folder: Path) -> set[str]:
 def test_versions_come_and_go(run: Run, pack: Pack, board: Sshd) -> None:
     folder = board.home / "edge-seg"
     first, second, third = (pack(name) for name in "abc")
-    code, said, err = run("deploy", first, board.name)
+    code, said, err = deploy(run, first, board.name)
     assert code == 0, said
     one = said["current"]
     assert (said["previous"], said["folder"]) == (None, str(folder))
@@ -60,27 +63,27 @@ def test_versions_come_and_go(run: Run, pack: Pack, board: Sshd) -> None:
     assert f"version {one} passed its self-test and runs now" in said["happened"]
     assert "copying" in err
     assert works(folder)
-    _, said, _ = run("deploy", second, board.name)
+    _, said, _ = deploy(run, second, board.name)
     two = said["current"]
     assert (said["previous"], said["removed"]) == (one, [])
     assert f"instead of {one}" in said["happened"]
-    _, said, _ = run("deploy", third, board.name)
+    _, said, _ = deploy(run, third, board.name)
     three = said["current"]
     assert (said["previous"], said["removed"]) == (two, [one])
     assert versions(folder) == {two, three}
     assert (folder / "run").readlink() == Path(f"versions/{three}/run")
-    code, said, _ = run("deploy", board.name, "--rollback")
+    code, said, _ = board_command(run, "rollback", board.name)
     assert (code, said["current"], said["previous"]) == (0, two, three)
     assert works(folder)
-    code, said, _ = run("deploy", third, board.name)
+    code, said, _ = deploy(run, third, board.name)
     assert (said["current"], said["previous"]) == (three, two)
     assert "it was there already" in said["happened"]
-    code, said, _ = run("deploy", board.name, "--clean")
+    code, said, _ = board_command(run, "clean", board.name)
     assert (code, said["versions"], said["removed"]) == (0, [three], [two])
     assert works(folder)
-    code, said, _ = run("deploy", board.name, "--rollback")
+    code, said, _ = board_command(run, "rollback", board.name)
     assert (code, said["error"]["code"]) == (1, "no-previous")
-    code, said, _ = run("deploy", board.name, "--status")
+    code, said, _ = board_command(run, "status", board.name)
     assert (code, said["current"]) == (0, three)
     assert sorted(entry.name for entry in folder.iterdir()) == ["run", "versions"]
 
@@ -89,7 +92,7 @@ def test_versions_come_and_go(run: Run, pack: Pack, board: Sshd) -> None:
 def deployed(run: Run, pack: Pack, board: Sshd) -> Iterator[tuple[Path, str]]:
     """A folder with a name of all kinds, a version that works in it; and at the end it works still."""
     folder = board.home / "a 'board' and\n\"more\" ü"
-    code, said, _ = run("deploy", pack("old"), board.name, "--dir", folder)
+    code, said, _ = deploy(run, pack("old"), board.name, "--dir", folder)
     assert code == 0, said
     yield folder, said["current"]
     assert works(folder)
@@ -100,7 +103,7 @@ def deployed(run: Run, pack: Pack, board: Sshd) -> Iterator[tuple[Path, str]]:
 def fails(run: Run, archive: Path, name: str, deployed: tuple[Path, str]) -> dict[str, str]:
     """The error of a deployment that must fail; it says what runs on the board."""
     folder, old = deployed
-    code, said, _ = run("deploy", archive, name, "--dir", folder)
+    code, said, _ = deploy(run, archive, name, "--dir", folder)
     assert code == 1
     error: dict[str, str] = said["error"]
     assert error["remedy"]
@@ -141,7 +144,7 @@ def test_wrong_architecture(run: Run, board: Sshd, deployed: tuple[Path, str], t
     edit(x86, lambda manifest: manifest.update(target="arm"))
     runner = program(tmp_path / "edge-seg-run", engines=LITE)
     out = tmp_path / "arm.tar.gz"
-    assert run("pack", x86, "--target", "armv8", "--runner", runner, "--out", out)[0] == 0
+    assert run("board", "pack", x86, "--arch", "armv8", "--runner", runner, "--out", out)[0] == 0
     error = fails(run, out, board.name, deployed)
     assert error["code"] == "wrong-architecture"
     assert f"the board is {os.uname().machine}, but the archive's runner is for aarch64" in error["message"]
@@ -157,18 +160,18 @@ def test_link_that_breaks_in_the_middle(
         board.trust(proxy.port)
         error = fails(run, archive, f"ssh://127.0.0.1:{proxy.port}", deployed)
     assert error["code"] in ("link-lost", "unreachable")
-    assert run("deploy", board.name, "--dir", deployed[0], "--clean")[0] == 0, "what the lost link left is removed"
+    assert board_command(run, "clean", board.name, "--dir", deployed[0])[0] == 0, "what the lost link left is removed"
 
 
 def test_a_switch_that_fails(run: Run, pack: Pack, board: Sshd, deployed: tuple[Path, str]) -> None:
     folder, old = deployed
     (folder / "run.new" / "in the way").mkdir(parents=True)
-    code, said, _ = run("deploy", pack("new"), board.name, "--dir", folder)
+    code, said, _ = deploy(run, pack("new"), board.name, "--dir", folder)
     assert code == 1
     assert f"version {old} goes on running there; the new one lies beside it" in said["error"]["message"]
     assert works(folder)
     shutil.rmtree(folder / "run.new")
-    assert run("deploy", board.name, "--dir", folder, "--clean")[0] == 0
+    assert board_command(run, "clean", board.name, "--dir", folder)[0] == 0
 
 
 def test_the_oldest_versions_go() -> None:
@@ -194,7 +197,7 @@ def test_full_disk(run: Run, pack: Pack, board: Sshd) -> None:
     folder = board.home / "small"
     folder.mkdir()
     with small_disk(folder, "1m"):
-        code, said, _ = run("deploy", pack("old"), board.name, "--dir", folder)
+        code, said, _ = deploy(run, pack("old"), board.name, "--dir", folder)
         assert code == 0, said
         error = fails(run, pack("large", ballast=3_000_000), board.name, (folder, said["current"]))
         assert error["code"] == "target-full"
@@ -205,7 +208,7 @@ def test_full_disk(run: Run, pack: Pack, board: Sshd) -> None:
 
 def test_the_first_one_that_fails_leaves_nothing(run: Run, pack: Pack, board: Sshd, tmp_path: Path) -> None:
     archive = pack("dead", runner=make_runner(tmp_path / "dead", "--engine", "none"))
-    code, said, _ = run("deploy", archive, board.name)
+    code, said, _ = deploy(run, archive, board.name)
     assert (code, said["error"]["code"]) == (1, "engine-unknown")
     assert "nothing ran there before" in said["error"]["message"]
     assert [entry.name for entry in (board.home / "edge-seg").rglob("*")] == ["versions"]
@@ -217,14 +220,76 @@ def test_what_is_no_archive_for_a_board(run: Run, board: Sshd, x86: Path, tmp_pa
     text = tmp_path / "text.tar.gz"
     text.write_text("text")
     for file, words in ((bundle, "holds no run"), (text, "not an archive"), (tmp_path / "none", "no such file")):
-        code, said, _ = run("deploy", file, board.name)
+        code, said, _ = deploy(run, file, board.name)
         assert code in (1, 2)
         assert words in said["error"]["message"]
 
 
 @pytest.mark.parametrize(
-    "words", [["local", "--status"], ["ssh://x"], ["a", "ssh://x", "--clean"], ["ssh://x", "--clean", "--status"]]
+    "words",
+    [["status", "local"], ["clean", "emulated:cortex-a72"], ["rollback"], ["status", "ssh://x", "ssh://x"], ["status"]],
 )
 def test_command_lines_that_can_not_be_meant(run: Run, words: list[str]) -> None:
-    code, said, _ = run("deploy", *words)
+    code, said, _ = run("board", *words)
     assert (code, bool(said["error"]["remedy"])) == (2, True)
+
+
+def test_several_boards(run: Run, pack: Pack, board: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two folders of one machine stand for two boards; a third one's failure leaves the fourth alone."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for name in ("kitchen", "hall", "attic"):
+        assert run("board", "add", name, board.name, "--dir", board.home / name)[0] == 0
+    assert run("board", "add", "gone", "ssh://127.0.0.1:1")[0] == 0
+    archive = pack("new")
+    code, said, _ = run("board", "deploy", archive, "kitchen", "gone", "attic")
+    assert code == 1
+    first, second, third = said["boards"]
+    assert (first["board"], first["error"], works(board.home / "kitchen")) == ("kitchen", None, True)
+    assert (second["error"]["code"], third["error"], third["happened"]) == ("unreachable", None, "attic: not tried")
+    assert not (board.home / "attic").exists()
+    code, said, _ = run("board", "deploy", archive, "hall", "attic", "--at-once", "2")
+    assert (code, [result["error"] for result in said["boards"]]) == (0, [None, None])
+    assert works(board.home / "hall")
+    assert works(board.home / "attic")
+    code, said, _ = run("board", "status")
+    assert code == 1, "one of them doesn't answer"
+    known = {result["board"]: result.get("running") for result in said["boards"]}
+    assert known.pop("gone") is None
+    for what in known.values():
+        assert (what["bundle"], what["recipe"], what["self_test"]["passed"]) == ("shapes", "x86-fp32", True)
+        assert what["tested"].startswith("20")
+
+
+def test_what_still_runs_the_version_before_is_restarted(tmp_path: Path) -> None:
+    """Its unit, as the kernel's list of processes names it; a process without one is told."""
+    folder = tmp_path / "edge-seg"
+    folder.mkdir()
+    old = folder / "versions" / "old" / "edge-seg-run"
+    for number, command, group in (
+        (11, [str(old), "--watch"], "0::/system.slice/shapes.service"),
+        (12, ["/bin/sh", str(old)], "0::/system.slice/shapes.service"),
+        (13, [str(old)], "0::/user.slice/user-1000.slice/session-3.scope"),
+        (14, ["vi", "old"], "0::/system.slice/other.service"),
+        (15, [str(old)], "0::/system.slice/broken.service"),
+    ):
+        process = tmp_path / "proc" / str(number)
+        process.mkdir(parents=True)
+        (process / "cmdline").write_text("\0".join(command) + "\0")
+        (process / "cgroup").write_text(f"{group}\n")
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("systemctl", "sudo"):
+        script = f'#!/bin/sh\necho "{name} $*" >> {tmp_path}/asked\ncase $* in *broken*) exit 1 ;; esac\n'
+        (tools / name).write_text(script)
+        (tools / name).chmod(0o755)
+    done = subprocess.run(
+        ["sh", "-c", RESTART, "sh", folder, "old", tmp_path / "proc"],
+        env={"PATH": f"{tools}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert sorted(done.stdout.splitlines()) == ["failed broken.service", "process 13", "restarted shapes.service"]
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked.count("systemctl restart shapes.service") == 1
+    assert "sudo -n systemctl restart broken.service" in asked

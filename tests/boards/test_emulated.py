@@ -27,6 +27,7 @@ from edge_seg.records.record import read
 from edge_seg.runtime.parity import compare
 from edge_seg.runtime.segmenter import Segmenter
 from edge_seg.targets import open_target
+from tests.boards.conftest import deploy
 from tests.targets.sshd import Sshd
 
 Run = Callable[..., tuple[int, dict[str, Any], str]]
@@ -49,8 +50,8 @@ def library() -> Path:
 @pytest.fixture
 def packed(library: Path, tiny_bundles: Path, run: Run, tmp_path: Path) -> Path:
     out = tmp_path / "board.tar.gz"
-    words = ["--target", "armv8", "--runner", RUNNER, "--library", library, "--out", out]
-    code, said, _ = run("pack", tiny_bundles / "arm-fp32", *words)
+    words = ["--arch", "armv8", "--runner", RUNNER, "--library", library, "--out", out]
+    code, said, _ = run("board", "pack", tiny_bundles / "arm-fp32", *words)
     assert (code, said["notes"]) == (0, []), said
     assert said["program_bytes"] < 12_000_000, "without the model"
     assert said["bytes"] - said["model_bytes"] < 12_000_000
@@ -81,14 +82,14 @@ def test_deployed_with_the_emulator_between(
     packed: Path, library: Path, tiny_bundles: Path, run: Run, board: Sshd, tmp_path: Path
 ) -> None:
     """This machine can't start Arm programs by itself: the plain archive is refused, one with a script goes on."""
-    code, said, _ = run("deploy", packed, board.name)
+    code, said, _ = deploy(run, packed, board.name)
     assert (code, said["error"]["code"]) == (1, "wrong-architecture")
     script = tmp_path / "runner"
     path = f"PATH=$PATH:{shlex.quote(os.environ['PATH'])}"
     script.write_text(f'#!/bin/sh\n{path} exec {shlex.quote(str(EMULATE))} {CPU} {shlex.quote(str(RUNNER))} "$@"\n')
-    words = ["--target", "armv8", "--runner", script, "--library", library, "--out", packed]
-    assert run("pack", tiny_bundles / "arm-fp32", *words)[0] == 0
-    code, said, _ = run("deploy", packed, board.name)
+    words = ["--arch", "armv8", "--runner", script, "--library", library, "--out", packed]
+    assert run("board", "pack", tiny_bundles / "arm-fp32", *words)[0] == 0
+    code, said, _ = deploy(run, packed, board.name)
     assert code == 0, said
     assert said["self_test"]["passed"]
     assert said["self_test"]["matched"] == said["self_test"]["expected"] > 0

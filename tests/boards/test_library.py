@@ -1,4 +1,4 @@
-"""edge-seg runtime fetch, against a server on 127.0.0.1: nothing is unpacked that nobody vouches for."""
+"""edge-seg board fetch-library, against a server on 127.0.0.1: nothing is unpacked that nobody vouches for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from edge_seg.boards import library
 from edge_seg.boards.library import LIBRARY
 from edge_seg.data import download
 from edge_seg.files import sha256
-from edge_seg.runtime.engines import paddle_lite
 from tests.boards.test_pack import program
 
 Run = Callable[..., tuple[int, dict[str, Any], str]]
@@ -69,12 +68,12 @@ def published(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     """The facts' archive for armv8, where that server is the publisher."""
     facts = json.loads(library.FACTS.read_text())
     (tmp_path / "facts.json").write_text(json.dumps({**facts, "base": server}))
-    monkeypatch.setattr(paddle_lite, "FACTS", tmp_path / "facts.json")
+    monkeypatch.setattr(library, "FACTS", tmp_path / "facts.json")
     return archive(tmp_path / "published" / NAME)
 
 
 def test_a_hash_is_asked_for_and_then_it_is_unpacked(run: Run, published: Path, tmp_path: Path) -> None:
-    words = ["runtime", "fetch", "--target", "armv8", "--dir", tmp_path / "lite"]
+    words = ["board", "fetch-library", "--arch", "armv8", "--dir", tmp_path / "lite"]
     code, said, _ = run(*words)
     assert (code, said["error"]["code"]) == (1, "hash-unknown")
     assert f"--sha256 {sha256(published)}" in said["error"]["remedy"]
@@ -91,7 +90,7 @@ def test_a_hash_that_is_known(run: Run, published: Path, tmp_path: Path) -> None
     facts = json.loads(library.FACTS.read_text())
     facts["archives"]["armv8"]["sha256"] = sha256(published)
     library.FACTS.write_text(json.dumps(facts))
-    words = ["runtime", "fetch", "--target", "armv8", "--dir", tmp_path / "lite"]
+    words = ["board", "fetch-library", "--arch", "armv8", "--dir", tmp_path / "lite"]
     assert run(*words)[0] == 0
     archive(published, more={"README": b"altered"})
     (tmp_path / "lite" / NAME).unlink()
@@ -102,7 +101,7 @@ def test_a_hash_that_is_known(run: Run, published: Path, tmp_path: Path) -> None
 
 
 def test_another_hash(run: Run, published: Path, tmp_path: Path) -> None:
-    words = ["runtime", "fetch", "--target", "armv8", "--dir", tmp_path / "lite"]
+    words = ["board", "fetch-library", "--arch", "armv8", "--dir", tmp_path / "lite"]
     code, said, _ = run(*words, "--sha256", "0" * 64)
     assert (code, sha256(published) in said["error"]["message"]) == (1, True)
     assert not (tmp_path / "lite" / "armv8").exists()
@@ -110,17 +109,17 @@ def test_another_hash(run: Run, published: Path, tmp_path: Path) -> None:
 
 
 def test_where_it_can_not_be_had(run: Run, server: str, published: Path, tmp_path: Path) -> None:
-    words = ["runtime", "fetch", "--dir", tmp_path / "lite"]
-    for more in (["--target", "armv7hf"], ["--target", "armv8", "--url", "http://127.0.0.1:1/x.tar.gz"]):
+    words = ["board", "fetch-library", "--dir", tmp_path / "lite"]
+    for more in (["--arch", "armv7hf"], ["--arch", "armv8", "--url", "http://127.0.0.1:1/x.tar.gz"]):
         code, said, _ = run(*words, *more)
         assert code == 1
         assert "--archive" in said["error"]["remedy"]
         assert "PADDLE_LITE_DIR" in said["error"]["remedy"]
     # Brought here another way:
-    code, said, _ = run(*words, "--target", "armv8", "--archive", published, "--sha256", sha256(published))
+    code, said, _ = run(*words, "--arch", "armv8", "--archive", published, "--sha256", sha256(published))
     assert code == 0, said
-    assert run(*words, "--target", "armv8", "--archive", tmp_path / "none")[0] == 2
-    assert run(*words, "--target", "armv8", "--archive", published, "--url", server)[0] == 2
+    assert run(*words, "--arch", "armv8", "--archive", tmp_path / "none")[0] == 2
+    assert run(*words, "--arch", "armv8", "--archive", published, "--url", server)[0] == 2
 
 
 @pytest.mark.parametrize(
@@ -134,14 +133,14 @@ def test_where_it_can_not_be_had(run: Run, server: str, published: Path, tmp_pat
 )
 def test_archives_that_are_refused(run: Run, tmp_path: Path, changes: dict[str, Any], code: str, words: str) -> None:
     file = archive(tmp_path / "lite.tar.gz", **changes)
-    options = ["--target", "armv8", "--archive", file, "--sha256", sha256(file), "--dir", tmp_path / "lite"]
-    _, said, _ = run("runtime", "fetch", *options)
+    options = ["--arch", "armv8", "--archive", file, "--sha256", sha256(file), "--dir", tmp_path / "lite"]
+    _, said, _ = run("board", "fetch-library", *options)
     assert (said["error"]["code"], words in said["error"]["message"]) == (code, True), said
     assert not (tmp_path / "lite" / "armv8").exists()
 
 
 def test_an_archive_without_a_folder_of_its_own(run: Run, tmp_path: Path) -> None:
     file = archive(tmp_path / "lite.tar.gz", root="", words=b"\0generate_proposals_v2\0")
-    options = ["--target", "armv8", "--archive", file, "--sha256", sha256(file), "--dir", tmp_path / "lite"]
-    code, said, _ = run("runtime", "fetch", *options)
+    options = ["--arch", "armv8", "--archive", file, "--sha256", sha256(file), "--dir", tmp_path / "lite"]
+    code, said, _ = run("board", "fetch-library", *options)
     assert (code, said["version"]) == (0, None), said

@@ -45,7 +45,7 @@ def arm(tmp_path: Path) -> Path:
 
 def test_what_is_in_it(run: Run, x86: Path, runner: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "board.tar.gz"
-    code, said, _ = run("pack", x86, "--target", "x86", "--runner", runner, "--out", out)
+    code, said, _ = run("board", "pack", x86, "--arch", "x86", "--runner", runner, "--out", out)
     assert code == 0
     assert (said["bytes"], said["sha256"]) == (out.stat().st_size, sha256(out))
     assert said["model_bytes"] == 4000
@@ -69,14 +69,14 @@ def test_the_same_files_give_the_same_bytes(run: Run, x86: Path, runner: Path, t
         file.chmod(0o700)
     first, second = tmp_path / "a.tar.gz", tmp_path / "b.tar.gz"
     for bundle, out in ((x86, first), (other, second)):
-        assert run("pack", bundle, "--target", "x86", "--runner", runner, "--out", out)[0] == 0
+        assert run("board", "pack", bundle, "--arch", "x86", "--runner", runner, "--out", out)[0] == 0
         os.utime(runner, (2, 2))
     assert first.read_bytes() == second.read_bytes()
 
 
 def test_it_runs_where_it_is_unpacked(run: Run, x86: Path, runner: Path, tmp_path: Path) -> None:
     out = tmp_path / "board.tar.gz"
-    assert run("pack", x86, "--target", "x86", "--runner", runner, "--out", out)[0] == 0
+    assert run("board", "pack", x86, "--arch", "x86", "--runner", runner, "--out", out)[0] == 0
     place = tmp_path / "a place with 'quotes' and\nmore"
     place.mkdir()
     subprocess.run(["tar", "-xzf", out, "-C", place], check=True)
@@ -110,7 +110,7 @@ def test_what_does_not_fit_is_refused(
 ) -> None:
     runner = program(tmp_path / "edge-seg-run", **{"engines": LITE, **changes})
     out = tmp_path / "board.tar.gz"
-    exit_code, said, _ = run("pack", arm, "--target", target, "--runner", runner, "--out", out)
+    exit_code, said, _ = run("board", "pack", arm, "--arch", target, "--runner", runner, "--out", out)
     assert (exit_code in (1, 2), said["error"]["code"]) == (True, code)
     assert words in said["error"]["message"]
     assert said["error"]["remedy"]
@@ -121,7 +121,7 @@ def test_the_library_is_asked_for_and_looked_at(run: Run, arm: Path, tmp_path: P
     runner = program(tmp_path / "edge-seg-run", engines=LITE)
     with runner.open("ab") as file:
         file.write(LIBRARY.encode() + b"\0")
-    words = ["pack", arm, "--target", "armv8", "--runner", runner, "--out", tmp_path / "board.tar.gz"]
+    words = ["board", "pack", arm, "--arch", "armv8", "--runner", runner, "--out", tmp_path / "board.tar.gz"]
     assert run(*words)[1]["error"]["code"] == "library-missing"
     library = program(tmp_path / LIBRARY, machine=62, interpreter="")
     assert run(*words, "--library", library)[1]["error"]["code"] == "wrong-architecture"
@@ -138,7 +138,7 @@ def test_files_that_are_no_programs(run: Run, x86: Path, tmp_path: Path) -> None
     cut = tmp_path / "cut"
     cut.write_bytes(b"\x7fELF\x02\x01")
     for file, words in ((text, "neither a program"), (cut, "cut short"), (tmp_path / "none", "no such file")):
-        code, said, _ = run("pack", x86, "--target", "x86", "--runner", file, "--out", tmp_path / "board.tar.gz")
+        code, said, _ = run("board", "pack", x86, "--arch", "x86", "--runner", file, "--out", tmp_path / "board.tar.gz")
         assert code in (1, 2)
         assert words in said["error"]["message"]
 
@@ -146,7 +146,7 @@ def test_files_that_are_no_programs(run: Run, x86: Path, tmp_path: Path) -> None
 def test_an_altered_bundle_is_refused(run: Run, x86: Path, runner: Path, tmp_path: Path) -> None:
     (x86 / "mask.nb").write_bytes(b"altered")
     out = tmp_path / "board.tar.gz"
-    code, said, _ = run("pack", x86, "--target", "x86", "--runner", runner, "--out", out)
+    code, said, _ = run("board", "pack", x86, "--arch", "x86", "--runner", runner, "--out", out)
     assert (code, said["error"]["code"], out.exists()) == (1, "hash-mismatch", False)
 
 
@@ -172,8 +172,8 @@ def test_no_input_is_overwritten(run: Run, x86: Path, arm: Path, runner: Path, t
     native, library = program(tmp_path / "edge-seg-run", engines=LITE), program(tmp_path / LIBRARY, interpreter="")
     link = tmp_path / "link"
     link.symlink_to(runner)
-    for_x86 = ["pack", x86, "--target", "x86", "--runner", runner]
-    for_arm = ["pack", arm, "--target", "armv8", "--runner", native, "--library", library]
+    for_x86 = ["board", "pack", x86, "--arch", "x86", "--runner", runner]
+    for_arm = ["board", "pack", arm, "--arch", "armv8", "--runner", native, "--library", library]
     new = x86 / "board.tar.gz"
     inputs = [runner, native, library, x86 / "manifest.json"]
     before = [sha256(file) for file in inputs]

@@ -282,11 +282,11 @@ def test_a_version_is_signed_along(bundle: Bundle, sound: Path, key: Path) -> No
     assert "version 7" in bundle("show", sound)[1]
     assert bundle("sign", sound, "--key", key)[0] == 0
     assert open_bundle(sound).manifest.version == 7  # it stays, unless another is given
-    refuse_older(open_bundle(sound), 7)
-    refuse_older(open_bundle(sound), None)
-    refuse_older(open_bundle(sound), 8, allowed=True)
+    refuse_older(sound, 7, 7)
+    refuse_older(sound, 7, None)
+    refuse_older(sound, 7, 8, allowed=True)
     with pytest.raises(BundleError, match="version 7, older than version 8"):
-        refuse_older(open_bundle(sound), 8)
+        refuse_older(sound, 7, 8)
 
 
 def test_an_archive_is_signed_as_a_whole(bundle: Bundle, key: Path, tmp_path: Path) -> None:

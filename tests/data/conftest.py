@@ -23,7 +23,7 @@ def annotation(number: int = 1, image_id: int = 1, **changes: Any) -> Coco:
 
 @pytest.fixture
 def coco() -> Coco:
-    """Two pictures: one with a square of category 7 ("cat"), one with nothing."""
+    """Two images: one with a square of category 7 ("cat"), one with nothing."""
     images = [{"id": i, "file_name": f"{i}.png", "width": WIDTH, "height": HEIGHT} for i in (1, 2)]
     categories = [{"id": 7, "name": "cat"}, {"id": 3, "name": "dog"}]
     return {"images": images, "annotations": [annotation()], "categories": categories}
@@ -31,15 +31,15 @@ def coco() -> Coco:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
-    """``write(coco)`` makes a dataset folder: pictures of noise with the sizes that ``coco`` states, train = val."""
+    """``write(coco)`` makes a dataset folder: images of noise with the sizes that ``coco`` states, train = val."""
 
-    def write(coco: Coco, folder: str = "set", pictures: str = "images") -> Path:
+    def write(coco: Coco, folder: str = "set", images: str = "images") -> Path:
         root = tmp_path / folder
-        (root / pictures).mkdir(parents=True)
+        (root / images).mkdir(parents=True)
         rng = np.random.default_rng(0)
         for image in coco["images"]:
             pixels = rng.integers(0, 256, (image["height"], image["width"], 3), dtype=np.uint8)
-            cv2.imwrite(str(root / pictures / image["file_name"]), pixels)
+            cv2.imwrite(str(root / images / image["file_name"]), pixels)
         for split in ("train", "val"):
             (root / f"{split}.json").write_text(json.dumps(coco))
         return root

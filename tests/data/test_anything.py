@@ -73,12 +73,12 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 @st.composite
-def changed(draw: st.DrawFn, plain: dict[str, Any]) -> dict[str, Any]:
+def changed(draw: st.DrawFn, plain: dict[str, Any]) -> Any:
     """``plain`` with one to three of its values replaced, removed or repeated."""
-    whole = copy.deepcopy(plain)
+    whole: Any = copy.deepcopy(plain)
     for _ in range(draw(st.integers(1, 3))):
         path = draw(st.sampled_from(places(whole)))
-        holder = whole
+        holder: Any = whole
         for key in path[:-1]:
             holder = holder[key]
         how = draw(st.sampled_from(["set", "set", "set", "remove", "repeat"]))

@@ -412,9 +412,22 @@ def test_annotated_upright_with_the_sizes_of_the_unturned_image(given: Set, orie
     root = turned_set(given, orientation, "upright")
     found = kinds(check(root))
     assert found["exif-unclear" if orientation < 5 else "exif-size"] == 6
+    if orientation >= 5:
+        assert found["exif-evidence"] == 2
     fixed = root.with_name("fixed")
     write_fixed(check(root, options=ReadOptions(exif="apply")), fixed)
     assert min(bright(fixed)) > 200
+
+
+def test_outlines_that_fit_one_way_only_are_evidence(given: Set) -> None:
+    low = [[10, 70, 40, 70, 40, 90, 10, 90]]  # in the upright image, 64 x 96, not in the stored one, 96 x 64
+    root = turned_set(given.each(lambda a: a.update(segmentation=low, bbox=[10, 70, 30, 20])), 6, "unturned")
+    (train, val) = (f.text for f in check(root).findings if f.kind == "exif-evidence")
+    assert train == (
+        "of 4 images the outlines of 4 fit the upright image only, of 0 the unturned one only, of 0 both: "
+        "use --exif apply"
+    )
+    assert "of 2 images" in val
 
 
 def test_annotated_upright(given: Set) -> None:

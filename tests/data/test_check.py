@@ -17,7 +17,7 @@ Coco = dict[str, Any]
 
 
 def separate(root: Path, coco: Coco) -> None:
-    """Leaves picture 2 to the validation split alone, so that nothing is shared."""
+    """Leaves image 2 to the validation split alone, so that nothing is shared."""
     first = {**coco, "images": coco["images"][:1]}
     second = {**coco, "images": coco["images"][1:], "annotations": []}
     (root / "train.json").write_text(json.dumps(first))
@@ -37,7 +37,7 @@ def test_a_good_set(write: Callable[..., Path], coco: Coco) -> None:
     assert seen == [(1, 2), (2, 2)]
 
 
-def test_all_bad_pictures_are_listed(write: Callable[..., Path], coco: Coco) -> None:
+def test_all_bad_images_are_listed(write: Callable[..., Path], coco: Coco) -> None:
     root = write(coco)
     separate(root, coco)
     (root / "images/1.png").write_bytes(b"")

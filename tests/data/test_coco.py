@@ -72,13 +72,13 @@ def test_compressed_run_lengths_are_read_as_pycocotools_does() -> None:
 
 
 @pytest.mark.parametrize("folder", ["images", "JPEGImages", "."])
-def test_pictures_are_found_where_people_put_them(write: Write, coco: Coco, folder: str) -> None:
-    root = write(coco, pictures=folder)
+def test_images_are_found_where_people_put_them(write: Write, coco: Coco, folder: str) -> None:
+    root = write(coco, images=folder)
     assert load_split(root, "train").images[0].path == root / folder / "1.png"
 
 
 def test_cocos_own_layout(write: Write, coco: Coco) -> None:
-    root = write(coco, pictures="train2017")
+    root = write(coco, images="train2017")
     (root / "annotations").mkdir()
     (root / "train.json").rename(root / "annotations/instances_train2017.json")
     (root / "val.json").rename(root / "annotations/instances_val2017.json")
@@ -97,15 +97,15 @@ def _set(coco: Coco, part: str, **values: Any) -> None:
 
 BROKEN: dict[str, tuple[Callable[[Coco], Any], tuple[str, ...]]] = {
     "unknown category": (lambda c: _set(c, "annotations", category_id=9), ("annotation 1", "category_id", "9")),
-    "unknown picture": (lambda c: _set(c, "annotations", image_id=5), ("annotation 1", "image_id", "5")),
-    "picture id as list": (lambda c: _set(c, "annotations", image_id=[1]), ("annotation 1", "image_id", "[1]")),
-    "missing picture": (lambda c: _set(c, "images", file_name="no.png"), ("image 1", "no.png")),
+    "unknown image": (lambda c: _set(c, "annotations", image_id=5), ("annotation 1", "image_id", "5")),
+    "image id as list": (lambda c: _set(c, "annotations", image_id=[1]), ("annotation 1", "image_id", "[1]")),
+    "missing image": (lambda c: _set(c, "images", file_name="no.png"), ("image 1", "no.png")),
     "no file name": (lambda c: _without(c, "images", "file_name"), ("image 1", "file_name")),
-    "two pictures, one id": (lambda c: _set(c, "images", id=2), ("images[1]", "2")),
+    "two images, one id": (lambda c: _set(c, "images", id=2), ("images[1]", "2")),
     "two categories, one id": (lambda c: _set(c, "categories", id=3), ("categories[1]", "3")),
     "category without name": (lambda c: _without(c, "categories", "name"), ("category 7", "name")),
     "no category": (lambda c: c["categories"].clear(), ("categories",)),
-    "no picture": (lambda c: (c["images"].clear(), c["annotations"].clear()), ("images",)),
+    "no image": (lambda c: (c["images"].clear(), c["annotations"].clear()), ("images",)),
     "annotation is a number": (lambda c: c["annotations"].append(3), ("annotations[1]", "3")),
     "annotations is an object": (lambda c: c.update(annotations={}), ("annotations",)),
     "no outline": (lambda c: _without(c, "annotations", "segmentation"), ("annotation 1", "segmentation")),
@@ -194,7 +194,7 @@ def test_a_class_that_only_val_has_is_refused(write: Write, coco: Coco) -> None:
 
 
 MENDED: dict[str, tuple[Callable[[Coco], Any], str | None]] = {
-    "picture id as text": (lambda c: _set(c, "annotations", image_id="1"), None),
+    "image id as text": (lambda c: _set(c, "annotations", image_id="1"), None),
     "category id as 7.0": (lambda c: _set(c, "categories", id=7.0), None),
     "no width": (lambda c: _without(c, "images", "width"), "size-read"),
     "width as text": (lambda c: _set(c, "images", width="80"), None),

@@ -19,10 +19,12 @@ from edge_seg.data.findings import Findings
 from edge_seg.data.formats import labelme, yolo
 from edge_seg.data.formats.convert import ImportOptions, import_dataset
 from edge_seg.data.formats.labelstudio import decode_rle
-from edge_seg.data.outline import Fault, decode
+from edge_seg.data.outline import Fault, decode, turn_mask, turn_point
 from edge_seg.data.synth import make
-from edge_seg.data.trace import one_polygon, trace
 from edge_seg.errors import DataError
+from edge_seg.runtime.image import read_image
+from edge_seg.runtime.trace import one_polygon, trace
+from tests.data.test_cases import exif
 
 IMAGES, SIZE = 50, 96
 Splits = dict[str, CocoDataset]
@@ -386,3 +388,66 @@ def test_command(edge_seg: Callable[..., Any], shapes: Splits, tmp_path: Path) -
     assert {f["kind"] for f in json.loads(done.stdout)["findings"]} == {"no-outline", "category-unknown"}
     assert not (tmp_path / "other").exists()
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+@pytest.mark.parametrize(
+    ("kind", "drawn"),
+    [
+        *((kind, drawn) for kind in ("labelme", "yolo", "cvat", "voc") for drawn in ("upright", "unturned")),
+        ("labelstudio", "upright"),  # it knows no other way
+    ],
+)
+def test_images_that_exif_turns(tmp_path: Path, kind: str, orientation: int, drawn: str) -> None:
+    width, height = 96, 64
+    stored = np.zeros((height, width), np.uint8)
+    stored[10:34, 20:50] = 255
+    corners: list[tuple[float, float]] = [(20, 10), (50, 10), (50, 34), (20, 34)]
+    mask = stored // 255
+    if drawn == "upright":
+        corners = [turn_point(x, y, orientation, width, height) for x, y in corners]
+        mask = turn_mask(mask, orientation)
+    tall, wide = mask.shape
+    folder = tmp_path / "source"
+    (folder / "images").mkdir(parents=True)
+    entries, tasks = "", []
+    for name in ("p1", "p2"):
+        image = folder / f"images/{name}.jpg"
+        cv2.imwrite(str(image), np.repeat(stored[:, :, None], 3, axis=2))
+        exif(image, orientation)
+        if kind == "labelme":
+            shapes = [{"label": "a", "points": corners, "shape_type": "polygon"}]
+            plain = {"shapes": shapes, "imagePath": image.name, "imageWidth": wide, "imageHeight": tall}
+            image.with_suffix(".json").write_text(json.dumps(plain))
+        elif kind == "yolo":
+            (folder / "labels").mkdir(exist_ok=True)
+            (folder / f"labels/{name}.txt").write_text("0 " + " ".join(f"{x / wide} {y / tall}" for x, y in corners))
+        elif kind == "voc":
+            for place in ("SegmentationObject", "SegmentationClass"):
+                (folder / place).mkdir(exist_ok=True)
+                cv2.imwrite(str(folder / place / f"{name}.png"), mask)
+        points = ";".join(f"{x},{y}" for x, y in corners)
+        shape = f'<polygon label="a" points="{points}"/>'
+        entries += f'<image id="1" name="{name}.jpg" width="{wide}" height="{tall}">{shape}</image>'
+        value = {"polygonlabels": ["a"], "points": [[100 * x / wide, 100 * y / tall] for x, y in corners]}
+        result = {"type": "polygonlabels", "original_width": width, "original_height": height, "value": value}
+        tasks.append({"data": {"image": f"/upload/{name}.jpg"}, "annotations": [{"result": [result]}]})
+    (folder / "classes.txt").write_text("a\n")
+    if kind == "cvat":
+        (folder / "annotations.xml").write_text(f"<annotations>{entries}</annotations>")
+    elif kind == "labelstudio":
+        (folder / "export.json").write_text(json.dumps(tasks))
+    if kind != "labelstudio":
+        found = Findings()
+        try:
+            import_dataset(kind, folder, tmp_path / "undecided", ImportOptions(), findings=found)
+        except DataError:
+            assert (orientation, drawn) == (6, "unturned")
+        assert {"exif-unclear", "exif-upright", "exif-size"} & {f.kind for f in found}
+    how = "apply" if drawn == "upright" else "ignore"
+    import_dataset(kind, folder, tmp_path / "out", ImportOptions(exif=how))
+    for dataset in load_splits(tmp_path / "out"):
+        for record in dataset.images:
+            pixels = read_image(record.path)
+            inside = decode(record.annotations[0].segmentation, record.height, record.width) > 0
+            assert float(pixels[inside].mean()) - float(pixels[~inside].mean()) > 200

@@ -43,7 +43,7 @@ TRIANGLE = shape([[10, 10], [40, 10], [10, 40]])
 
 @pytest.fixture
 def save(tmp_path: Path) -> Callable[..., Path]:
-    """``save(name, shape…)`` writes ``annotated/NAME.json`` and its picture; returns the JSON file."""
+    """``save(name, shape…)`` writes ``annotated/NAME.json`` and its image; returns the JSON file."""
 
     def save(name: str, *shapes: Any, **changes: Any) -> Path:
         file = tmp_path / f"annotated/{name}.json"
@@ -120,7 +120,7 @@ def test_parts_of_a_group_are_one_object(save: Callable[..., Path], tmp_path: Pa
     assert found["mixed.png"][0].sum() == apart[0].sum() + 110
 
 
-def test_pictures_are_found_or_taken_from_the_file(save: Callable[..., Path], tmp_path: Path) -> None:
+def test_images_are_found_or_taken_from_the_file(save: Callable[..., Path], tmp_path: Path) -> None:
     save("windows", TRIANGLE, imagePath="..\\photos\\windows.png")
     save("a/same", TRIANGLE)
     save("b/same", TRIANGLE)

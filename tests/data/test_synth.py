@@ -28,7 +28,7 @@ def test_a_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path) -> 
     assert all(a[name] != c[name] for name in a)
 
 
-def test_pictures_do_not_depend_on_how_many_there_are(tmp_path: Path) -> None:
+def test_images_do_not_depend_on_how_many_there_are(tmp_path: Path) -> None:
     make(tmp_path / "few", 3, 96, 1)
     make(tmp_path / "many", 5, 96, 1)
     few, many = contents(tmp_path / "few"), contents(tmp_path / "many")
@@ -63,7 +63,7 @@ def test_masks_are_the_visible_parts(tmp_path: Path) -> None:
     assert overlapping > 5
 
 
-def test_it_has_all_classes_many_sizes_and_empty_pictures() -> None:
+def test_it_has_all_classes_many_sizes_and_empty_images() -> None:
     drawn = [draw(0, 96, index)[1] for index in range(80)]
     labels = Counter(instance.label for instances in drawn for instance in instances)
     areas = [instance.mask.sum() for instances in drawn for instance in instances]
@@ -74,10 +74,10 @@ def test_it_has_all_classes_many_sizes_and_empty_pictures() -> None:
 
 
 @pytest.mark.parametrize("size", [64, 97, 320])
-def test_picture_and_masks_have_the_size_that_was_asked_for(size: int) -> None:
-    picture, instances = draw(1, size, 0)
-    assert picture.shape == (size, size, 3)
-    assert picture.dtype == np.uint8
+def test_image_and_masks_have_the_size_that_was_asked_for(size: int) -> None:
+    image, instances = draw(1, size, 0)
+    assert image.shape == (size, size, 3)
+    assert image.dtype == np.uint8
     assert all(instance.mask.shape == (size, size) for instance in instances)
 
 

@@ -10,9 +10,9 @@ import pytest
 pytest.importorskip("paddle", reason="needs the extra 'train'")
 
 from edge_seg.models import boxes
-from edge_seg.models.anchors import pyramid_anchors
 from edge_seg.models.matcher import match, sample
 from edge_seg.paddle_env import paddle
+from edge_seg.runtime.anchors import pyramid_anchors
 
 
 def tensor(*rows: tuple[float, ...]) -> Any:

@@ -76,11 +76,6 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
-def peak_of(lines: Lines) -> int:
-    peak: int = next(line["peak_bytes"] for line in lines if line["type"] == "memory")
-    return peak
-
-
 @pytest.mark.parametrize("content", [header_only(20039, 35152), png_header(35152, 20039)])
 def test_pixels_are_counted_before_memory_is_taken(local: list[str], folder: Path, content: bytes) -> None:
     Path("large.jpg").write_bytes(content)

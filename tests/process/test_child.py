@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
+from edge_seg import limits
 from edge_seg.process.child import run_module
 
 
@@ -16,6 +18,9 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "well": "print('done')",
         "failed": "import sys; print('what was wrong', file=sys.stderr); sys.exit(3)",
         "died": "import os, sys; sys.stderr.write('last words\\n'); sys.stderr.flush(); os.abort()",
+        "chatty": "import sys; print('x' * 99 + '\\n' * 1, file=sys.stderr); [print('y' * 999) for _ in range(30_000)];"
+        " print('answer')",
+        "left": "import subprocess; subprocess.Popen(['sleep', '60']); print('done')",
         "hung": "import time; print('begun', flush=True); time.sleep(60)",
     }
     for name, program in endings.items():
@@ -46,3 +51,17 @@ def test_a_child_that_hangs_is_ended() -> None:
     outcome = run_module("kind_hung", limit_s=1.5)
     assert not outcome.ok
     assert (outcome.ending(), outcome.tail()) == ("gave no answer within 1.5 s", "begun")
+
+
+def test_of_much_output_the_end_is_kept() -> None:
+    outcome = run_module("kind_chatty", limit_s=60)
+    assert outcome.ok
+    assert outcome.stdout.splitlines()[-1] == "answer"
+    assert limits.CHILD_BYTES <= len(outcome.stdout) < 1.1 * limits.CHILD_BYTES
+
+
+def test_a_process_that_a_child_left_behind_is_not_waited_for() -> None:
+    begin = time.monotonic()
+    outcome = run_module("kind_left", limit_s=60)
+    assert (outcome.ok, outcome.stdout) == (True, "done\n")
+    assert time.monotonic() - begin < 30

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -10,9 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from edge_seg.errors import UsageError
+from edge_seg.limits import RECORD_LINE_BYTES
 from edge_seg.records.board_state import BoardState, Ticks
-from edge_seg.records.record import Reason, Record, RecordError, Sample, Verdict, append, check_writable, read
+from edge_seg.records.record import Reason, Record, RecordError, Sample, Verdict, append, check_writable, parse, read
+from tests.strategies import edit_one, lasting
 
 Make = Callable[..., Record]
 
@@ -144,3 +150,33 @@ def test_unwritable_path_is_refused_before_measuring(tmp_path: Path) -> None:
 def test_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="edge-seg bench run"):
         read(tmp_path / "none.jsonl")
+
+
+def test_what_is_no_file_of_records_is_not_waited_for(make_record: Make, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(RecordError, match="a pipe or a device"):
+            read(path)
+        with pytest.raises(UsageError, match="not a plain file"):
+            check_writable(path)
+    file = tmp_path / "records.jsonl"
+    record = make_record()
+    file.write_bytes(b"{" * (RECORD_LINE_BYTES + 5) + b"\n" + record.line().encode())
+    records, bad = read(file)
+    assert [line.id for line in records] == [record.id]
+    assert "16,777,216 bytes" in bad[0].problem
+
+
+@given(st.data())
+@settings(lasting, max_examples=60)
+def test_no_edited_line_is_a_surprise(make_record: Make, data: st.DataObject) -> None:
+    plain = json.loads(make_record().line())
+    edit_one(data, plain)
+    with contextlib.suppress(RecordError):  # the only exception that it may raise
+        assert parse(json.dumps(plain)).line()
+
+
+@given(st.binary(max_size=60))
+def test_no_noise_is_a_record(noise: bytes) -> None:
+    with pytest.raises(RecordError):
+        parse(noise)

@@ -18,7 +18,7 @@ from edge_seg.runtime.parity import compare
 from edge_seg.runtime.segmenter import Segmenter
 from edge_seg.runtime.selftest import self_test
 
-LIBRARIES = {"x86-fp32": "paddlelite.lite", "cpu-fp32": "paddle", "onnx-fp32": "onnxruntime"}
+LIBRARIES = {"x86-fp32": "paddlelite.lite", "cpu-fp32": "paddle", "onnx-fp32": "onnxruntime", "ncnn-fp32": "ncnn"}
 
 
 @pytest.fixture(scope="module", params=LIBRARIES)
@@ -90,7 +90,7 @@ def test_odd_pictures(options: Segmenter, shape: tuple[int, int]) -> None:
     assert len(options(np.full((*shape, 3), 120, np.uint8))) == 4
 
 
-@pytest.mark.parametrize("recipe", ["x86-fp32", "onnx-fp32"])
+@pytest.mark.parametrize("recipe", ["x86-fp32", "onnx-fp32", "ncnn-fp32"])
 def test_engines_find_the_same(tiny_bundles: Path, photo: np.ndarray, recipe: str) -> None:
     pytest.importorskip(LIBRARIES[recipe])
     found = []
@@ -143,6 +143,8 @@ def test_a_damaged_bundle_is_refused_before_the_library_sees_it(
         ("x86-fp32/mask_head.nb", "crashed"),
         ("cpu-fp32/trunk.pdmodel", "engine-failed"),
         ("onnx-fp32/mask.onnx", "engine-failed"),
+        ("ncnn-fp32/trunk.bin", "graph-damaged"),
+        ("ncnn-fp32/mask_head.param", "graph-damaged"),
     ],
 )
 def test_a_file_that_the_library_dies_of(

@@ -68,6 +68,7 @@ def test_jpeg_with_a_thumbnail_is_whole_only_with_its_own_end(tmp_path: Path, ph
     ("content", "words"),
     [
         (b"", "empty file"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(50), "damaged, or not an image in JPEG, PNG"),
         (b"GIF89a" + bytes(50), "damaged, or not an image in JPEG, PNG"),
         (b"no picture at all", "not an image"),
         (b"\x89PNG\r\n\x1a\n" + bytes(99) + b"IEND", "not an image"),
@@ -113,7 +114,6 @@ BOMBS = {
     "tiff of Motorola": b"MM\0*\0\0\0\x08\0\x02"
     + struct.pack(">HHIHHHHII", 256, 3, 1, WIDE, 0, 257, 4, 1, HIGH)
     + bytes(60),
-    "jp2": b"\xff\x4f\xff\x51\0\0\0\0" + struct.pack(">II", WIDE, HIGH) + bytes(60),
 }
 
 
@@ -136,7 +136,7 @@ def test_a_large_webp_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             read_image(write(tmp_path, "a.webp", content))
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".tiff", ".webp", ".ppm", ".jp2"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".tiff", ".webp", ".ppm"])
 def test_the_limit_can_be_set(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: np.ndarray) -> None:
     file = write(tmp_path, f"a{suffix}", encode(suffix, photo))
     assert read_image(file).shape == photo.shape

@@ -71,9 +71,9 @@ class Graphs:
         pass
 
 
-def test_the_heads_get_what_lies_in_the_boxes() -> None:
+def test_the_heads_get_what_lies_in_the_boxes(bundle: Bundle) -> None:
     graphs = Graphs()
-    engine = in_two_steps(graphs, THREE, 32)
+    engine = in_two_steps(graphs, THREE, bundle.manifest)
     found = engine.run("detect", {"image": np.zeros((1, 3, 64, 96), np.float32)})
     assert set(found) == {"boxes", "scores", *FEATURES}
     pyramid = Pyramid([graphs.maps[name] for name in FEATURES], 32)
@@ -85,9 +85,9 @@ def test_the_heads_get_what_lies_in_the_boxes() -> None:
     assert graphs.seen["mask_head"]["channel"].tolist() == [1, 2]
 
 
-def test_masks_of_other_maps_than_the_last_pictures() -> None:
+def test_masks_of_other_maps_than_the_last_pictures(bundle: Bundle) -> None:
     graphs = Graphs()
-    engine = in_two_steps(graphs, THREE, 32)
+    engine = in_two_steps(graphs, THREE, bundle.manifest)
     found = engine.run("detect", {"image": np.zeros((1, 3, 64, 96), np.float32)})
     chosen = {"boxes": graphs.rois[:1], "num": np.array([1], np.int32), "channel": np.array([0], np.int32)}
     engine.run("mask", {**{name: 2 * found[name] for name in FEATURES}, **chosen})
@@ -96,9 +96,9 @@ def test_masks_of_other_maps_than_the_last_pictures() -> None:
     np.testing.assert_array_equal(twice, 2 * graphs.seen["mask_head"]["pooled"])
 
 
-def test_two_graphs_are_left_alone() -> None:
+def test_two_graphs_are_left_alone(bundle: Bundle) -> None:
     graphs = Graphs()
-    assert in_two_steps(graphs, {"detect": THREE["trunk"], "mask": THREE["mask_head"]}, None) is graphs
+    assert in_two_steps(graphs, {"detect": THREE["trunk"], "mask": THREE["mask_head"]}, bundle.manifest) is graphs
 
 
 def test_a_bundle_runs_on_the_null_engine(bundle: Bundle) -> None:

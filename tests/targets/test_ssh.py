@@ -10,10 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from edge_seg.bundle import open_bundle
 from edge_seg.errors import MissingDependencyError, TargetError, UsageError
+from edge_seg.records.board_state import snapshots
+from edge_seg.records.machine import describe
 from edge_seg.targets import open_target
 from edge_seg.targets.drive import drive
+from edge_seg.targets.placing import place_bundle
 from edge_seg.targets.remote import Board
+from tests.bundles.made import make_bundle
 from tests.targets.conftest import FAKE_RUNNER
 from tests.targets.sshd import CuttingProxy, Sshd, free_port
 
@@ -114,7 +119,7 @@ def test_a_command_ends_with_this_process(board: Sshd, tmp_path: Path) -> None:
 def test_runners_are_found(board: Sshd) -> None:
     with open_board(board) as opened, pytest.raises(TargetError, match="no runner there") as caught:
         drive(opened, ["--json"], silence=20)
-    assert "edge-seg deploy" in caught.value.remedy
+    assert "edge-seg board deploy" in caught.value.remedy
     script = board.home / "edge-seg" / "run"
     script.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{FAKE_RUNNER}' none \"$@\"\n")
     script.chmod(0o755)
@@ -217,3 +222,61 @@ def test_addresses_of_the_sixth_version(board: Sshd) -> None:
     with opened, pytest.raises(TargetError) as caught:
         opened.push(Path(__file__))
     assert caught.value.code == "unreachable"
+
+
+def test_a_bundle_that_lies_there_is_not_sent_again(
+    board: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = make_bundle(tmp_path / "bundle")
+    opened = open_bundle(bundle)
+    sent: list[str] = []
+    copy = Board.copy
+
+    def counted(self: Board, source: Path, to: str) -> None:
+        sent.append(source.name)
+        if source.name == fails:
+            raise TargetError("the connection broke")
+        copy(self, source, to)
+
+    monkeypatch.setattr(Board, "copy", counted)
+    last = sorted(opened.files)[-1]
+    fails = Path(last).name
+    with open_board(board) as target, pytest.raises(TargetError):
+        place_bundle(target, bundle, opened.id, opened.files, keep=True)
+    assert len(sent) == len(opened.files)
+    sent.clear()
+    fails = ""
+    with open_board(board) as target:
+        there = place_bundle(target, bundle, opened.id, opened.files, keep=True)
+        assert sent == [Path(last).name, "manifest.json"], "it goes on where it broke"
+        assert open_bundle(Path(there)).id == opened.id
+    sent.clear()
+    with open_board(board) as target:
+        assert place_bundle(target, bundle, opened.id, opened.files) == there
+        assert sent == []
+    deployed = board.home / "edge-seg" / "versions" / "3f2a" / "bundle"
+    deployed.parent.mkdir(parents=True)
+    Path(there).rename(deployed)
+    with open_board(board) as target:
+        assert place_bundle(target, bundle, opened.id, opened.files) == str(deployed)
+
+
+def test_a_greeting_is_not_what_was_asked_for(board: Sshd, tmp_path: Path) -> None:
+    login = board.folder / "login"
+    quiet = login.read_text()
+    try:
+        login.write_text(
+            quiet.replace("exec sh -c", "echo; echo 'Welcome to = Board'; echo .; printf 'last login: '\nexec sh -c")
+        )
+        (tmp_path / "file").write_bytes(b"\x00content\n")
+        with open_board(board) as opened:
+            assert opened.ask("echo hello") == "hello"
+            assert opened.folder == str(board.home / "edge-seg")
+            there = opened.push(tmp_path / "file")
+            opened.pull(there, tmp_path / "back")
+            assert (tmp_path / "back").read_bytes() == b"\x00content\n"
+            (state,) = snapshots(opened, 1)
+            assert state.load_average is not None
+            assert describe(opened).arch
+    finally:
+        login.write_text(quiet)

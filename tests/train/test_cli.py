@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -66,6 +67,63 @@ def test_a_killed_training_resumes_to_the_same_bytes(finished: Run, data: Path, 
     assert train(out, "--resume") == 0
     for name in ("metrics.jsonl", "model.pdparams", "last/step-00000008.pdopt", "config.json"):
         assert (out / name).read_bytes() == (finished.path / name).read_bytes(), name
+
+
+def begin(data: Path, out: Path, *options: str) -> subprocess.Popen[str]:
+    """A training of a hundred epochs in a process of its own, once its first line of metrics is there."""
+    words = [
+        "train",
+        "mask_rcnn_tiny_fpn",
+        "--data",
+        str(data),
+        "--out",
+        str(out),
+        *QUICK,
+        "--checkpoint-every",
+        "1000",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-m", "edge_seg.cli", *words, "--epochs", "100", "--eval-every", "0", *options]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    deadline = time.monotonic() + 200
+    while not (out / "metrics.jsonl").is_file() or '"step": 2' not in (out / "metrics.jsonl").read_text():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_training_that_is_asked_to_stop_writes_a_checkpoint(
+    number: signal.Signals, code: int, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    process = begin(data, out)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == code, err
+    stopped = re.search(r"stopped at step (\d+); the same command with --resume", err)
+    assert stopped, err
+    state = json.loads((out / "last/state.json").read_text())
+    assert state["step"] == int(stopped[1])
+    # Neither an epoch's end, where there is a checkpoint anyway, nor the beginning.
+    assert state["step"] > 0
+    assert (out / f"last/step-{state['step']:08d}.pdparams").is_file()
+
+
+def test_a_second_training_in_the_same_folder_is_refused(
+    data: Path, train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    process = begin(data, out)
+    options = ("--checkpoint-every", "1000", "--epochs", "100", "--eval-every", "0")
+    try:
+        assert train(out, "--resume", *options) == 2
+        assert f"{out}: another training is writing there" in capsys.readouterr().err
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 143, err
 
 
 def test_dying_while_evaluating_repeats_the_evaluation(

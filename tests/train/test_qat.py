@@ -65,13 +65,13 @@ def test_such_a_run_is_converted_without_pictures(edge_seg: Callable[..., Any], 
     (tmp_path / "shapes").rename(tmp_path / "elsewhere")
     done = edge_seg("convert", "run", "--recipe", "x86-int8", "--out", "bundle")
     assert done.returncode == 0, done.stderr
-    told = open_bundle(tmp_path / "bundle").manifest.optimizer["quantisation"]
-    assert told["algorithm"] == "quantisation-aware training"
+    told = open_bundle(tmp_path / "bundle").manifest.optimizer["quantization"]
+    assert told["algorithm"] == "quantization-aware training"
     assert all(value > 0 for of in told["ranges"].values() for value in of.values())
     done = edge_seg("convert", "run", "--recipe", "x86-int8", "--out", "other", "--keep-accuracy", "0.5")
     assert (done.returncode, (tmp_path / "other").exists()) == (2, False)
     assert "its ranges for int8 were trained" in done.stderr
     done = edge_seg("verify", "bundle", "--run", "run", "--data", "elsewhere", "--json")
-    readings = {rung["name"]: rung["readings"] for rung in json.loads(done.stdout)["rungs"]}
-    mean = next(item for item in readings["rounded"] if item["tensor"] == "mAP")
+    found = {stage["name"]: stage["differences"] for stage in json.loads(done.stdout)["stages"]}
+    mean = next(item for item in found["rounded"] if item["tensor"] == "mAP")
     assert (mean["ok"], mean["limit"]) == (True, None)

@@ -38,7 +38,8 @@ def test_holds_all_that_a_conversion_needs(finished: Run, data: Path) -> None:
     assert 0 <= (config.metrics["mask_map"] or 0) <= 1
     assert f"--data {data}" in (finished.path / "command.txt").read_text() or "pytest" in str(finished.path)
     names = {path.name for path in finished.path.iterdir()}
-    assert names == {"config.json", "command.txt", "golden.png", "last", "metrics.jsonl", "model.pdparams"}
+    expected = {"config.json", "command.txt", "golden.png", "last", "metrics.jsonl", "model.pdparams", "report.html"}
+    assert names == expected
 
 
 def test_golden_picture_is_a_validation_picture_bit_for_bit(finished: Run, data: Path) -> None:

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from edge_seg.train.unpickle import Refused, read_pickled_arrays
+from tests.strategies import damaged
 
 ROOT = Path(__file__).parents[2]
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -88,12 +89,9 @@ def test_whatever_numpy_pickles_comes_back(
 @given(st.data())
 @settings(max_examples=150, deadline=None)
 def test_damaged_files_are_refused_or_read(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    content = bytearray(pickle.dumps(ALL_KINDS, protocol=data.draw(st.sampled_from([2, 4, 5]))))
-    for _ in range(data.draw(st.integers(1, 4))):
-        place = data.draw(st.integers(0, len(content) - 1))
-        content[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4))
+    content = damaged(data, pickle.dumps(ALL_KINDS, protocol=data.draw(st.sampled_from([2, 4, 5]))))
     with contextlib.suppress(Refused):  # the only exception that it may raise
-        read(bytes(content), tmp_path_factory.getbasetemp())
+        read(content, tmp_path_factory.getbasetemp())
 
 
 @given(st.binary(max_size=200))
@@ -211,6 +209,7 @@ def test_no_file_takes_much_memory(content: bytes, tmp_path: Path) -> None:
     file.write_bytes(content)
     code = f"""
 from edge_seg.train.unpickle import Refused, read_pickled_arrays
+from tests.strategies import damaged
 import resource
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:

@@ -15,9 +15,9 @@ from edge_seg.data.check import look
 from edge_seg.data.classes import ClassEdits
 from edge_seg.data.dataset import Annotation, CocoDataset, ImageRecord
 from edge_seg.data.findings import Findings
-from edge_seg.data.frame import Frame, find_frame
+from edge_seg.data.frame import Evidence, Frame, find_frame
 from edge_seg.data.layout import ALIASES
-from edge_seg.data.outline import Fault, Notes, cut_polygons, decode, encode, read_outline
+from edge_seg.data.outline import Fault, Notes, box_of, cut_polygons, decode, encode, read_outline
 from edge_seg.errors import DataError, UsageError
 
 Polygon = list[float]
@@ -142,6 +142,13 @@ def build(
     records: list[ImageRecord] = []
     splits: list[str] = []
     bare = [ImageRecord(0, one.path, one.frame.width, one.frame.height, ()) for one in drawn]
+    evidence = Evidence()
+    for one in drawn:
+        flat = [part for shape in one.shapes for part in shape.parts if isinstance(part, list)]
+        if flat:
+            evidence.add(one.frame, *box_of(flat)[2:])
+    if evidence.text:
+        findings.add("exif-evidence", place, "", evidence.text)
     sized = {finding.image for finding in findings if finding.kind in ("image-size", "exif-size")}
     with ThreadPoolExecutor() as pool:
         for done, (one, looked) in enumerate(zip(drawn, pool.map(look, bare), strict=True), 1):
@@ -163,6 +170,8 @@ def _objects(
 ) -> tuple[Annotation, ...]:
     objects: list[Annotation] = []
     for shape in one.shapes:
+        if one.frame.stored is not None and any(not isinstance(part, list) for part in shape.parts):
+            continue  # how the image is to be turned has to be decided first, which is told already
         label = renamed[shape.label]
         if label is None:
             findings.add("dropped", one.file, shape.subject, f"its class is dropped, {shape.label!r}", str(one.path))

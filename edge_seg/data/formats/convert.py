@@ -70,6 +70,8 @@ def import_dataset(
         bad = {f.image for f in findings if f.kind in UNUSABLE_IMAGES}
         keep = [n for n, record in enumerate(dataset.images) if str(record.path) not in bad]
         whole = replace(dataset, images=tuple(dataset.images[n] for n in keep))
+        if not any(record.annotations for record in whole.images):
+            raise DataError(f"{place}: no object is left of it", remedy="mend what is named above, in the files")
         splits = _kept_splits(whole, [own[n] for n in keep]) if options.val is None and not options.test else {}
         splits = splits or divide(whole, parts, options.seed)
         log = [f for f in findings if f.severity != NOTE] if options.skip_invalid else None

@@ -26,6 +26,7 @@ from edge_seg.data.outline import Fault, Notes, box_of, decode, is_number, shown
 from edge_seg.data.write import Progress, place
 from edge_seg.errors import DataError
 from edge_seg.files import atomic_dir, read_json, write_json
+from edge_seg.runtime.formats import labelme_file, labelme_mask, labelme_shape
 from edge_seg.runtime.image import SUFFIXES
 
 IGNORED_LABELS = frozenset({"__ignore__", "_background_"})
@@ -170,6 +171,8 @@ def _shapes(file: Path, plain: dict[str, Any], image: Drawn, source: Source) -> 
     holes: list[tuple[Any, Part, str]] = []
     for number, entry in enumerate(plain["shapes"]):
         label = entry.get("label") if isinstance(entry, dict) else None
+        if isinstance(label, int) and not isinstance(label, bool):
+            label = str(label)
         subject = f"shapes[{number}]"
         if not isinstance(label, str) or not label.strip():
             text = f"expected a name, found {shown(label if isinstance(entry, dict) else entry)}"
@@ -296,6 +299,11 @@ def _mask(shape: dict[str, Any], points: list[Any], width: int, height: int, not
         drawn = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
     if drawn is None:
         raise Fault("outline", "mask: the PNG in it is damaged")
+    stated = [abs(round(points[1][axis]) - round(points[0][axis])) + 1 for axis in (0, 1)]
+    # By one pixel tools differ in whether the second point is inside.
+    if any(abs(a - b) > 1 for a, b in zip(stated, drawn.shape[::-1], strict=True)):
+        found = f"{drawn.shape[1]} x {drawn.shape[0]}"
+        raise Fault("outline", f"mask: expected {stated[0]} x {stated[1]} pixels, as its points say, found {found}")
     return paste(drawn, round(points[0][0]), round(points[0][1]), width, height, notes)
 
 
@@ -331,7 +339,7 @@ def write(splits: dict[str, CocoDataset], out: Path, progress: Progress | None =
                     if not one.crowd:
                         label = dataset.classes[one.label]
                         shapes += to_shapes(one.segmentation, label, group, record.height, record.width)
-                plain = to_json(shapes, name, record.height, record.width)
+                plain = labelme_file(shapes, name, record.height, record.width)
                 write_json(folder / f"{stem}.json", plain)
                 done += 1
                 if progress is not None:
@@ -339,27 +347,13 @@ def write(splits: dict[str, CocoDataset], out: Path, progress: Progress | None =
     return crowds
 
 
-def to_json(shapes: list[dict[str, Any]], image: str, height: int, width: int) -> dict[str, Any]:
-    """The content of a labelme file."""
-    sides = {"imageHeight": height, "imageWidth": width}
-    return {"version": "5.4.1", "flags": {}, "shapes": shapes, "imagePath": image, "imageData": None, **sides}
-
-
 def to_shapes(segmentation: Any, label: str, group: int, height: int, width: int) -> list[dict[str, Any]]:
     """One object as labelme's shapes; ``group`` joins its parts."""
     if not isinstance(segmentation, list):
-        mask = decode(segmentation, height, width)
-        x, y, w, h = cv2.boundingRect(mask)
-        png = cv2.imencode(".png", mask[y : y + h, x : x + w] * np.uint8(255))[1].tobytes()
-        points = [[x, y], [x + w - 1, y + h - 1]]
-        return [_shape(label, "mask", points, None, mask=base64.b64encode(png).decode("ascii"))]
+        return [labelme_mask(label, decode(segmentation, height, width))]
     joined = group if len(segmentation) > 1 else None
-    return [_shape(label, "polygon", _points(polygon), joined) for polygon in segmentation]
+    return [labelme_shape(label, "polygon", _points(polygon), joined) for polygon in segmentation]
 
 
 def _points(polygon: Polygon) -> list[list[float]]:
     return [list(point) for point in zip(polygon[::2], polygon[1::2], strict=True)]
-
-
-def _shape(label: str, kind: str, points: list[list[Any]], group: int | None, **more: Any) -> dict[str, Any]:
-    return {"label": label, "points": points, "group_id": group, "shape_type": kind, "flags": {}, **more}

@@ -14,11 +14,11 @@ from typing import Any
 from edge_seg.data.dataset import CocoDataset
 from edge_seg.data.formats.build import Drawn, Shape, Source, refuse_empty, split_name
 from edge_seg.data.outline import Fault, decode, shown
-from edge_seg.data.trace import one_polygon, trace
 from edge_seg.data.write import Progress, place
 from edge_seg.errors import DataError, MissingDependencyError
 from edge_seg.files import atomic_dir
 from edge_seg.runtime.image import SUFFIXES
+from edge_seg.runtime.trace import one_polygon, trace
 
 OUTSIDE = 0.01
 """Values beyond 0…1 by more than this aren't parts of the image's size."""

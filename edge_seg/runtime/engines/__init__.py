@@ -35,10 +35,16 @@ MODULES = {
     "paddle-lite": "edge_seg.runtime.engines.paddle_lite",
     "paddle-inference": "edge_seg.runtime.engines.paddle_inference",
     "onnxruntime": "edge_seg.runtime.engines.onnxruntime",
+    "ncnn": "edge_seg.runtime.engines.ncnn",
     "native": "edge_seg.runtime.engines.native",
     "null": "edge_seg.runtime.engines.null",
 }
-SUFFIXES = {"paddle-lite": (".nb",), "paddle-inference": (".pdmodel", ".pdiparams"), "onnxruntime": (".onnx",)}
+SUFFIXES = {
+    "paddle-lite": (".nb",),
+    "paddle-inference": (".pdmodel", ".pdiparams"),
+    "onnxruntime": (".onnx",),
+    "ncnn": (".param", ".bin"),
+}
 """What the files of each graph end with in the bundles of an engine."""
 STAND_INS = {"paddle-lite": "native"}
 """What runs an engine's bundles where its own library isn't installed: there are no wheels of Paddle Lite for Arm."""
@@ -98,7 +104,7 @@ def open_engine(bundle: Bundle, engine: str | None = None, threads: int = 0) -> 
             check_version(manifest, found)
     with words_of(f"{name}: loading {bundle.path}"):
         loaded = Checked(module.load(bundle, threads), manifest.graphs)
-    graphs: Engine = in_two_steps(loaded, manifest.graphs, manifest.canonical_size)
+    graphs: Engine = in_two_steps(loaded, manifest.graphs, manifest)
     return graphs
 
 

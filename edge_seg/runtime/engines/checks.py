@@ -17,10 +17,13 @@ from numpy.typing import NDArray
 
 from edge_seg.bundle import Bundle
 from edge_seg.errors import BundleError, EdgeSegError, EngineError
-from edge_seg.manifest import FEATURES, THREE_GRAPHS, TWO_GRAPHS, GraphSpec, Manifest, TensorSpec
+from edge_seg.manifest import CONVOLUTION_GRAPHS, FEATURES, THREE_GRAPHS, TWO_GRAPHS, GraphSpec, Manifest, TensorSpec
 from edge_seg.process.guard import phase
+from edge_seg.runtime.anchors import RATIOS, grid_sizes
 
-_FORMS = (("full",), TWO_GRAPHS, THREE_GRAPHS)
+_FORMS = (("full",), TWO_GRAPHS, THREE_GRAPHS, CONVOLUTION_GRAPHS)
+# Outputs that decisions hang on
+_DECIDING = ("rois", "boxes", "scores", "detections", "masks", "logits", "deltas")
 _X86 = ("x86_64", "AMD64", "i686")
 _ARM = ("aarch64", "arm64", "armv7l", "armv8l")
 _MACHINES = {"arm": _ARM, "x86": _X86, "cpu": _X86 + _ARM, "gpu": _X86 + _ARM}
@@ -82,7 +85,10 @@ def check_graphs(manifest: Manifest) -> None:
         _check_tensors(manifest, "full", "outputs", outputs)
         return
     if "trunk" in manifest.graphs:
-        _check_three(manifest)
+        features = _features(manifest)
+        (_check_convolutions if "rpn" in names else _check_three)(manifest, features)
+        if manifest.canonical_size is None:
+            raise _without(manifest, "canonical_size")
         return
     classes = len(manifest.classes)
     features = dict.fromkeys(FEATURES, ("float32", (1, None, None, None)))
@@ -94,34 +100,80 @@ def check_graphs(manifest: Manifest) -> None:
     _check_tensors(manifest, "mask", "outputs", {"masks": ("float32", (-1, None, None))})
 
 
-def _check_three(manifest: Manifest) -> None:
+_Expected = dict[str, tuple[str, tuple[int | None, ...]]]
+
+
+def _features(manifest: Manifest) -> _Expected:
+    """P2 to P5 as the trunk must give them; their channels are those of P2."""
     height, width = manifest.preprocess.size
-    rows, classes = manifest.proposals, len(manifest.classes)
     channels = next(
         (t.shape[1] for t in manifest.graphs["trunk"].outputs if t.name == "p2" and len(t.shape) == 4), None
     )
-    features = {f"p{n}": ("float32", (1, channels, height >> n, width >> n)) for n in range(2, 6)}
-    rois = {"rois": ("float32", (rows, 4))}
+    return {f"p{n}": ("float32", (1, channels, height >> n, width >> n)) for n in range(2, 6)}
+
+
+def _resolutions(manifest: Manifest) -> dict[str, int | None]:
+    """For each head the side of the pooled features that it takes."""
     side: dict[str, int | None] = {}
     for name in THREE_GRAPHS[1:]:
         shapes = [t.shape for t in getattr(manifest.graphs.get(name), "inputs", ()) if t.name == "pooled"]
         side[name] = shapes[0][-1] if shapes and shapes[0] and shapes[0][-1] > 0 else None
+    return side
+
+
+def _check_three(manifest: Manifest, features: _Expected) -> None:
+    height, width = manifest.preprocess.size
+    rows, classes = manifest.proposals, len(manifest.classes)
+    channels, side = features["p2"][1][1], _resolutions(manifest)
+    rois: _Expected = {"rois": ("float32", (rows, 4))}
     pooled = ("float32", (rows, channels, side["box_head"], side["box_head"]))
-    found = {"boxes": ("float32", (rows, classes, 4)), "scores": ("float32", (rows, classes + 1))}
-    chosen = {"pooled": ("float32", (-1, channels, side["mask_head"], side["mask_head"])), "channel": ("int32", (-1,))}
+    found: _Expected = {"boxes": ("float32", (rows, classes, 4)), "scores": ("float32", (rows, classes + 1))}
+    chosen: _Expected = {
+        "pooled": ("float32", (-1, channels, side["mask_head"], side["mask_head"])),
+        "channel": ("int32", (-1,)),
+    }
     _check_tensors(manifest, "trunk", "inputs", {"image": ("float32", (1, 3, height, width))})
     _check_tensors(manifest, "trunk", "outputs", {**rois, **features})
     _check_tensors(manifest, "box_head", "inputs", {"pooled": pooled, **rois})
     _check_tensors(manifest, "box_head", "outputs", found)
     _check_tensors(manifest, "mask_head", "inputs", chosen)
     _check_tensors(manifest, "mask_head", "outputs", {"masks": ("float32", (-1, None, None))})
-    if manifest.canonical_size is None:
-        raise BundleError(
-            f"the bundle {manifest.name!r} holds the three graphs {', '.join(THREE_GRAPHS)}, but its manifest has no"
-            " canonical_size",
-            remedy="the manifest is damaged: copy the bundle again or convert anew",
-            code="manifest-invalid",
-        )
+
+
+def _check_convolutions(manifest: Manifest, features: _Expected) -> None:
+    height, width = manifest.preprocess.size
+    classes, anchors = len(manifest.classes), len(RATIOS)
+    channels, side = features["p2"][1][1], _resolutions(manifest)
+    coarsest = grid_sizes((height, width))[-1]
+    pooled = {name: ("float32", (-1, channels, side[name], side[name])) for name in side}
+    expected: dict[str, tuple[_Expected, _Expected]] = {
+        "trunk": (
+            {"image": ("float32", (1, 3, height, width))},
+            {**features, "p6": ("float32", (1, channels, *coarsest))},
+        ),
+        "rpn": (
+            {"map": ("float32", (1, channels, -1, -1))},
+            {"logits": ("float32", (1, anchors, -1, -1)), "deltas": ("float32", (1, 4 * anchors, -1, -1))},
+        ),
+        "box_head": (
+            {"pooled": pooled["box_head"]},
+            {"logits": ("float32", (-1, classes + 1)), "deltas": ("float32", (-1, 4 * classes))},
+        ),
+        "mask_head": ({"pooled": pooled["mask_head"]}, {"logits": ("float32", (-1, classes, None, None))}),
+    }
+    for graph, (inputs, outputs) in expected.items():
+        _check_tensors(manifest, graph, "inputs", inputs)
+        _check_tensors(manifest, graph, "outputs", outputs)
+    if manifest.rpn is None:
+        raise _without(manifest, "rpn")
+
+
+def _without(manifest: Manifest, key: str) -> BundleError:
+    return BundleError(
+        f"the bundle {manifest.name!r} holds the graphs {', '.join(manifest.graphs)}, but its manifest has no {key}",
+        remedy="the manifest is damaged: copy the bundle again or convert anew",
+        code="manifest-invalid",
+    )
 
 
 def _check_tensors(
@@ -257,7 +309,7 @@ def check_outputs(where: str, spec: GraphSpec, outputs: dict[str, NDArray[Any]])
     for tensor in spec.outputs:
         value = outputs[tensor.name]
         _check_tensor(f"{where}: output", tensor, value, "engine-output")
-        if tensor.name in ("rois", "boxes", "scores", "detections", "masks") and not np.isfinite(value).all():
+        if tensor.name in _DECIDING and not np.isfinite(value).all():
             raise EngineError(
                 f"{where}: output {tensor.name} holds {int((~np.isfinite(value)).sum())} of {value.size} values that"
                 " are not finite",

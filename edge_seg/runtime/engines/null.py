@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 
 from edge_seg.bundle import Bundle
 from edge_seg.manifest import TensorSpec
+from edge_seg.runtime.anchors import RATIOS
+
+_SURE = np.float32(20)
+"""A logit that softmax and sigmoid make nearly 1 of."""
 
 
 def version() -> str:
@@ -25,10 +29,15 @@ def load(bundle: Bundle, threads: int) -> NullEngine:
     manifest = bundle.manifest
     if "full" in manifest.graphs:  # one row, the fake box that such graphs hold
         return NullEngine({"full": {t.name: _blank(t, 1) for t in manifest.graphs["full"].outputs}})
+    most = max(manifest.postprocess.keep, manifest.proposals + 1)
     graphs = {
-        name: {t.name: _blank(t, manifest.postprocess.keep) for t in graph.outputs}
+        name: {t.name: _blank(t, most) for t in graph.outputs}
         for name, graph in manifest.graphs.items()
+        if name != "rpn"
     }
+    if "rpn" in manifest.graphs:
+        graphs["box_head"]["logits"][:, -1] = _SURE
+        graphs["mask_head"]["logits"][:] = _SURE * (_disc(graphs["mask_head"]["logits"].shape[-1]) - np.float32(0.5))
     for arrays in graphs.values():
         if "rois" in arrays:
             arrays["rois"][:] = _grid(len(arrays["rois"]), manifest.preprocess.size)
@@ -47,15 +56,19 @@ class NullEngine:
 
     def __init__(self, outputs: dict[str, dict[str, NDArray[Any]]]) -> None:
         self._outputs = outputs
+        self._levels: dict[tuple[int, ...], dict[str, NDArray[Any]]] = {}
         for arrays in outputs.values():
-            for value in arrays.values():
-                value.setflags(write=False)
+            _protect(arrays)
 
     def run(self, graph: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        if graph == "rpn":
+            shape = inputs["map"].shape[2:]
+            if shape not in self._levels:
+                self._levels[shape] = _protect(_ripple(*shape))
+            return dict(self._levels[shape])
         outputs = self._outputs[graph]
-        if "channel" in inputs:
-            return {name: value[: len(inputs["channel"])] for name, value in outputs.items()}
-        return dict(outputs)
+        rows = inputs.get("channel", inputs.get("pooled"))
+        return dict(outputs) if rows is None else {name: value[: len(rows)] for name, value in outputs.items()}
 
     def describe(self) -> dict[str, Any]:
         return {"name": self.name, "version": version(), "threads": 0}
@@ -66,6 +79,20 @@ class NullEngine:
 
 def _blank(spec: TensorSpec, unknown: int) -> NDArray[Any]:
     return np.zeros([unknown if side == -1 else side for side in spec.shape], spec.dtype)
+
+
+def _protect(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    for value in arrays.values():
+        value.setflags(write=False)
+    return arrays
+
+
+def _ripple(height: int, width: int) -> dict[str, NDArray[Any]]:
+    """A level's logits, all different and in no order, and deltas of 0: the proposals are anchors."""
+    count = len(RATIOS) * height * width
+    logits = np.modf(np.arange(count) * 0.6180339887)[0].astype(np.float32)
+    deltas = np.zeros((1, 4 * len(RATIOS), height, width), np.float32)
+    return {"logits": logits.reshape(1, len(RATIOS), height, width), "deltas": deltas}
 
 
 def _grid(count: int, size: tuple[int, int]) -> NDArray[np.float32]:

@@ -7,6 +7,8 @@ were exported, so that one bundle serves all machines.
 from __future__ import annotations
 
 import os
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,9 @@ from numpy.typing import NDArray
 from edge_seg.bundle import Bundle
 from edge_seg.errors import BundleError, MissingDependencyError
 from edge_seg.install import pip, pip_install
-from edge_seg.manifest import GraphSpec, Manifest
+from edge_seg.manifest import FEATURES, GraphSpec, Manifest
 from edge_seg.runtime.engines.checks import check_names, file_of, loading
+from edge_seg.runtime.engines.device_tensor import DeviceTensor
 
 NAME = "onnxruntime"
 PORTABLE = True
@@ -38,6 +41,8 @@ def version() -> str:
 def load(bundle: Bundle, threads: int) -> OnnxRuntimeEngine:
     """One session a graph, on ``threads`` threads (0: as many as this process has cores)."""
     library = _library()
+    if bundle.manifest.target == "gpu" and hasattr(library, "preload_dlls"):
+        library.preload_dlls()  # CUDA and cuDNN of pip's wheels, which the loader doesn't find by itself
     providers = _providers(bundle.manifest, library.get_available_providers())
     threads = threads or len(os.sched_getaffinity(0))
     options = library.SessionOptions()
@@ -59,7 +64,10 @@ def load(bundle: Bundle, threads: int) -> OnnxRuntimeEngine:
             raise _no_gpu(bundle.manifest, f"can't load the libraries that {providers[0][0]} needs")
         check_names(file, graph, [tensor.name for tensor in session.get_inputs()], len(session.get_outputs()))
         sessions[name] = (session, graph)
-    return OnnxRuntimeEngine(sessions, {"threads": threads, "providers": session.get_providers()})
+    settings = {"threads": threads, "providers": session.get_providers()}
+    if not providers:
+        return OnnxRuntimeEngine(sessions, settings)
+    return OnnxRuntimeEngine(sessions, {**settings, "gpu": gpu_state()}, device="cuda")
 
 
 def _library() -> Any:
@@ -83,11 +91,43 @@ def _providers(manifest: Manifest, available: list[str]) -> list[tuple[str, dict
             remedy=f"providers are {', '.join(_PROVIDERS)}: use the version of edge-seg that made the bundle",
             code="manifest-invalid",
         )
-    providers = [_PROVIDERS[name] for name in asked]
+    providers = [(_PROVIDERS[name][0], {**_PROVIDERS[name][1], **_cache(name)}) for name in asked]
     for provider, _ in providers:
         if provider not in available:
             raise _no_gpu(manifest, f"was built without {provider}")
     return providers
+
+
+def _cache(provider: str) -> dict[str, Any]:
+    """TensorRT builds an engine for minutes; kept, the next process loads it in seconds."""
+    if provider != "tensorrt":
+        return {}
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-seg" / "tensorrt"
+    folder.mkdir(parents=True, exist_ok=True)
+    return {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder)}
+
+
+_GPU_FIELDS = (
+    *("name", "driver_version", "clocks.sm", "clocks.max.sm", "clocks.mem", "power.draw", "power.limit"),
+    *("temperature.gpu", "pstate", "clocks_throttle_reasons.active", "utilization.gpu"),
+)
+
+
+def gpu_state() -> dict[str, Any]:
+    """What the driver's nvidia-smi shows of the first GPU, and how many processes compute on it; empty without it."""
+    try:
+        words = ["nvidia-smi", "-i", "0", "--format=csv,noheader,nounits"]
+        shown = subprocess.run(
+            [*words, f"--query-gpu={','.join(_GPU_FIELDS)}"], capture_output=True, text=True, timeout=20, check=True
+        )
+        others = subprocess.run(
+            [*words, "--query-compute-apps=pid"], capture_output=True, text=True, timeout=20, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    values = [value.strip() for value in shown.stdout.splitlines()[0].split(",")] if shown.stdout else []
+    state: dict[str, Any] = dict(zip(_GPU_FIELDS, values, strict=False))
+    return {**state, "other_processes": len(set(others.stdout.split()) - {str(os.getpid())})}
 
 
 def _no_gpu(manifest: Manifest, reason: str) -> BundleError:
@@ -99,19 +139,43 @@ def _no_gpu(manifest: Manifest, reason: str) -> BundleError:
 
 
 class OnnxRuntimeEngine:
-    """See the module."""
+    """See the module. On a ``device`` ("cuda"), feature maps stay where they are between the graphs."""
 
     name = NAME
 
-    def __init__(self, sessions: dict[str, tuple[Any, GraphSpec]], settings: dict[str, Any]) -> None:
+    def __init__(
+        self, sessions: dict[str, tuple[Any, GraphSpec]], settings: dict[str, Any], device: str | None = None
+    ) -> None:
         self._sessions = sessions
         self._settings = settings
+        self._device = device
 
     def run(self, graph: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         session, spec = self._sessions[graph]
+        if self._device is not None:
+            return self._run_bound(session, spec, inputs)
         names = [tensor.name for tensor in spec.outputs]
         feeds = {tensor.name: np.ascontiguousarray(inputs[tensor.name]) for tensor in spec.inputs}
         return dict(zip(names, session.run(names, feeds), strict=True))
+
+    def _run_bound(self, session: Any, spec: GraphSpec, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """The same with bound inputs and outputs; ends when the device has computed all."""
+        binding = session.io_binding()
+        for tensor in spec.inputs:
+            value: Any = inputs[tensor.name]
+            if isinstance(value, DeviceTensor):
+                binding.bind_ortvalue_input(tensor.name, value.value)
+            else:
+                binding.bind_cpu_input(tensor.name, np.ascontiguousarray(value))
+        for tensor in spec.outputs:
+            binding.bind_output(tensor.name, self._device if tensor.name in FEATURES else "cpu")
+        session.run_with_iobinding(binding)
+        binding.synchronize_outputs()
+        outputs: dict[str, Any] = {}
+        for tensor, value in zip(spec.outputs, binding.get_outputs(), strict=True):
+            stays = tensor.name in FEATURES
+            outputs[tensor.name] = DeviceTensor(value, tensor.dtype) if stays else value.numpy()
+        return outputs
 
     def describe(self) -> dict[str, Any]:
         return {"name": self.name, "version": version(), **self._settings}

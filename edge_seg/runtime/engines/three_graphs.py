@@ -11,7 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.manifest import FEATURES, THREE_GRAPHS, TensorSpec
+from edge_seg.manifest import FEATURES, THREE_GRAPHS, PreprocessSpec, ProposalSpec, TensorSpec
+from edge_seg.runtime.engines.convolutions import Convolutions
+from edge_seg.runtime.proposals import Proposer
 from edge_seg.runtime.roi_align import Pyramid
 
 Arrays = dict[str, NDArray[Any]]
@@ -24,15 +26,35 @@ class HasInputs(Protocol):
     def inputs(self) -> tuple[TensorSpec, ...]: ...
 
 
-def in_two_steps(engine: Any, graphs: Mapping[str, HasInputs], canonical_size: int | None) -> Any:
-    """``engine``, which runs ``graphs``, as one that runs `detect` and `mask`: itself unless it has the three graphs.
+class Rules(Protocol):
+    """What is done between graphs: a manifest, or what one is made from."""
 
-    ``canonical_size`` is the manifest's; it is needed with three graphs only.
-    """
-    if set(graphs) != set(THREE_GRAPHS) or canonical_size is None:
+    @property
+    def canonical_size(self) -> int | None: ...
+    @property
+    def rpn(self) -> ProposalSpec | None: ...
+    @property
+    def proposals(self) -> int: ...
+    @property
+    def preprocess(self) -> PreprocessSpec: ...
+
+
+def in_two_steps(engine: Any, graphs: Mapping[str, HasInputs], rules: Rules) -> Any:
+    """``engine``, which runs ``graphs``, as one that runs `detect` and `mask`: itself where these are its graphs."""
+    if "trunk" not in graphs or rules.canonical_size is None:
         return engine
     resolutions = [next(t.shape[-1] for t in graphs[name].inputs if t.name == "pooled") for name in THREE_GRAPHS[1:]]
-    return ThreeGraphs(engine, canonical_size, *resolutions)
+    if "rpn" not in graphs:
+        return ThreeGraphs(engine, rules.canonical_size, *resolutions)
+    assert rules.rpn is not None  # the manifest's check, and a job's own kind, see to it
+    return Convolutions(
+        engine,
+        Proposer(rules.rpn, rules.preprocess.size, rules.proposals),
+        proposals=rules.proposals,
+        canonical_size=rules.canonical_size,
+        box_resolution=resolutions[0],
+        mask_resolution=resolutions[1],
+    )
 
 
 class ThreeGraphs:

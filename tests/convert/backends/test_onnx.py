@@ -19,10 +19,10 @@ from convert.export.graphs import DetectGraph, Graph, traced
 from convert.job import layers
 from edge_seg.errors import ConversionError, MissingDependencyError
 from edge_seg.manifest import TensorSpec
-from edge_seg.models.anchors import level_anchors
 from edge_seg.models.roi_align import pool
 from edge_seg.models.rpn import propose
 from edge_seg.paddle_env import nn, paddle
+from edge_seg.runtime.anchors import level_anchors
 
 Arrays = dict[str, NDArray[Any]]
 CHANNELS = 4

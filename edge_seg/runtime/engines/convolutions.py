@@ -1,0 +1,85 @@
+"""The steps `detect` and `mask` over graphs of convolutions alone, with everything that decides in between.
+
+The graphs: ``trunk``, image → P2 to P6; ``rpn``, one level's map → its logits and deltas; ``box_head``, pooled features
+→ class logits and deltas; ``mask_head``, pooled features → mask logits of all classes. An engine that can convolve can
+run a Mask R-CNN, and all of them turn the same logits into the same instances.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_seg.manifest import FEATURES
+from edge_seg.runtime.exact import sigmoid, softmax
+from edge_seg.runtime.proposals import Proposer
+from edge_seg.runtime.roi_align import Pyramid
+
+Arrays = dict[str, NDArray[Any]]
+COARSEST = "p6"
+"""The trunk's map that serves proposals only."""
+
+
+class Convolutions:
+    """See the module. An engine over ``engine``; `detect` gives ``proposals`` rows, as a graph of fixed shape would."""
+
+    def __init__(
+        self,
+        engine: Any,
+        proposer: Proposer,
+        *,
+        proposals: int,
+        canonical_size: int,
+        box_resolution: int,
+        mask_resolution: int,
+    ) -> None:
+        self.name: str = engine.name
+        self._engine = engine
+        self._proposer = proposer
+        self._proposals = proposals
+        self._canonical_size = canonical_size
+        self._box_resolution, self._mask_resolution = box_resolution, mask_resolution
+        self._maps: list[NDArray[np.float32]] = []
+        self._pyramid: Pyramid | None = None
+
+    def run(self, graph: str, inputs: Arrays) -> Arrays:
+        """The step's outputs by name, as the graph `detect` or `mask` would give them."""
+        if graph == "mask":
+            return {"masks": self._masks(inputs)}
+        maps = self._engine.run("trunk", inputs)
+        levels = [self._engine.run("rpn", {"map": maps[name]}) for name in (*FEATURES, COARSEST)]
+        rois = self._proposer.propose([found["logits"] for found in levels], [found["deltas"] for found in levels])
+        missing = self._proposals - len(rois)
+        if missing:  # a box without area stands for all that are missing; the head sees it once
+            rois = np.concatenate([rois, np.zeros((1, 4), np.float32)])
+        features = {name: maps[name] for name in FEATURES}
+        found = self._engine.run("box_head", {"pooled": self._read(features).pool(rois, self._box_resolution)})
+        boxes, scores = self._proposer.decode(rois, found["deltas"]), softmax(found["logits"])
+        if missing > 1:
+            boxes, scores = (np.concatenate([x, np.repeat(x[-1:], missing - 1, axis=0)]) for x in (boxes, scores))
+        return {"boxes": boxes, "scores": scores, **features}
+
+    def _masks(self, inputs: Arrays) -> NDArray[np.float32]:
+        boxes, channel = inputs["boxes"], inputs["channel"]
+        pooled = self._read(inputs).pool(boxes, self._mask_resolution)
+        logits = self._engine.run("mask_head", {"pooled": pooled})["logits"]
+        return sigmoid(logits.reshape(-1, *logits.shape[2:])[channel])
+
+    def _read(self, arrays: Arrays) -> Pyramid:
+        """The pyramid of the maps in ``arrays``: the one made for `detect`, as long as `mask` is given the same."""
+        maps = [arrays[name] for name in FEATURES]
+        if self._pyramid is None or any(a is not b for a, b in zip(maps, self._maps, strict=True)):
+            self._maps, self._pyramid = maps, Pyramid(maps, self._canonical_size)
+        return self._pyramid
+
+    def describe(self) -> dict[str, Any]:
+        """The engine's own description."""
+        description: dict[str, Any] = self._engine.describe()
+        return description
+
+    def close(self) -> None:
+        """Closes the engine."""
+        self._pyramid, self._maps = None, []
+        self._engine.close()

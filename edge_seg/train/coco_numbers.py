@@ -1,0 +1,98 @@
+"""COCO's precision and recall, and the 12 numbers made of them.
+
+faster-coco-eval computes what pycocotools does, to the last digit, in a seventh of the time; where it isn't installed
+(it comes with the extra ``train``) pycocotools does it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+ALL_AREAS, SMALL, MEDIUM, LARGE = range(4)
+BEST_1, BEST_10, BEST_100 = range(3)
+_IOU_50, _IOU_75 = 0, 5  # places of the thresholds 0.50 and 0.75
+
+
+@dataclass(frozen=True)
+class Compared:
+    """``precision`` float64[10, 101, C, 4, 3] by IoU threshold, recall, class, area range and number of detections.
+
+    ``recall`` float64[10, C, 4, 3] by all but recall. -1 stands where there is nothing to find.
+    """
+
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+
+    def average_precision(
+        self, iou: int | None = None, area: int = ALL_AREAS, label: int | None = None
+    ) -> float | None:
+        """The mean over all thresholds or the one at place ``iou``, all classes or ``label``, with 100 detections."""
+        thresholds = slice(None) if iou is None else slice(iou, iou + 1)
+        classes = slice(None) if label is None else slice(label, label + 1)
+        return _mean(self.precision[thresholds, :, classes, area, BEST_100])
+
+    def numbers(self) -> dict[str, float | None]:
+        """The 12 numbers that COCO reports, 0 to 1; None where there is nothing to find."""
+        found = {
+            "AP": self.average_precision(),
+            "AP50": self.average_precision(_IOU_50),
+            "AP75": self.average_precision(_IOU_75),
+        }
+        areas = {"small": SMALL, "medium": MEDIUM, "large": LARGE}
+        found |= {f"AP_{name}": self.average_precision(area=area) for name, area in areas.items()}
+        for name, most in (("AR1", BEST_1), ("AR10", BEST_10), ("AR100", BEST_100)):
+            found[name] = _mean(self.recall[:, :, ALL_AREAS, most])
+        return found | {f"AR_{name}": _mean(self.recall[:, :, area, BEST_100]) for name, area in areas.items()}
+
+
+def compare(truth: Any, results: list[dict[str, Any]], kind: str) -> Compared:
+    """Compares COCO results with ``truth``, a pycocotools COCO of which every image counts; ``kind``: bbox or segm."""
+    if importlib.util.find_spec("faster_coco_eval") is not None:
+        return _fast(truth, results, kind)
+    return _plain(truth, results, kind)
+
+
+def _fast(truth: Any, results: list[dict[str, Any]], kind: str) -> Compared:
+    from faster_coco_eval import COCO, COCOeval_faster
+
+    known = COCO(truth.dataset)
+    comparison = COCOeval_faster(known, known.loadRes(results), kind)
+    return _run(comparison, truth)
+
+
+def _plain(truth: Any, results: list[dict[str, Any]], kind: str) -> Compared:
+    from pycocotools.cocoeval import COCOeval
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        found = truth.loadRes(results) if results else _nothing(truth)
+        return _run(COCOeval(truth, found, kind), truth)
+
+
+def _run(comparison: Any, truth: Any) -> Compared:
+    comparison.params.imgIds = sorted(truth.getImgIds())
+    comparison.params.catIds = [category["id"] for category in truth.dataset["categories"]]
+    comparison.evaluate()
+    comparison.accumulate()
+    return Compared(np.asarray(comparison.eval["precision"]), np.asarray(comparison.eval["recall"]))
+
+
+def _nothing(truth: Any) -> Any:
+    """No detections, in the form that pycocotools wants; its own loadRes fails on an empty list."""
+    from pycocotools.coco import COCO
+
+    found = COCO()
+    found.dataset = {**truth.dataset, "annotations": []}
+    found.createIndex()
+    return found
+
+
+def _mean(values: NDArray[np.float64]) -> float | None:
+    known = values[values > -1]
+    return float(known.mean()) if known.size else None

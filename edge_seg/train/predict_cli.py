@@ -1,0 +1,79 @@
+"""``edge-seg predict`` of a run as well as of a bundle: by paddle's own layers, before any conversion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge_seg.bundle import MANIFEST
+from edge_seg.errors import UsageError
+from edge_seg.options import echo_json
+from edge_seg.process.guard import guarded, phase
+from edge_seg.runtime.cli import predict as predict_bundle
+from edge_seg.train.run import CONFIG
+
+
+@guarded
+def _predict(bundle: Path, **options: Any) -> int:
+    if (bundle / MANIFEST).is_file() or not (bundle / CONFIG).is_file():
+        assert predict_bundle.callback is not None
+        return int(predict_bundle.callback(bundle, **options) or 0)
+    return _predict_run(bundle, **options)
+
+
+def _predict_run(
+    run: Path,
+    *,
+    images: tuple[Path, ...],
+    out: Path,
+    score: float | None,
+    threads: int,
+    engine: str | None,
+    on: str | None,
+    runner: tuple[str, ...],
+    public_key: Path | None,
+    as_json: bool,
+) -> int:
+    for name, value in (("--engine", engine), ("--on", on), ("--runner", runner), ("--public-key", public_key)):
+        if value:
+            raise UsageError(
+                f"{name} is for bundles; a run is computed by paddle, here", remedy="convert the run first"
+            )
+    from edge_seg.files import refuse_overwriting
+    from edge_seg.runtime.predict import check_folder, find_pictures, predict
+    from edge_seg.train.cli import open_run
+    from edge_seg.train.run import load_run
+
+    config = load_run(run).config
+    pictures = find_pictures(images, out)
+    check_folder(out)
+    refuse_overwriting(out, [run])
+    with open_run(run, threads, "auto", score) as segmenter:
+        report = predict(segmenter, pictures, out, config.category_ids, lambda line: click.echo(line, err=True))
+        phase("closing the engine")
+    if as_json:
+        echo_json(report.as_json())
+    else:
+        click.echo(str(report))
+    return report.exit_code
+
+
+def _parameters() -> list[click.Parameter]:
+    first, *rest = predict_bundle.params
+    named = click.Argument(["bundle"], type=first.type, metavar="RUN|BUNDLE")
+    assert first.name == named.name
+    return [named, *rest]
+
+
+predict = click.Command(
+    "predict",
+    callback=_predict,
+    params=_parameters(),
+    help=(predict_bundle.help or "").replace(
+        "      edge-seg predict bundles/cpu-fp32 photo.jpg --out pictures\n",
+        "      edge-seg predict run photo.jpg --out pictures\n"
+        "      edge-seg predict bundles/cpu-fp32 photo.jpg --out pictures\n",
+    ),
+)
