@@ -9,16 +9,18 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_seg.files import atomic_file, write_json, write_text
-from edge_seg.runtime.predict import Done
 from edge_seg.runtime.result import Instances
 from edge_seg.runtime.trace import Loop, trace
+
+if TYPE_CHECKING:
+    from edge_seg.runtime.predict import Done
 
 FORMATS = {
     "coco": "annotations.json, a COCO file with a score for each object",
