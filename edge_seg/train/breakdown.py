@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_seg.data.coco import CocoDataset, ImageRecord
+from edge_seg.train.coco_numbers import compare
 
 POSITIVE, BACKGROUND = 0.5, 0.1
 """IoU from which a detection is of an object, and below which it has nothing to do with one (TIDE's thresholds)."""
@@ -89,6 +90,7 @@ class Breakdown:
     """``confusion`` int64[C + 1, C + 1]: rows are true classes, columns found ones, the last of each being nothing.
 
     ``costs`` is, for each kind of :data:`ERRORS`, what mask AP50 would gain if there were none; ``counts`` how many.
+    ``unlisted`` detections are of classes that the data doesn't list.
     """
 
     box: Scores
@@ -98,6 +100,7 @@ class Breakdown:
     costs: dict[str, float]
     counts: dict[str, int]
     images: tuple[ImageErrors, ...]
+    unlisted: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """All as plain values, without the curves."""
@@ -110,12 +113,19 @@ class Breakdown:
                 for c in self.classes
             ],
             "confusion": self.confusion.tolist(),
+            "unlisted": self.unlisted,
             "errors": {kind: {"ap50": self.costs[kind], "count": self.counts[kind]} for kind in self.costs},
         }  # fmt: skip
 
 
 def break_down(dataset: CocoDataset, records: Sequence[ImageRecord], results: Sequence[dict[str, Any]]) -> Breakdown:
-    """The breakdown of ``results`` on ``records``, images of ``dataset``."""
+    """The breakdown of ``results`` on ``records``, images of ``dataset``.
+
+    Detections of classes that the data doesn't list are neither right nor wrong, as COCO has it.
+    """
+    listed = set(dataset.category_ids)
+    unlisted = sum(one["category_id"] not in listed for one in results)
+    results = [one for one in results if one["category_id"] in listed]
     box, box_classes, _ = _coco(dataset, records, results, "bbox")
     mask, mask_classes, curves = _coco(dataset, records, results, "segm")
     found, matches = _match_all(dataset, records, results)
@@ -134,36 +144,23 @@ def break_down(dataset: CocoDataset, records: Sequence[ImageRecord], results: Se
         costs=_costs(found, objects),
         counts={kind: sum(one.errors[kind] for one in found) for kind in _KINDS},
         images=tuple(_image_errors(match) for match in matches),
+        unlisted=unlisted,
     )
 
 
 def _coco(
     dataset: CocoDataset, records: Sequence[ImageRecord], results: Sequence[dict[str, Any]], kind: str
 ) -> tuple[Scores, list[Scores], list[NDArray[np.float64]]]:
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = dataset.ground_truth(records)
-        if results:
-            found = truth.loadRes([dict(one) for one in results])
-        else:  # loadRes fails on an empty list
-            found = COCO()
-            found.dataset = {**truth.dataset, "annotations": []}
-            found.createIndex()
-        comparison = COCOeval(truth, found, kind)
-        comparison.params.imgIds = sorted(truth.getImgIds())
-        comparison.params.catIds = list(dataset.category_ids)
-        comparison.evaluate()
-        comparison.accumulate()
-    precision, recall = (np.asarray(comparison.eval[name]) for name in ("precision", "recall"))
+        compared = compare(dataset.ground_truth(records), [dict(one) for one in results], kind)
+    precision, recall = compared.precision, compared.recall
     each = [_scores(precision[:, :, i : i + 1], recall[:, i : i + 1]) for i in range(len(dataset.classes))]
     curves = [precision[0, :, i, 0, 2] for i in range(len(dataset.classes))]
     return _scores(precision, recall), each, [curve if (curve > -1).all() else np.zeros(0) for curve in curves]
 
 
 def _scores(precision: NDArray[Any], recall: NDArray[Any]) -> Scores:
-    """From pycocotools' precision [T, R, C, areas, detections] and recall [T, C, areas, detections]."""
+    """From precision [T, R, C, areas, detections] and recall [T, C, areas, detections]."""
     return Scores(
         ap=_mean(precision[:, :, :, 0, 2]),
         ap50=_mean(precision[0, :, :, 0, 2]),

@@ -320,7 +320,13 @@ def _errors(breakdown: Breakdown, dataset: CocoDataset, images: int) -> list[Blo
     columns = [Column("kind"), Column("points of AP50", bar=True), Column("number", number=True)]
     errors = sum(breakdown.counts.values())
     caption = f"{counted(errors, 'error')} in {counted(images, 'image')}, detections of every score"
-    return [Table([*columns, Column("what it is", wide=True)], rows, caption=caption)]
+    table = Table([*columns, Column("what it is", wide=True)], rows, caption=caption)
+    if not breakdown.unlisted:
+        return [table]
+    return [
+        table,
+        Prose(f"{counted(breakdown.unlisted, 'detection')} of classes that the data doesn't list: not judged."),
+    ]
 
 
 def _evenly(images: Sequence[ImageErrors], most: int) -> list[ImageErrors]:
@@ -382,6 +388,7 @@ def _found(
             look[names[one["category_id"]]].color,
         )
         for one in sorted(results, key=lambda one: -one["score"])
+        if one["category_id"] in names
     ]
 
 

@@ -22,7 +22,7 @@ import pytest
 
 WIDTHS = 400, 1280
 SCHEMES = "light", "dark"
-_LIMIT_S = 60.0
+_LIMIT_S = 240.0
 
 # What a page must have, found out inside it.
 _LOOK = """(() => {

@@ -147,6 +147,15 @@ def test_images_without_annotations_and_other_orders_of_ids() -> None:
     assert break_down(other, other.images, results).confusion[0, 1] == 1
 
 
+def test_classes_that_the_data_does_not_list_are_not_judged() -> None:
+    data = dataset(TWO)
+    told = break_down(data, data.images, [found(1, 0, 0, 0, 0.9), found(1, 6, 100, 100, 0.8)])
+
+    assert told.unlisted == 1
+    assert told.counts["missed"] == 1
+    assert sum(told.counts.values()) == 1
+
+
 def test_json_has_all_twelve_numbers() -> None:
     data = dataset(TWO)
     value = break_down(data, data.images, [found(1, 0, 0, 0, 0.9)]).as_json()
