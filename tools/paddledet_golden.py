@@ -138,7 +138,8 @@ def _run(parts: dict[str, Any], case: Any) -> dict[str, Any]:
         "im_shape": paddle.to_tensor(SHOWN, dtype="float32"),
         "gt_bbox": [paddle.to_tensor(boxes) for boxes in case.boxes],
         "gt_class": [paddle.to_tensor(labels.reshape(-1, 1), dtype="int32") for labels in case.labels],
-        "gt_poly": [[[polygon] for polygon in found] for found in case.polygons],
+        # Lists: an array of float64 would be changed in place by each box that is drawn from it.
+        "gt_poly": [[[polygon.tolist()] for polygon in found] for found in case.polygons],
     }
     maps = parts["backbone"](inputs)
     found = {f"backbone{i}": x for i, x in enumerate(maps)}
