@@ -3,7 +3,7 @@
 
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-install test-paddle3 lint format bench clean distclean
+.PHONY: help env demo test test-install test-paddle3 lint format bench board clean distclean
 
 help:
 	@echo "make demo       train, convert, run and measure a small model; everything it makes is in demo/"
@@ -13,6 +13,7 @@ help:
 	@echo "make lint       ruff, mypy and the import contract"
 	@echo "make format     let ruff format the code"
 	@echo "make bench      measure this project's own speed claims"
+	@echo "make board      test what is done with boards on an emulated one (Debian packages)"
 	@echo "make clean      remove demo/, caches and build folders"
 	@echo "make distclean  remove the environment (.venv) as well"
 
@@ -56,6 +57,11 @@ format: env
 bench: env
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.native
+
+# Says by name what is missing where it can't be made; the tests are then skipped.
+board: env
+	@sh tools/emulated_board.sh build/board || echo "The tests that need an emulated board are skipped" >&2
+	$(BIN)/python -m pytest tests/targets/test_emulated_board.py
 
 clean:
 	rm -rf demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .setup.lock
