@@ -183,7 +183,10 @@ Message proposed(const Message& request) {
     std::array<std::vector<float>, 2 * kProposalLevels> values;
     for (size_t i = 0; i < values.size(); ++i) values[i] = edge_seg::values<float>(request.arrays.at(i));
     std::array<LevelOutputs, kProposalLevels> levels;
-    for (size_t i = 0; i < levels.size(); ++i) levels[i] = {values[i].data(), values[i + kProposalLevels].data()};
+    for (size_t i = 0; i < levels.size(); ++i) {
+        const Json& grid = head["grids"][i];
+        levels[i] = {grid[0], grid[1], values[i].data(), values[i + kProposalLevels].data()};
+    }
     const Proposer proposer(rules_of(head), head["height"], head["width"], head["count"]);
     return {Json::object(), {bytes_of(proposer.propose(levels))}};
 }

@@ -22,7 +22,7 @@ struct Outputs {
         for (int i = 0; i < kProposalLevels; ++i) {
             logits[i].assign(kAnchors * sides[i] * sides[i], -9);
             deltas[i].assign(4 * logits[i].size(), 0);
-            levels[i] = {logits[i].data(), deltas[i].data()};
+            levels[i] = {sides[i], sides[i], logits[i].data(), deltas[i].data()};
         }
     }
 };

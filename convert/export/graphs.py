@@ -15,7 +15,7 @@ from typing import Any
 from edge_seg.manifest import TensorSpec
 from edge_seg.models import box_head, mask_head
 from edge_seg.paddle_env import paddle
-from edge_seg.runtime.anchors import RATIOS, grid_sizes
+from edge_seg.runtime.anchors import RATIOS
 
 LayerHelper = paddle.base.layer_helper.LayerHelper
 # paddle would rewrite the source of every function that it meets (and stumbles over `zip(…, strict=True)`). A model
@@ -136,7 +136,7 @@ class PyramidGraph(Graph):
         super().__init__()
         self.model = model
         self.inputs = (TensorSpec("image", (1, 3, *size), "float32"),)
-        coarsest = TensorSpec("p6", (1, features[0].shape[1], *grid_sizes(size)[-1]), "float32")
+        coarsest = TensorSpec("p6", (1, features[0].shape[1], *model.neck.grids(size)[-1]), "float32")
         self.outputs = (*features, coarsest)
 
     @traced

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from edge_seg.models.anchors import STRIDES
 from edge_seg.models.layers import FeatureSpec
 from edge_seg.paddle_env import nn, paddle
+from edge_seg.runtime.anchors import STRIDES
 
 F = nn.functional
 

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="IMAGE|FOLDER...")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the pictures and the results.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the overlays and the results.")
+@click.option(
+    "--overlays",
+    type=click.Choice(["jpg", "png"]),
+    default="jpg",
+    show_default=True,
+    help="Format of the overlay images; png loses nothing, but takes twenty times as long to write.",
+)
 @click.option("--score", type=SCORE, help="Lowest score of what is kept, 0 to 1.  [default: the bundle's]")
 @click.option("--threads", type=THREADS, default=0, help="Threads; 0: the engine's choice.")
 @click.option("--engine", help="Engine to use.  [default: the bundle's]")
@@ -38,6 +45,7 @@ def predict(
     bundle: Path,
     images: tuple[Path, ...],
     out: Path,
+    overlays: str,
     score: float | None,
     threads: int,
     engine: str | None,
@@ -47,17 +55,17 @@ def predict(
     public_key: Path | None,
     as_json: bool,
 ) -> int:
-    """Find the objects in pictures and draw them.
+    """Find the objects in images and draw them.
 
-    Writes into the folder --out an overlay picture for each picture, and predictions.json: COCO results (image_id,
-    category_id, bbox, score, segmentation as run-length code) with a file_name in each. Pictures are numbered from 1 in
-    the order of their paths. A picture that can't be read is named and left out; the exit code is 1 then.
+    Writes into the folder --out an overlay for each image, and predictions.json: COCO results (image_id, category_id,
+    bbox, score, segmentation as run-length code) with a file_name in each. Images are numbered from 1 in the order of
+    their paths. An image that can't be read is named and left out; the exit code is 1 then.
 
     --format writes the results into --out once more, to be corrected in an annotation tool and trained on: coco
     (annotations.json), labelme (labelme/, with the images), polygons (polygons.jsonl), png (masks/: 16-bit object
     numbers, and objects.json).
 
-    With --on, bundle and pictures are copied to a board, its runner does the work, and the pictures are drawn here.
+    With --on, bundle and images are copied to a board, its runner does the work, and the overlays are drawn here.
     EDGE_SEG_SSH_OPTIONS holds options for ssh.
 
     A bundle with a wrong signature is refused. Where this user or machine trusts certain keys (docs/security.md), or
@@ -65,10 +73,10 @@ def predict(
 
     \b
     Examples:
-      edge-seg predict bundles/cpu-fp32 photo.jpg --out pictures
-      edge-seg predict bundles/x86-fp32 shapes/images --out pictures --score 0.5
+      edge-seg predict bundles/cpu-fp32 photo.jpg --out found
+      edge-seg predict bundles/x86-fp32 shapes/images --out found --score 0.5
       edge-seg predict bundles/x86-fp32 photos --out found --format labelme
-      edge-seg predict bundles/arm-fp32 photo.jpg --out pictures \\
+      edge-seg predict bundles/arm-fp32 photo.jpg --out found \\
           --on ssh://pi@raspberrypi
     """
     from edge_seg.bundle import open_bundle
@@ -80,7 +88,7 @@ def predict(
 
     opened = open_bundle(bundle)
     tell_trust(opened, public_key)
-    pictures = find_pictures(images, out)
+    pictures = find_pictures(images, out, overlays)
     check_folder(out)
     refuse_overwriting(out, [bundle])
 

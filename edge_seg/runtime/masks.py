@@ -32,6 +32,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from edge_seg.runtime.rle import run_lengths
+
 _HALF = np.float32(0.5)
 # Pixel columns pasted at once. More would leave the cache where masks are ragged, fewer cost calls; it also bounds the
 # memory where many objects fill a very large picture.
@@ -72,9 +74,31 @@ def paste(
 
 def decode(rles: Sequence[dict[str, Any]], height: int, width: int) -> NDArray[np.bool_]:
     """COCO run-length codes → bool[N, height, width]."""
-    if not rles:
-        return np.zeros((0, height, width), bool)
-    return np.ascontiguousarray(coco_mask.decode(list(rles)).transpose(2, 0, 1)).astype(bool)
+    masks = np.zeros((len(rles), height, width), bool)
+    for mask, rle in zip(masks, rles, strict=True):
+        x, y, inside = decode_inside(rle)
+        mask[y : y + inside.shape[0], x : x + inside.shape[1]] = inside
+    return masks
+
+
+def decode_inside(rle: dict[str, Any]) -> tuple[int, int, NDArray[np.uint8]]:
+    """The mask within its bounding box: the box's left and top pixel, and uint8[h, w] of 0 and 1; empty for no pixel.
+
+    Its cost grows with the object's width, not with the image. Raises ValueError when the run lengths don't add up.
+    """
+    height, width = rle["size"]
+    x, y, w, h = (int(side) for side in coco_mask.toBbox(rle))
+    runs = run_lengths(rle["counts"])
+    ends = np.zeros(0, np.int64) if runs is None else np.cumsum(runs)
+    if not len(ends) or ends[-1] != height * width:
+        raise ValueError(f"a mask's counts aren't run lengths of an image of {height}x{width} (height x width)")
+    # The runs that begin in the box's columns, the first and the last of which reach beyond it.
+    first, beyond = x * height, (x + w) * height
+    begin, end = np.searchsorted(ends, (first, beyond), side="right")
+    inside = np.clip(ends[begin : end + 1], first, beyond)
+    values = (np.arange(begin, begin + len(inside)) % 2).astype(np.uint8)
+    columns = np.repeat(values, np.diff(inside, prepend=first)).reshape(w, height)
+    return x, y, np.ascontiguousarray(columns[:, y : y + h].T)
 
 
 def _pixels(

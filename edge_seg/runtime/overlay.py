@@ -8,8 +8,8 @@ import math
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
+from edge_seg.runtime.masks import decode_inside
 from edge_seg.runtime.result import Instances
 
 _TINT = 0.45
@@ -52,11 +52,11 @@ def _color(found: Instances, index: int) -> Color:
 
 
 def _draw_mask(canvas: NDArray[np.uint8], found: Instances, index: int, factor: int, width: int) -> None:
-    rle = found.rles[index]
-    x, y, w, h = (int(v) for v in coco_mask.toBbox(rle))
-    if w == 0 or h == 0:
+    x, y, mask = decode_inside(found.rles[index])
+    if mask.size == 0:
         return
-    mask = _enlarged(np.ascontiguousarray(coco_mask.decode(rle)[y : y + h, x : x + w]), factor)
+    h, w = mask.shape
+    mask = _enlarged(mask, factor)
     color = _color(found, index)
     area = canvas[y * factor : (y + h) * factor, x * factor : (x + w) * factor]
     table = np.arange(256)[:, None] * (1 - _TINT) + np.array(color) * _TINT

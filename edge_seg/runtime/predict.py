@@ -7,11 +7,14 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from edge_seg.errors import EdgeSegError, ImageError, UsageError
 from edge_seg.files import atomic_file, write_json
@@ -116,8 +119,11 @@ class Report:
         return text
 
 
-def find_pictures(paths: Sequence[Path], out: Path) -> list[Picture]:
+def find_pictures(paths: Sequence[Path], out: Path, overlays: str = "") -> list[Picture]:
     """The pictures named and those in the folders named (not below), by path, each once, numbered from 1.
+
+    ``overlays`` is the format of the overlay images, "jpg" or "png"; unless given, JPEG stays JPEG, all else becomes
+    PNG.
 
     Raises :class:`ImageError` for a path that isn't there or a folder without pictures, :class:`UsageError` when an
     overlay would overwrite a picture.
@@ -128,7 +134,7 @@ def find_pictures(paths: Sequence[Path], out: Path) -> list[Picture]:
     inputs = {file.resolve() for file in files}
     pictures = []
     for number, file in enumerate(files, 1):
-        overlay = out / _free_name(file, taken)
+        overlay = out / _free_name(file, taken, overlays)
         if overlay.resolve() in inputs:
             raise UsageError(
                 f"{overlay}: would be overwritten by the overlay picture of {file}",
@@ -161,9 +167,9 @@ def _expand(path: Path) -> list[Path]:
     return found
 
 
-def _free_name(file: Path, taken: set[str]) -> str:
-    """JPEG stays JPEG, all else becomes PNG; a name that is taken gets a number."""
-    suffix = ".jpg" if file.suffix.lower() in (".jpg", ".jpeg") else ".png"
+def _free_name(file: Path, taken: set[str], overlays: str) -> str:
+    """The overlay's name; one that is taken gets a number."""
+    suffix = f".{overlays or ('jpg' if file.suffix.lower() in ('.jpg', '.jpeg') else 'png')}"
     name, number = f"{file.stem}{suffix}", 1
     while name in taken:
         number += 1
@@ -237,16 +243,40 @@ def results_of(done: Sequence[Done], category_ids: tuple[int, ...]) -> list[dict
 
 
 def _each(segmenter: Segmenter, pictures: Sequence[Picture]) -> Iterator[Done]:
-    for picture in pictures:
-        try:
-            image = read_image(picture.file)
-        except ImageError as problem:
-            yield Done(picture, error=problem)
-            continue
-        phase(f"working on {picture.file}")
-        found, ns = segmenter.timed(image)
-        write_picture(picture.overlay, draw(image, found, segmenter.classes))
-        yield Done(picture, found, sum(ns.values()) / 1e6)
+    """Reads the next image and writes the last one's overlay while the model works, each in a thread of its own."""
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        behind: list[tuple[Done, Future[None] | None]] = []
+        ahead: Future[NDArray[np.uint8]] | None = None
+        for number, picture in enumerate(pictures):
+            problem: ImageError | None = None
+            try:
+                image = ahead.result() if ahead else read_image(picture.file)
+            except ImageError as refused:
+                problem = refused
+            following = pictures[number + 1] if number + 1 < len(pictures) else None
+            ahead = reader.submit(read_image, following.file) if following else None
+            if problem:
+                behind.append((Done(picture, error=problem), None))
+            else:
+                phase(f"working on {picture.file}" + (f" and reading {following.file}" if following else ""))
+                found, ns = segmenter.timed(image)
+                written = writer.submit(_write_overlay, picture.overlay, image, found, segmenter.classes)
+                behind.append((Done(picture, found, sum(ns.values()) / 1e6), written))
+            while len(behind) > 1:
+                yield _finished(*behind.pop(0))
+        for item in behind:
+            yield _finished(*item)
+
+
+def _write_overlay(path: Path, image: NDArray[np.uint8], found: Instances, classes: tuple[str, ...]) -> None:
+    write_picture(path, draw(image, found, classes))
+
+
+def _finished(done: Done, written: Future[None] | None) -> Done:
+    """``done`` once its overlay is on disk; raises what the writing raised."""
+    if written:
+        written.result()
+    return done
 
 
 def write_picture(path: Path, image: Any) -> None:

@@ -47,7 +47,8 @@ class Proposer:
     def __init__(self, spec: ProposalSpec, size: tuple[int, int], count: int) -> None:
         self._spec = spec
         self._count = count
-        self._anchors = [anchors.reshape(-1, 4) for anchors in pyramid_anchors(size, spec.anchor_sizes)]
+        self._grids: list[tuple[int, int]] = []
+        self._anchors: list[Floats] = []
         self._limits = np.array([size[1], size[0]] * 2, np.float32)
 
     def propose(self, logits: Sequence[Floats], deltas: Sequence[Floats]) -> Floats:
@@ -55,6 +56,7 @@ class Proposer:
 
         For each of P2 to P6 ``logits`` are float32[1, A, H, W], ``deltas`` float32[1, 4 A, H, W], anchor-major.
         """
+        self._use([(found.shape[2], found.shape[3]) for found in logits])
         boxes, scores = [], []
         for level, anchors in enumerate(self._anchors):
             flat = np.ascontiguousarray(logits[level][0].transpose(1, 2, 0)).ravel()
@@ -70,6 +72,12 @@ class Proposer:
         order = np.argsort(-np.concatenate(scores), kind="stable")
         ordered = np.concatenate(boxes)[order]
         return ordered[_nms(ordered, of_level[order], np.float32(self._spec.nms_iou), self._count)]
+
+    def _use(self, grids: list[tuple[int, int]]) -> None:
+        """Makes the anchors for levels of these (height, width) in cells, once for as long as they stay the same."""
+        if grids != self._grids:
+            made = pyramid_anchors(grids, self._spec.anchor_sizes)
+            self._grids, self._anchors = grids, [anchors.reshape(-1, 4) for anchors in made]
 
     def decode(self, rois: Floats, deltas: Floats) -> Floats:
         """Boxes float32[R, C, 4] that the box head's deltas float32[R, 4 C] make of proposals float32[R, 4].

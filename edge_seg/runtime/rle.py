@@ -30,7 +30,7 @@ def read_code(segmentation: Any, height: int, width: int) -> dict[str, Any]:
         raise ValueError("a mask's counts aren't text")
     if len(counts) > RLE_GROUPS:
         raise ValueError(f"a mask's counts have {len(counts):,} characters, expected at most {RLE_GROUPS:,}")
-    lengths = _lengths(counts.encode("ascii"))
+    lengths = run_lengths(counts.encode("ascii"))
     if lengths is None or lengths.min(initial=0) < 0 or lengths.max(initial=0) > height * width:
         raise ValueError("a mask's counts aren't run lengths")
     if int(lengths.sum()) != height * width:
@@ -38,7 +38,8 @@ def read_code(segmentation: Any, height: int, width: int) -> dict[str, Any]:
     return {"size": [height, width], "counts": counts.encode("ascii")}
 
 
-def _lengths(code: bytes) -> NDArray[np.int64] | None:
+def run_lengths(code: bytes) -> NDArray[np.int64] | None:
+    """The lengths of the runs, zeros first; None when ``code`` isn't a code."""
     groups = np.frombuffer(code, np.uint8).astype(np.int64) - 48
     if len(groups) == 0:
         return groups

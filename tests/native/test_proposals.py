@@ -7,12 +7,18 @@ from typing import Any
 import numpy as np
 
 from edge_seg.manifest import ProposalSpec
-from edge_seg.runtime.anchors import grid_sizes
 from edge_seg.runtime.exact import sigmoid, softmax
 from edge_seg.runtime.proposals import Proposer
 from tests.native.probe import Probe
 
 CASES = 500
+
+
+def grids(size: tuple[int, int], whole: int) -> list[tuple[int, int]]:
+    """(height, width) in cells of P2 to P6; the last may have only ``whole`` cells, or one that reaches beyond."""
+    levels = [(size[0] // stride, size[1] // stride) for stride in (4, 8, 16, 32)]
+    last = [max(1, side // 2) if whole else (side + 1) // 2 for side in levels[-1]]
+    return [*levels, (last[0], last[1])]
 
 
 def rules(number: int) -> ProposalSpec:
@@ -34,17 +40,19 @@ def test_proposals(probe: Probe) -> None:
     for number in range(CASES):
         size = (int(rng.integers(1, 5)) * 32, int(rng.integers(1, 5)) * 32)
         spec, count = rules(number), (1, 20, 300)[number % 3]
+        cells = grids(size, number % 2)
         # Logits of few values tie by the dozen; deltas of zero make boxes that are alike too.
         steps, spread = (0, 1, 4)[number % 3], (0.0, 0.3, 3.0)[number % 5 % 3]
-        logits = [rng.normal(0, 2, (1, 3, h, w)).astype(np.float32) for h, w in grid_sizes(size)]
+        logits = [rng.normal(0, 2, (1, 3, h, w)).astype(np.float32) for h, w in cells]
         if steps:
             logits = [np.round(values * steps) / np.float32(steps) for values in logits]
-        deltas = [rng.normal(0, spread, (1, 12, h, w)).astype(np.float32) for h, w in grid_sizes(size)]
+        deltas = [rng.normal(0, spread, (1, 12, h, w)).astype(np.float32) for h, w in cells]
         if number % 7 == 0:  # levels in which nothing is large enough
             deltas[number % 5][0, 2::4] = -50
         expected = Proposer(spec, size, count).propose(logits, deltas)
         height, width = size
-        _, (found,) = probe("propose", *logits, *deltas, height=height, width=width, count=count, **told(spec))
+        told_of = {"height": height, "width": width, "count": count, "grids": cells, **told(spec)}
+        _, (found,) = probe("propose", *logits, *deltas, **told_of)
         assert found == expected.tobytes(), f"case {number}: {size}, {spec}"
 
 

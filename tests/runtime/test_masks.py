@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
 from edge_seg.runtime import masks
-from edge_seg.runtime.masks import decode, paste
+from edge_seg.runtime.masks import decode, decode_inside, paste
 
 
 def bilinear(probability: np.ndarray, box: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -84,3 +85,29 @@ def test_many_large_objects_are_pasted_in_parts_with_the_same_result(monkeypatch
     whole = paste(maps, boxes, height, width, 0.5)
     monkeypatch.setattr(masks, "_COLUMNS", 1)
     assert paste(maps, boxes, height, width, 0.5) == whole
+
+
+def drawn(number: int) -> np.ndarray:
+    """uint8[h, w]: nothing, noise, blobs, or everything."""
+    rng = np.random.default_rng(number)
+    height, width = (int(side) for side in rng.integers(1, 40, 2))
+    if number % 2:
+        return (rng.random((height, width)) < (0.0, 0.02, 0.5, 0.98, 1.0)[number % 5]).astype(np.uint8)
+    smooth = cv2.GaussianBlur(rng.random((height, width)), (0, 0), 2)
+    return np.asarray(smooth > np.median(smooth), np.uint8)
+
+
+def test_masks_are_decoded_as_pycocotools_does() -> None:
+    for number in range(300):
+        mask = drawn(number)
+        code = coco_mask.encode(np.asfortranarray(mask))
+        np.testing.assert_array_equal(decode([code, code], *mask.shape), [mask, mask])
+        x, y, inside = decode_inside(code)
+        assert [x, y, inside.shape[1], inside.shape[0]] == coco_mask.toBbox(code).tolist()
+        assert inside.sum() == mask.sum()
+
+
+def test_a_code_of_another_image_is_refused() -> None:
+    code = coco_mask.encode(np.asfortranarray(np.ones((4, 5), np.uint8)))
+    with pytest.raises(ValueError, match="run lengths of an image of 4x6"):
+        decode_inside({**code, "size": [4, 6]})

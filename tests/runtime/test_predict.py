@@ -62,6 +62,31 @@ def test_an_overlay_for_each_picture(fake_engine: Any, pictures: Path, tmp_path:
     assert not np.array_equal(read_image(tmp_path / "out/b.png"), read_image(pictures / "b.png"))
 
 
+@pytest.mark.parametrize("overlays", ["jpg", "png"])
+def test_overlays_of_one_format(fake_engine: Any, pictures: Path, tmp_path: Path, overlays: str) -> None:
+    (pictures / "a.jpg").rename(pictures / "b.jpg")
+    found = find_pictures([pictures], tmp_path / "out", overlays)
+    assert [p.overlay.name for p in found] == [f"b.{overlays}", f"b-2.{overlays}", f"c.{overlays}"]
+    segmenter = Segmenter.over(fake_engine(3), PreprocessSpec((64, 96)), PostprocessSpec(keep=8), classes=("a", "b"))
+    predict(segmenter, found, tmp_path / "out", (3, 7), lambda line: None)
+    for picture in found:
+        expected = draw(read_image(picture.file), segmenter(picture.file), ("a", "b"))
+        apart = np.abs(read_image(picture.overlay).astype(int) - expected)
+        assert apart.mean() < (6 if overlays == "jpg" else 1e-9)
+
+
+def test_an_overlay_that_can_not_be_written_ends_the_command(
+    fake_engine: Any, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, image: Any) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("edge_seg.runtime.predict.write_picture", full)
+    with pytest.raises(OSError, match=r"a\.jpg"):
+        run(fake_engine(1), pictures, tmp_path / "out")
+    assert not (tmp_path / "out/predictions.json").exists()
+
+
 def test_nothing_found_is_an_empty_list(fake_engine: Any, pictures: Path, tmp_path: Path) -> None:
     _, lines = run(fake_engine(0), pictures, tmp_path / "out")
     assert json.loads((tmp_path / "out/predictions.json").read_text()) == []

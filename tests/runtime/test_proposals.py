@@ -9,13 +9,20 @@ import numpy as np
 import pytest
 
 from edge_seg.manifest import ProposalSpec
-from edge_seg.runtime.anchors import grid_sizes, pyramid_anchors
+from edge_seg.runtime.anchors import pyramid_anchors
 from edge_seg.runtime.exact import exp
 from edge_seg.runtime.proposals import Proposer
 
 F = np.float32
 SIZE = (64, 96)
 Floats = list[np.ndarray[Any, Any]]
+
+
+def grids(size: tuple[int, int]) -> list[tuple[int, int]]:
+    """(height, width) in cells of P2 to P6."""
+    height, width = size
+    levels = [(height // stride, width // stride) for stride in (4, 8, 16, 32)]
+    return [*levels, ((levels[-1][0] + 1) // 2, (levels[-1][1] + 1) // 2)]
 
 
 def spec(before: int = 50, iou: float = 0.7) -> ProposalSpec:
@@ -26,7 +33,7 @@ def maps(seed: int, steps: int = 0) -> tuple[Floats, Floats]:
     """Logits and deltas of each level; with ``steps`` logits are of so few values that most of them tie."""
     rng = np.random.default_rng(seed)
     logits, deltas = [], []
-    for height, width in grid_sizes(SIZE):
+    for height, width in grids(SIZE):
         values = rng.normal(0, 2, (1, 3, height, width))
         logits.append((np.round(values * steps) / steps if steps else values).astype(F))
         deltas.append(rng.normal(0, 0.4, (1, 12, height, width)).astype(F))
@@ -36,7 +43,7 @@ def maps(seed: int, steps: int = 0) -> tuple[Floats, Floats]:
 def by_the_rule(rule: ProposalSpec, logits: Floats, deltas: Floats, count: int) -> list[tuple[float, ...]]:
     """The module's five rules in plain loops: an NMS a level, then the best of what they leave."""
     chosen = []
-    for level, anchors in enumerate(pyramid_anchors(SIZE, rule.anchor_sizes)):
+    for level, anchors in enumerate(pyramid_anchors(grids(SIZE), rule.anchor_sizes)):
         height, width, per_cell, _ = anchors.shape
         cells = [(y, x, a) for y in range(height) for x in range(width) for a in range(per_cell)]
         scores = [logits[level][0, a, y, x] for y, x, a in cells]
@@ -91,9 +98,9 @@ def test_proposals_by_the_rule(seed: int, steps: int) -> None:
 
 
 def test_equal_logits_go_by_level_then_row_column_anchor() -> None:
-    zeros = [(np.zeros((1, 3, h, w), F), np.zeros((1, 12, h, w), F)) for h, w in grid_sizes(SIZE)]
+    zeros = [(np.zeros((1, 3, h, w), F), np.zeros((1, 12, h, w), F)) for h, w in grids(SIZE)]
     found = Proposer(spec(before=4, iou=1.0), SIZE, 12).propose([x for x, _ in zeros], [y for _, y in zeros])
-    anchors = pyramid_anchors(SIZE, spec().anchor_sizes)
+    anchors = pyramid_anchors(grids(SIZE), spec().anchor_sizes)
     limits = np.array([SIZE[1], SIZE[0]] * 2)
     expected = np.concatenate([np.clip(level.reshape(-1, 4)[:4], 0, limits) for level in anchors])[:12]
     np.testing.assert_allclose(found, expected, atol=1e-4)
@@ -125,7 +132,7 @@ def test_paddle_proposes_the_same(seed: int) -> None:
     from edge_seg.models import rpn
 
     logits, deltas = maps(seed)
-    anchors = pyramid_anchors(SIZE, spec().anchor_sizes)
+    anchors = pyramid_anchors(grids(SIZE), spec().anchor_sizes)
     tensors = [[paddle.to_tensor(x) for x in side] for side in (logits, deltas, anchors)]
     size = paddle.to_tensor(np.array([SIZE], F))
     levels = rpn.propose(*tensors, size, before=50, after=30)

@@ -12,15 +12,6 @@ constexpr float kMaxScale = 4.135166556742356F;  // log(1000 / 16)
 constexpr float kLeastSide = 1.0F;
 constexpr std::array<double, kAnchors> kRatios{0.5, 1.0, 2.0};
 
-struct Grid {
-    int height, width, stride;
-};
-
-Grid grid_of(int level, int height, int width) {
-    if (level < kProposalLevels - 1) return {height >> (level + 2), width >> (level + 2), 4 << level};
-    return {(height / 32 + 1) / 2, (width / 32 + 1) / 2, 64};
-}
-
 Box anchor_at(double size, int anchor, int x, int y, int stride) {
     const double width = std::sqrt(size * size / kRatios[anchor]), height = width * kRatios[anchor];
     const double left = x * stride, top = y * stride;
@@ -70,8 +61,7 @@ std::vector<Box> Proposer::propose(const std::array<LevelOutputs, kProposalLevel
 }
 
 void Proposer::take(int level, const LevelOutputs& outputs, std::vector<Candidate>& candidates) const {
-    const Grid grid = grid_of(level, height_, width_);
-    const int cells = grid.height * grid.width;
+    const int cells = outputs.height * outputs.width, stride = 4 << level;
     struct Scored {
         float score;
         int number;
@@ -93,7 +83,7 @@ void Proposer::take(int level, const LevelOutputs& outputs, std::vector<Candidat
     for (const Scored& scored : best) {
         const int cell = scored.number / kAnchors, a = scored.number % kAnchors;
         const Box anchor =
-            anchor_at(rules_.anchor_sizes[level], a, cell % grid.width, cell / grid.width, grid.stride);
+            anchor_at(rules_.anchor_sizes[level], a, cell % outputs.width, cell / outputs.width, stride);
         const float* delta = outputs.deltas + static_cast<size_t>(4) * a * cells + cell;
         Box box;
         for (size_t axis = 0; axis < 2; ++axis) {

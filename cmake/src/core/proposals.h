@@ -21,6 +21,7 @@ struct ProposalRules {
 
 // One level's float32[A, H, W] logits and float32[4 A, H, W] deltas, anchor-major.
 struct LevelOutputs {
+    int height = 0, width = 0;
     const float* logits = nullptr;
     const float* deltas = nullptr;
 };

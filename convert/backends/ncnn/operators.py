@@ -133,13 +133,17 @@ def _pool(graph: NcnnGraph, op: Operator) -> None:
     graph.add("Pooling", [graph.input(op, "X")], op.outputs["Out"][0], params=params)
 
 
-def _nearest(graph: NcnnGraph, op: Operator) -> None:
-    op.require(data_layout="NCHW", align_corners=False, out_h=-1, out_w=-1)
-    high, wide = op.attributes["scale"]
-    if not (float(high).is_integer() and float(wide).is_integer()):  # where the two round otherwise
-        raise _refuse(op, f"scale {high:g}, {wide:g}")
-    params = {0: 1, 1: float(high), 2: float(wide)}
-    graph.add("Interp", [graph.input(op, "X")], op.outputs["Out"][0], params=params)
+def _enlarged(method: int) -> Rule:
+    def rule(graph: NcnnGraph, op: Operator) -> None:
+        # align_mode 0: pixels' centres are what is placed, as in ncnn.
+        op.require(data_layout="NCHW", align_corners=False, align_mode=0, out_h=-1, out_w=-1)
+        high, wide = op.attributes["scale"]
+        if not (float(high).is_integer() and float(wide).is_integer()):  # where the two round otherwise
+            raise _refuse(op, f"scale {high:g}, {wide:g}")
+        params = {0: method, 1: float(high), 2: float(wide)}
+        graph.add("Interp", [graph.input(op, "X")], op.outputs["Out"][0], params=params)
+
+    return rule
 
 
 def _concat(graph: NcnnGraph, op: Operator) -> None:
@@ -170,12 +174,13 @@ def _matmul(graph: NcnnGraph, op: Operator) -> None:
 
 RULES: dict[str, Rule] = {
     "batch_norm": _batch_norm,
+    "bilinear_interp_v2": _enlarged(2),
     "concat": _concat,
     "conv2d": _convolution("Convolution"),
     "conv2d_transpose": _convolution("Deconvolution"),
     "elementwise_add": _add,
     "matmul_v2": _matmul,
-    "nearest_interp_v2": _nearest,
+    "nearest_interp_v2": _enlarged(1),
     "pool2d": _pool,
     "relu": _relu,
     "reshape2": _rows,

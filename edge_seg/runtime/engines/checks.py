@@ -7,6 +7,7 @@ channel count is read as it is, zero boxes abort, and NaN scores look like a pic
 from __future__ import annotations
 
 import contextlib
+import math
 import platform
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ from edge_seg.bundle import Bundle
 from edge_seg.errors import BundleError, EdgeSegError, EngineError
 from edge_seg.manifest import CONVOLUTION_GRAPHS, FEATURES, THREE_GRAPHS, TWO_GRAPHS, GraphSpec, Manifest, TensorSpec
 from edge_seg.process.guard import phase
-from edge_seg.runtime.anchors import RATIOS, grid_sizes
+from edge_seg.runtime.anchors import RATIOS
 
 _FORMS = (("full",), TWO_GRAPHS, THREE_GRAPHS, CONVOLUTION_GRAPHS)
 # Outputs that decisions hang on
@@ -144,12 +145,11 @@ def _check_convolutions(manifest: Manifest, features: _Expected) -> None:
     height, width = manifest.preprocess.size
     classes, anchors = len(manifest.classes), len(RATIOS)
     channels, side = features["p2"][1][1], _resolutions(manifest)
-    coarsest = grid_sizes((height, width))[-1]
     pooled = {name: ("float32", (-1, channels, side[name], side[name])) for name in side}
     expected: dict[str, tuple[_Expected, _Expected]] = {
         "trunk": (
             {"image": ("float32", (1, 3, height, width))},
-            {**features, "p6": ("float32", (1, channels, *coarsest))},
+            {**features, "p6": ("float32", (1, channels, *_coarsest(manifest)))},
         ),
         "rpn": (
             {"map": ("float32", (1, channels, -1, -1))},
@@ -166,6 +166,14 @@ def _check_convolutions(manifest: Manifest, features: _Expected) -> None:
         _check_tensors(manifest, graph, "outputs", outputs)
     if manifest.rpn is None:
         raise _without(manifest, "rpn")
+
+
+def _coarsest(manifest: Manifest) -> tuple[int, int]:
+    """P6's sides: half of P5's, rounded up or down as the model's neck does it."""
+    halves = [side // 32 / 2 for side in manifest.preprocess.size]
+    down, up = ((max(1, rounded(halves[0])), max(1, rounded(halves[1]))) for rounded in (math.floor, math.ceil))
+    found = [t.shape[2:] for t in manifest.graphs["trunk"].outputs if t.name == "p6"]
+    return up if up in found else down
 
 
 def _without(manifest: Manifest, key: str) -> BundleError:

@@ -72,6 +72,7 @@ BODIES: dict[str, tuple[Callable[[Any, Any], Any], dict[str, Any], int]] = {
     "read twice": (lambda m, x: ((y := F.relu(m["first"](x))), y + m["c"](y)), {"c": nn.Conv2D(6, 6, 1)}, 2),
     "before and after": (lambda m, x: ((y := m["first"](x)), F.relu(y)), {}, 2),
     "upsampled": (lambda m, x: F.interpolate(m["first"](x), scale_factor=4.0, mode="nearest"), {}, 1),
+    "interpolated": (lambda m, x: F.interpolate(m["first"](x), scale_factor=2, mode="bilinear"), {}, 1),
     "max pool": (lambda m, x: F.max_pool2d(m["first"](x), 3, stride=2, padding=1), {}, 1),
     "every second": (lambda m, x: F.max_pool2d(m["first"](x), 1, stride=2), {}, 1),
     "mean": (lambda m, x: F.avg_pool2d(m["first"](x), 2, stride=2), {}, 1),
