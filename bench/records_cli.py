@@ -196,8 +196,8 @@ def compare(
       edge-seg bench compare before.jsonl after.jsonl
       edge-seg bench compare pi5.jsonl rk3588.jsonl --across machine
     """
-    from bench.cli import Progress
     from bench.compare import compare_bundles, compare_records, read_side
+    from bench.progress import Progress
     from edge_seg.errors import UsageError
     from edge_seg.targets.named import find_board, open_board
 

@@ -22,7 +22,7 @@ from edge_seg.records.record import Record
 from edge_seg.targets.named import NamedBoard
 
 if TYPE_CHECKING:
-    from bench.cli import Progress
+    from bench.progress import Progress
 
 
 @dataclass(frozen=True)

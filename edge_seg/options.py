@@ -47,7 +47,8 @@ class Group(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as problem:
             if self.get_command(ctx, args[0]) is None and "Did you mean" not in problem.format_message():
-                problem.message += _like(args[0], self.list_commands(ctx))
+                message = problem.format_message() + _like(args[0], self.list_commands(ctx))
+                raise click.UsageError(message, ctx) from None
             raise
 
 

@@ -49,4 +49,4 @@ def softmax(x: NDArray[np.float32]) -> NDArray[np.float32]:
     parts = exp(x - x.max(axis=1, keepdims=True))
     # numpy's sum adds in pairs, accumulate one after the other.
     total = np.add.accumulate(parts, axis=1)[:, -1:]
-    return (parts / total).astype(np.float32)
+    return np.asarray(parts / total, np.float32)

@@ -71,7 +71,8 @@ class Proposer:
         of_level = np.repeat(np.arange(len(boxes), dtype=np.int8), [len(part) for part in boxes])
         order = np.argsort(-np.concatenate(scores), kind="stable")
         ordered = np.concatenate(boxes)[order]
-        return ordered[_nms(ordered, of_level[order], np.float32(self._spec.nms_iou), self._count)]
+        kept: Floats = ordered[_nms(ordered, of_level[order], np.float32(self._spec.nms_iou), self._count)]
+        return kept
 
     def _use(self, grids: list[tuple[int, int]]) -> None:
         """Makes the anchors for levels of these (height, width) in cells, once for as long as they stay the same."""
@@ -150,6 +151,6 @@ def _overlapping(
     union = (area[later, None] + area[None, earlier]) - inter
     # The box without area of rule 2 is alone in its level: nothing is divided by zero that is asked for.
     with np.errstate(invalid="ignore", divide="ignore"):
-        over = inter / union > limit
+        over: NDArray[np.bool_] = inter / union > limit
     over &= of_level[later, None] == of_level[None, earlier]
     return over

@@ -80,7 +80,7 @@ def drive(
 
 
 class Session:
-    """A runner of this machine that is told the pictures' names one after the other: ``--images -`` is in ``options``.
+    """A runner of this machine that is told the images' names one after the other: ``--images -`` is in ``options``.
 
     Its methods raise what :func:`drive` raises.
     """
@@ -91,7 +91,7 @@ class Session:
         self._messages = _messages(self._running, silence, Checker(lambda: time.monotonic() - begin), None)
 
     def say(self, name: str) -> None:
-        """Hands it a picture."""
+        """Hands it an image."""
         self._running.say(name)
 
     def until(self, kind: str) -> Message:

@@ -111,7 +111,7 @@ def train_on(folder: Path) -> int:
     return sum(len(record.annotations) for record in load_splits(folder)[0].images)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(changed(coco()))
 def test_any_coco_file(plain: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as place:
@@ -138,7 +138,7 @@ def test_any_coco_file(plain: dict[str, Any]) -> None:
             train_on(Path(place, "fixed"))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(changed(labelme("1.png")))
 def test_any_labelme_file(plain: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as place:

@@ -62,11 +62,12 @@ class Graphs:
         (given,) = inputs.values()
         rng = np.random.default_rng(given.size)
         batch, sides = len(given), given.shape[2:]
-        shapes = {
+        of_graph: dict[str, dict[str, tuple[int, ...]]] = {
             "rpn": {"logits": (1, 3, *sides), "deltas": (1, 12, *sides)},
             "box_head": {"logits": (batch, 3), "deltas": (batch, 8)},
             "mask_head": {"logits": (batch, 2, 28, 28)},
-        }[graph]
+        }
+        shapes = of_graph[graph]
         made = {name: rng.normal(0, 0.1, shape).astype(np.float32) for name, shape in shapes.items()}
         if graph == "rpn":
             made["deltas"][0, 2::4] -= self.lift

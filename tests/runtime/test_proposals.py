@@ -133,9 +133,10 @@ def test_paddle_proposes_the_same(seed: int) -> None:
 
     logits, deltas = maps(seed)
     anchors = pyramid_anchors(grids(SIZE), spec().anchor_sizes)
-    tensors = [[paddle.to_tensor(x) for x in side] for side in (logits, deltas, anchors)]
+    tensors = ([paddle.to_tensor(x) for x in side] for side in (logits, deltas, anchors))
+    scores_of, deltas_of, anchors_of = tensors
     size = paddle.to_tensor(np.array([SIZE], F))
-    levels = rpn.propose(*tensors, size, before=50, after=30)
+    levels = rpn.propose(scores_of, deltas_of, anchors_of, size, before=50, after=30)
     boxes = np.concatenate([level[0].numpy() for level in levels])
     scores = np.concatenate([level[1].numpy()[:, 0] for level in levels])
     expected = boxes[np.argsort(-scores, kind="stable")[:30]]
