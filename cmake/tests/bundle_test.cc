@@ -53,6 +53,16 @@ TEST_CASE("fields with a default may be missing, others not") {
     CHECK(refusal(folder.path(), "manifest.target: missing") == "manifest-invalid");
 }
 
+TEST_CASE("a version may be told, as a whole number") {
+    BundleFolder folder;
+    folder.set("/version", 7);
+    CHECK(refusal(folder.path()) == "");
+    for (const Json& wrong : {Json(-1), Json(int64_t{1} << 53), Json("1"), Json(1.5)}) {
+        folder.set("/version", wrong);
+        CHECK(refusal(folder.path(), "manifest.version") == "manifest-invalid");
+    }
+}
+
 TEST_CASE("the size that levels go by is told or not") {
     BundleFolder folder;
     CHECK_FALSE(open_bundle(folder.path()).manifest.canonical_size.has_value());

@@ -35,13 +35,20 @@ TEST_CASE("a core that the library doesn't know is shown as its twin") {
     CHECK(corrected.parts == std::map<std::string, std::string>{{"0xd0b", "0xd40"}});
 }
 
+TEST_CASE("later cores are shown as the nearest design that the library knows") {
+    for (const auto& [part, shown] : std::map<std::string, std::string>{
+             {"0xd4d", "0xd41"}, {"0xd81", "0xd41"}, {"0xd4f", "0xd41"}, {"0xd80", "0xd05"}, {"0xd0c", "0xd40"}}) {
+        CHECK(correct_cpu(core(part)).text == core(shown));
+    }
+}
+
 TEST_CASE("other cores are shown as they are") {
     const std::string alike[] = {
         core("0xd08", "fp asimd"),                  // known
         core("0xd0b", "fp asimd"),                  // the kernel or a hypervisor hides its dot products
         core("0xd0b", "fp asimd asimddpx"),         // another feature
         core("0xd0b", "fp asimd asimddp", "0x48"),  // another maker's part of that number
-        core("0xd99"),                              // no twin is known
+        core("0xd99"),                              // nobody knows it
         "model name\t: AMD EPYC\n",
         "",
     };

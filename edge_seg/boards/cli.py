@@ -111,7 +111,13 @@ def remove(names: tuple[str, ...], as_json: bool) -> None:
 
 
 @board.command("fetch-library")
-@click.option("--arch", type=click.Choice(_ARCHITECTURES[:-1]), required=True, help="Kind of board.")
+@click.option(
+    "--arch",
+    type=click.Choice(_ARCHITECTURES[:-1]),
+    required=True,
+    metavar="ARCH",
+    help="Kind of board: armv8, armv7hf, android-armv8 or android-armv7.",
+)
 @click.option("--fp16", is_flag=True, help="The library built with fp16; published for Android only.")
 @click.option("--dir", "folder", type=_PATH, default=Path("paddle-lite"), show_default=True, help="Where it goes.")
 @click.option("--sha256", "digest", metavar="HEX", help="The archive's hash, as you trust it.")
@@ -131,7 +137,7 @@ def fetch_library(
     Examples:
       edge-seg board fetch-library --arch armv8
       edge-seg board fetch-library --arch armv8 --sha256 HEX
-      edge-seg board fetch-library --arch armv7hf --archive downloads/lite.tar.gz \\
+      edge-seg board fetch-library --arch armv7hf --archive lite.tar.gz \\
           --sha256 HEX
     """
     from edge_seg.boards.library import fetch as run
@@ -155,7 +161,13 @@ def fetch_library(
 
 @board.command()
 @click.argument("bundle", type=_PATH)
-@click.option("--arch", type=click.Choice(_ARCHITECTURES), required=True, help="Kind of board.")
+@click.option(
+    "--arch",
+    type=click.Choice(_ARCHITECTURES),
+    required=True,
+    metavar="ARCH",
+    help="Kind of board: armv8, armv7hf, android-armv8, android-armv7 or x86.",
+)
 @click.option("--runner", type=_PATH, required=True, metavar="FILE", help="edge-seg-run built for it, or a script.")
 @click.option("--library", type=_PATH, metavar="FILE", help="Paddle Lite's library that the runner was built with.")
 @public_key_option

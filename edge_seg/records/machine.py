@@ -223,20 +223,25 @@ def _hexadecimal(text: str) -> int:
     return int(text, 16) if _HEXADECIMAL.fullmatch(text) else 0
 
 
-# (implementer, part) of /proc/cpuinfo. Arm's own numbers are in each core's Technical Reference Manual (MIDR_EL1).
+# (implementer, part) of /proc/cpuinfo. Arm's own numbers are in each core's Technical Reference Manual (MIDR_EL1). The
+# C++ runner has the same list (cmake/src/engines/arm_cores.h).
 _ARM = 0x41
 
 
 CORES = {
+    (_ARM, 0xC05): "Cortex-A5",
     (_ARM, 0xC07): "Cortex-A7",
     (_ARM, 0xC08): "Cortex-A8",
     (_ARM, 0xC09): "Cortex-A9",
     (_ARM, 0xC0D): "Cortex-A17",
+    (_ARM, 0xC0E): "Cortex-A17",
     (_ARM, 0xC0F): "Cortex-A15",
     (_ARM, 0xD01): "Cortex-A32",
+    (_ARM, 0xD02): "Cortex-A34",
     (_ARM, 0xD03): "Cortex-A53",
     (_ARM, 0xD04): "Cortex-A35",
     (_ARM, 0xD05): "Cortex-A55",
+    (_ARM, 0xD06): "Cortex-A65",
     (_ARM, 0xD07): "Cortex-A57",
     (_ARM, 0xD08): "Cortex-A72",
     (_ARM, 0xD09): "Cortex-A73",
@@ -248,16 +253,33 @@ CORES = {
     (_ARM, 0xD40): "Neoverse-V1",
     (_ARM, 0xD41): "Cortex-A78",
     (_ARM, 0xD42): "Cortex-A78AE",
+    (_ARM, 0xD43): "Cortex-A65AE",
     (_ARM, 0xD44): "Cortex-X1",
     (_ARM, 0xD46): "Cortex-A510",
     (_ARM, 0xD47): "Cortex-A710",
     (_ARM, 0xD48): "Cortex-X2",
     (_ARM, 0xD49): "Neoverse-N2",
+    (_ARM, 0xD4A): "Neoverse-E1",
     (_ARM, 0xD4B): "Cortex-A78C",
+    (_ARM, 0xD4C): "Cortex-X1C",
     (_ARM, 0xD4D): "Cortex-A715",
     (_ARM, 0xD4E): "Cortex-X3",
+    (_ARM, 0xD4F): "Neoverse-V2",
     (_ARM, 0xD80): "Cortex-A520",
     (_ARM, 0xD81): "Cortex-A720",
+    (_ARM, 0xD82): "Cortex-X4",
+    (_ARM, 0xD83): "Neoverse-V3AE",
+    (_ARM, 0xD84): "Neoverse-V3",
+    (_ARM, 0xD85): "Cortex-X925",
+    (_ARM, 0xD87): "Cortex-A725",
+    (_ARM, 0xD88): "Cortex-A520AE",
+    (_ARM, 0xD89): "Cortex-A720AE",
+    (_ARM, 0xD8A): "C1-Nano",
+    (_ARM, 0xD8B): "C1-Pro",
+    (_ARM, 0xD8C): "C1-Ultra",
+    (_ARM, 0xD8E): "Neoverse-N3",
+    (_ARM, 0xD8F): "Cortex-A320",
+    (_ARM, 0xD90): "C1-Premium",
 }
 
 

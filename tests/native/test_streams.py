@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -306,3 +307,30 @@ def test_many_pictures_at_once_are_each_seen_once(watching: Running, folder: Pat
     assert [watching.until("result")["image"] for _ in names] == names
     time.sleep(0.1)
     assert watching.stop()[1][0]["frames"] == 151
+
+
+def test_after_an_overflow_old_images_are_not_taken_again(watching: Running, folder: Path) -> None:
+    """The kernel drops events when its queue is full; the folder is listed then, and only what is new counts."""
+    watching.until("result")
+    limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    if limit > 20_000:
+        pytest.skip("the system's queue of events is too long to be filled in a test")
+    # It is its worker that watches; while that stands still, the queue fills.
+    group = [watching.process.pid, *children_of(watching.process.pid)]
+    for process in group:
+        os.kill(process, signal.SIGSTOP)
+    for _ in range(limit // 2 + 200):
+        for name in ("a.txt", "b.txt"):  # in turn, because the kernel joins equal events
+            with open(f"incoming/{name}", "wb"):
+                pass
+    shutil.copy("grey.png", "incoming/new.png")
+    for process in reversed(group):
+        os.kill(process, signal.SIGCONT)
+    assert watching.until("result")["image"] == "incoming/new.png"
+    time.sleep(0.3)
+    assert watching.stop()[1][0]["frames"] == 2
+
+
+def children_of(process: int) -> list[int]:
+    found = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [int(child) for child in found]

@@ -12,6 +12,7 @@ namespace {
 
 constexpr char kResize[] = "letterbox-linear";
 constexpr int kLongestSide = 16384;
+constexpr int64_t kMostVersions = int64_t{1} << 53;
 
 DType read_dtype(Fields& fields) {
     const std::string name = fields.text("dtype");
@@ -168,6 +169,10 @@ Manifest parse_manifest(const std::vector<uint8_t>& content, const std::string& 
     }
     Fields graphs = fields.object("graphs");
     for (const std::string& name : graphs.names()) manifest.graphs[name] = read_graph(graphs.object(name));
+    if (fields.has("version")) {  // which of two bundles is newer: for those who deploy them
+        const int64_t version = fields.whole("version");
+        if (version < 0 || version >= kMostVersions) refuse(fields.where("version"), "0 or more", version);
+    }
     manifest.golden = read_golden(fields.object("golden"));
     manifest.random_weights = fields.truth("random_weights");
     // What says where the bundle came from is for people, but for the limits of one whose precision is lower.

@@ -3,25 +3,18 @@
 #include <dlfcn.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
 #include <sstream>
 
+#include "engines/arm_cores.h"
+
 namespace edge_seg {
 namespace {
 
 constexpr char kFile[] = "/proc/cpuinfo";
-
-// Parts (Arm's, implementer 0x41) that Paddle Lite 2.13 doesn't know -> parts that it knows, of the same design.
-// 0xd40, Neoverse V1, is what it takes for a Cortex-A76.
-const std::map<std::string, std::string> kTwins = {
-    {"0xd0b", "0xd40"},  // Cortex-A76: Raspberry Pi 5, big cores of RK3588
-    {"0xd0c", "0xd40"},  // Neoverse N1, a Cortex-A76 for servers
-    {"0xd0e", "0xd40"},  // Cortex-A76AE
-    {"0xd42", "0xd41"},  // Cortex-A78AE: Jetson Orin
-    {"0xd4b", "0xd41"},  // Cortex-A78C
-};
 
 const std::string* g_shown = nullptr;
 
@@ -30,6 +23,19 @@ std::string value_of(const std::string& line, const char* key) {
     const size_t colon = line.find(": ");
     if (line.rfind(key, 0) != 0 || colon == std::string::npos) return "";
     return line.substr(colon + 2);
+}
+
+// "0xd40" for "0xd0b"; "" for a core that the library knows, or that nobody knows.
+std::string shown_for(const std::string& part) {
+    char* end = nullptr;
+    const unsigned long number = std::strtoul(part.c_str(), &end, 16);
+    for (const ArmCore& core : kArmCores) {
+        if (part.empty() || *end != '\0' || core.part != number || core.shown == 0) continue;
+        char text[8];
+        std::snprintf(text, sizeof text, "0x%x", static_cast<unsigned>(core.shown));
+        return text;
+    }
+    return "";
 }
 
 }  // namespace
@@ -48,10 +54,10 @@ CorrectedCpu correct_cpu(const std::string& cpuinfo) {
         if (line.rfind("Features", 0) == 0) dot_products = (line + " ").find(" asimddp ") != std::string::npos;
         if (line.rfind("CPU implementer", 0) == 0) arm = value_of(line, "CPU implementer") == "0x41";
         const std::string part = value_of(line, "CPU part");
-        const auto twin = kTwins.find(part);
-        if (twin != kTwins.end() && arm && dot_products) {
-            line.replace(line.size() - part.size(), part.size(), twin->second);
-            corrected.parts[part] = twin->second;
+        const std::string shown = shown_for(part);
+        if (!shown.empty() && arm && dot_products) {
+            line.replace(line.size() - part.size(), part.size(), shown);
+            corrected.parts[part] = shown;
         }
         corrected.text += line + "\n";
     }

@@ -65,13 +65,17 @@ void check_interrupted() {
 }
 
 void wait_for_input(int file) {
+    input_within(file, -1);
+}
+
+bool input_within(int file, int limit_ms) {
     pollfd both[] = {{file, POLLIN, 0}, {g_wake[0], POLLIN, 0}};
     for (;;) {
         if (interrupted() || g_waiting_ended) throw stopped();
-        if (poll(both, 2, -1) < 0 && errno != EINTR) {
-            throw std::system_error(errno, std::generic_category(), "poll");
-        }
-        if (both[0].revents != 0 && both[1].revents == 0) return;
+        const int ready = poll(both, 2, limit_ms);
+        if (ready < 0 && errno != EINTR) throw std::system_error(errno, std::generic_category(), "poll");
+        if (ready == 0) return false;
+        if (ready > 0 && both[0].revents != 0 && both[1].revents == 0) return true;
     }
 }
 

@@ -15,6 +15,9 @@ void check_interrupted();
 // Waits until `file` can be read. Throws Error (interrupted) when a signal comes first, or came before.
 void wait_for_input(int file);
 
+// The same for at most `limit_ms`; false when it can't be read by then.
+bool input_within(int file, int limit_ms);
+
 // From now on nobody waits for input: who does gets the same error.
 void end_waiting();
 

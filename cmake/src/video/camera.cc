@@ -1,4 +1,4 @@
-// Video4Linux: the driver fills buffers that it shares with us. Of the pictures that came while we were at work only
+// Video4Linux: the driver fills buffers that it shares with us. Of the images that came while we were at work only
 // the newest is taken: a camera is looked through now, not some seconds ago.
 #include <fcntl.h>
 #include <linux/videodev2.h>
@@ -8,18 +8,20 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <system_error>
 #include <vector>
 
-#include "pictures/read_image.h"
-#include "pictures/yuv.h"
+#include "core/limits.h"
 #include "runner/interrupt.h"
+#include "video/camera_frame.h"
 #include "video/source.h"
 
 namespace edge_seg {
 namespace {
 
 constexpr uint32_t kBuffers = 4;
+constexpr int kSilenceMs = 10000;  // without a frame; the slowest exposures take a second or two
 
 class Camera : public Source {
   public:
@@ -44,16 +46,16 @@ class Camera : public Source {
     Camera& operator=(const Camera&) = delete;
 
     bool next(Frame& frame) override {
-        v4l2_buffer newest = take();
-        for (v4l2_buffer buffer; try_take(buffer); newest = buffer) give_back(newest);
-        if (count_ == 0) first_ = newest.sequence;
+        Buffer newest = take();
+        for (Buffer buffer; try_take(buffer); newest = buffer) give_back(newest);
+        if (count_ == 0) first_ = newest.base.sequence;
         frame.name = name_;
         // The driver's own count, so that those passed over show; some drivers don't count.
-        frame.number = std::max<int64_t>(count_, static_cast<int32_t>(newest.sequence - first_));
+        frame.number = std::max<int64_t>(count_, static_cast<int32_t>(newest.base.sequence - first_));
         count_ = *frame.number + 1;
         try {
             convert(newest, frame.image);
-        } catch (const Error& problem) {  // a picture damaged on the wire: the next will do
+        } catch (const Error& problem) {  // an image damaged on the wire: the next will do
             frame.problem = problem;
         }
         give_back(newest);
@@ -66,6 +68,12 @@ class Camera : public Source {
     struct Memory {
         void* data;
         size_t size;
+    };
+
+    // A buffer with room for its planes; drivers of cameras with one plane leave those alone.
+    struct Buffer {
+        v4l2_buffer base{};
+        v4l2_plane planes[VIDEO_MAX_PLANES] = {};
     };
 
     [[noreturn]] void fail(const std::string& what, const std::string& remedy) const {
@@ -85,106 +93,144 @@ class Camera : public Source {
              errno == EBUSY ? "another program uses it: end that" : "unplug it and plug it in again");
     }
 
-    void check() const {
+    void check() {
         v4l2_capability found{};
         if (!ask(VIDIOC_QUERYCAP, &found)) fail("not a camera", "give the number of a camera's /dev/video…");
         const uint32_t can = (found.capabilities & V4L2_CAP_DEVICE_CAPS) != 0 ? found.device_caps : found.capabilities;
-        if ((can & V4L2_CAP_VIDEO_CAPTURE) == 0 || (can & V4L2_CAP_STREAMING) == 0) {
-            fail("gives no pictures", "a camera often has two numbers of which the lower gives pictures: try that");
+        const bool single = (can & V4L2_CAP_VIDEO_CAPTURE) != 0;
+        several_ = !single && (can & V4L2_CAP_VIDEO_CAPTURE_MPLANE) != 0;
+        if ((!single && !several_) || (can & V4L2_CAP_STREAMING) == 0) {
+            fail("gives no images", "a camera often has two numbers of which the lower gives images: try that");
         }
+        type_ = several_ ? V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE : V4L2_BUF_TYPE_VIDEO_CAPTURE;
     }
 
-    // Leaves the size as it is set (v4l2-ctl sets it), and asks for pixels that we can read.
+    uint32_t pixels_of(const v4l2_format& format) const {
+        return several_ ? uint32_t{format.fmt.pix_mp.pixelformat} : format.fmt.pix.pixelformat;
+    }
+
+    // Leaves the size as it is set (v4l2-ctl sets it), and asks for pixels that we can read: first for those that are
+    // set.
     void choose_format() {
         v4l2_format format{};
-        format.type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+        format.type = type_;
         require(VIDIOC_G_FMT, &format, "its format isn't known");
-        for (const uint32_t pixels : {format.fmt.pix.pixelformat, V4L2_PIX_FMT_MJPEG, V4L2_PIX_FMT_YUYV}) {
-            if (pixels != V4L2_PIX_FMT_MJPEG && pixels != V4L2_PIX_FMT_YUYV) continue;
+        std::vector<uint32_t> wanted = kCameraPixels;
+        if (is_read(pixels_of(format))) wanted.insert(wanted.begin(), pixels_of(format));
+        for (const uint32_t pixels : wanted) {
             v4l2_format asked = format;
-            asked.fmt.pix.pixelformat = pixels;
-            asked.fmt.pix.bytesperline = asked.fmt.pix.sizeimage = 0;
-            if (ask(VIDIOC_S_FMT, &asked) && asked.fmt.pix.pixelformat == pixels) {
-                format_ = asked.fmt.pix;
-                return;
+            if (several_) {
+                asked.fmt.pix_mp.pixelformat = pixels;
+                std::memset(asked.fmt.pix_mp.plane_fmt, 0, sizeof asked.fmt.pix_mp.plane_fmt);
+            } else {
+                asked.fmt.pix.pixelformat = pixels;
+                asked.fmt.pix.bytesperline = asked.fmt.pix.sizeimage = 0;
             }
+            if (!ask(VIDIOC_S_FMT, &asked) || pixels_of(asked) != pixels) continue;
+            const auto& one = asked.fmt.pix;
+            const auto& more = asked.fmt.pix_mp;
+            const uint32_t quantization = several_ ? more.quantization : one.quantization;
+            format_ = {pixels, static_cast<int>(several_ ? more.width : one.width),
+                       static_cast<int>(several_ ? more.height : one.height),
+                       several_ ? more.plane_fmt[0].bytesperline : one.bytesperline,
+                       quantization == V4L2_QUANTIZATION_FULL_RANGE};
+            check_pixels(name_, static_cast<uint64_t>(format_.width), static_cast<uint64_t>(format_.height));
+            return;
         }
-        fail("gives neither Motion JPEG nor YUYV", "have ffmpeg read it and pipe it to --video - (cmake/README.md)");
+        fail("gives none of Motion JPEG, YUYV and NV12",
+             "have ffmpeg or libcamera read it and pipe it to --video - (cmake/README.md)");
     }
 
     void share_buffers() {
         v4l2_requestbuffers asked{};
         asked.count = kBuffers;
-        asked.type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+        asked.type = type_;
         asked.memory = V4L2_MEMORY_MMAP;
         require(VIDIOC_REQBUFS, &asked, "it can't share memory");
         for (uint32_t i = 0; i < asked.count; ++i) {
-            v4l2_buffer buffer = blank();
-            buffer.index = i;
-            require(VIDIOC_QUERYBUF, &buffer, "it can't share memory");
-            void* data = mmap(nullptr, buffer.length, PROT_READ | PROT_WRITE, MAP_SHARED, file_, buffer.m.offset);
-            if (data == MAP_FAILED) fail("out of memory", "use a smaller size");
-            memories_.push_back({data, buffer.length});
+            Buffer buffer = blank();
+            point_to_planes(buffer);
+            buffer.base.index = i;
+            require(VIDIOC_QUERYBUF, &buffer.base, "it can't share memory");
+            memories_.emplace_back();
+            const uint32_t planes = several_ ? buffer.base.length : 1;
+            for (uint32_t plane = 0; plane < std::min<uint32_t>(planes, VIDEO_MAX_PLANES); ++plane) {
+                const size_t size = several_ ? buffer.planes[plane].length : buffer.base.length;
+                const uint32_t offset = several_ ? buffer.planes[plane].m.mem_offset : buffer.base.m.offset;
+                void* data = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file_, offset);
+                if (data == MAP_FAILED) fail("out of memory", "use a smaller size");
+                memories_.back().push_back({data, size});
+            }
             give_back(buffer);
         }
-        int type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+        int type = static_cast<int>(type_);
         require(VIDIOC_STREAMON, &type, "it doesn't start");
     }
 
-    static v4l2_buffer blank() {
-        v4l2_buffer buffer{};
-        buffer.type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
-        buffer.memory = V4L2_MEMORY_MMAP;
+    Buffer blank() const {
+        Buffer buffer;
+        buffer.base.type = type_;
+        buffer.base.memory = V4L2_MEMORY_MMAP;
         return buffer;
     }
 
-    bool try_take(v4l2_buffer& buffer) const {
+    // To be called wherever the buffer lies before the driver gets it: the pointer leads into the buffer itself.
+    void point_to_planes(Buffer& buffer) const {
+        if (!several_) return;
+        buffer.base.m.planes = buffer.planes;
+        buffer.base.length = VIDEO_MAX_PLANES;
+    }
+
+    bool try_take(Buffer& buffer) const {
         buffer = blank();
-        if (ask(VIDIOC_DQBUF, &buffer)) return true;
+        point_to_planes(buffer);
+        if (ask(VIDIOC_DQBUF, &buffer.base)) return true;
         if (errno != EAGAIN)
-            fail("it gives no more pictures: " + std::generic_category().message(errno), "plug it in again");
+            fail("it gives no more images: " + std::generic_category().message(errno), "plug it in again");
         return false;
     }
 
-    v4l2_buffer take() const {
-        v4l2_buffer buffer{};
+    Buffer take() const {
+        Buffer buffer;
         do {
-            wait_for_input(file_);
+            if (input_within(file_, kSilenceMs)) continue;
+            fail("gave no image within 10 s",
+                 "unplug it and plug it in again; a camera of a board's own connector may need libcamera "
+                 "(cmake/README.md)");
         } while (!try_take(buffer));
         return buffer;
     }
 
-    void give_back(v4l2_buffer& buffer) const { require(VIDIOC_QBUF, &buffer, "it takes no buffer back"); }
+    void give_back(Buffer& buffer) const {
+        point_to_planes(buffer);
+        require(VIDIOC_QBUF, &buffer.base, "it takes no buffer back");
+    }
 
-    void convert(const v4l2_buffer& buffer, Image& image) const {
-        const auto* bytes = static_cast<const uint8_t*>(memories_.at(buffer.index).data);
-        const size_t used = std::min<size_t>(buffer.bytesused, memories_[buffer.index].size);
-        if (format_.pixelformat == V4L2_PIX_FMT_MJPEG) {
-            image = decode_image({bytes, bytes + used}, name_);
-            return;
+    void convert(const Buffer& buffer, Image& image) const {
+        std::vector<CameraPlane> planes;
+        const std::vector<Memory>& memories = memories_.at(buffer.base.index);
+        for (size_t i = 0; i < memories.size(); ++i) {
+            const size_t used = several_ ? buffer.planes[i].bytesused : buffer.base.bytesused;
+            planes.push_back({static_cast<const uint8_t*>(memories[i].data), std::min(used, memories[i].size)});
         }
-        const int width = static_cast<int>(format_.width), height = static_cast<int>(format_.height);
-        const size_t row = std::max<size_t>(format_.bytesperline, size_t{2} * width);
-        if (used < row * (height - 1) + size_t{2} * width) {
-            throw Error("image-unreadable", name_ + ": a picture cut short", "use a better cable or a smaller size");
-        }
-        image = Image(width, height);
-        to_bgr(
-            {bytes, bytes + 1, bytes + 3, row, row, 2, 4, 1, 0, format_.quantization == V4L2_QUANTIZATION_FULL_RANGE},
-            image);
+        image = camera_image(format_, planes, name_);
     }
 
     void release() {
-        int type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+        int type = static_cast<int>(type_);
         ioctl(file_, VIDIOC_STREAMOFF, &type);
-        for (const Memory& memory : memories_) munmap(memory.data, memory.size);
+        for (const std::vector<Memory>& buffer : memories_) {
+            for (const Memory& memory : buffer) munmap(memory.data, memory.size);
+        }
         close(file_);
     }
 
+    bool several_ = false;  // planes, each with memory of its own
+    uint32_t type_ = V4L2_BUF_TYPE_VIDEO_CAPTURE;
     std::string name_;
     int file_ = -1;
-    v4l2_pix_format format_{};
-    std::vector<Memory> memories_;
+    CameraFormat format_;
+    std::vector<std::vector<Memory>> memories_;  // of each buffer, its planes
     int64_t count_ = 0;
     uint32_t first_ = 0;
 };

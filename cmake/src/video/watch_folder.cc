@@ -8,6 +8,7 @@
 #include <deque>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <system_error>
 
 #include "pictures/folder.h"
@@ -37,8 +38,9 @@ class WatchedFolder : public Source {
     explicit WatchedFolder(std::string folder) : folder_(std::move(folder)), events_(inotify_init1(IN_CLOEXEC)) {
         if (events_ < 0) fail("this system can't watch folders: ");
         // First the watch, then the list, or what appears in between would be missed.
-        if (inotify_add_watch(events_, folder_.c_str(), kComplete | kGone | IN_ONLYDIR) < 0 && errno != ENOENT &&
-            errno != ENOTDIR) {
+        if (inotify_add_watch(events_, folder_.c_str(), kComplete | kGone | IN_DELETE | IN_MOVED_FROM | IN_ONLYDIR) <
+                0 &&
+            errno != ENOENT && errno != ENOTDIR) {
             const int problem = errno;
             close(events_);
             errno = problem;
@@ -76,11 +78,19 @@ class WatchedFolder : public Source {
             "--watch time and again");
     }
 
+    // All images that aren't known yet, or are others than those known by their names.
     void list() {
+        std::map<std::string, Mark> there;
         for (std::string& file : pictures_in(folder_)) {
-            listed_[file] = mark_of(file);
-            waiting_.push_back(std::move(file));
+            const Mark mark = mark_of(file);
+            const auto known = known_.find(file);
+            if (known == known_.end() || known->second != mark) {
+                waiting_.push_back(file);
+                listed_.insert(file);
+            }
+            there[std::move(file)] = mark;
         }
+        known_ = std::move(there);
     }
 
     void take_events() {
@@ -98,23 +108,33 @@ class WatchedFolder : public Source {
                 throw Error("watch", folder_ + ": the folder is gone", "make it again and start again");
             }
             if ((event.mask & IN_Q_OVERFLOW) != 0) list();
+            if ((event.mask & (IN_DELETE | IN_MOVED_FROM)) != 0) forget(name);
             if ((event.mask & kComplete) != 0 && (event.mask & IN_ISDIR) == 0) add(name);
         }
     }
 
+    std::string path_of(const std::string& name) const { return (std::filesystem::path(folder_) / name).string(); }
+
+    void forget(const std::string& name) {
+        known_.erase(path_of(name));
+        listed_.erase(path_of(name));
+    }
+
     void add(const std::string& name) {
         if (!is_picture_name(name)) return;
-        const std::string file = (std::filesystem::path(folder_) / name).string();
-        const auto known = listed_.find(file);
-        const bool again = known != listed_.end() && known->second == mark_of(file);
-        if (known != listed_.end()) listed_.erase(known);
+        const std::string file = path_of(name);
+        const Mark mark = mark_of(file);
+        Mark& known = known_[file];
+        const bool again = listed_.erase(file) > 0 && known == mark;
+        known = mark;
         if (!again) waiting_.push_back(file);
     }
 
     std::string folder_;
     int events_;
     std::deque<std::string> waiting_;
-    std::map<std::string, Mark> listed_;  // found by list(): an event may tell of them once more
+    std::map<std::string, Mark> known_;  // taken before: the kernel's queue may overflow, and all is listed again
+    std::set<std::string> listed_;       // found by list(): an event may tell of them once more
 };
 
 }  // namespace
