@@ -1,20 +1,13 @@
-"""Plots for pages, drawn by matplotlib: inline SVG in one style, the same values giving the same bytes.
+"""Plots for pages, drawn by matplotlib as inline SVG: the same values give the same bytes.
 
 Each plot states its units, how many values it shows and where they come from; where it draws a band, what the band is.
-Colours are Okabe and Ito's (https://jfly.uni-koeln.de/color/), which colour-blind people tell apart; markers differ
-with them. The page's text colours follow its light or dark scheme, so text and axes are drawn in stand-ins that become
-the style sheet's variables.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 import math
-import re
 import textwrap
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -23,85 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_seg.files import refuse_other_kind, refuse_overwriting, write_text
-from edge_seg.pages.blocks import PLOT_ID, Figure, Key, number
+from edge_seg.pages.blocks import Figure, Key, number
 from edge_seg.pages.page import require
+from edge_seg.pages.svg import INK, OKABE_ITO, PAPER, SOFT, Look, draw, inline, key_of, looks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Blue, vermilion, green, purple, orange, sky blue. Black and yellow aren't seen on one of the two backgrounds."""
-_MARKERS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"), ("P", "✚"), ("X", "✖"), ("*", "★"))
-_DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
-_INK, _SOFT, _LINE, _PAPER = "#1b2028", "#58606a", "#dde1e7", "#fffffe"
-# Okabe and Ito's blue is too dark for a dark background: there the style sheet has a lighter one.
-_VARIABLES = {
-    _INK: "var(--ink)",
-    _SOFT: "var(--soft)",
-    _LINE: "var(--line)",
-    _PAPER: "var(--card)",
-    OKABE_ITO[0]: "var(--blue)",
-}
 _TIMES = ("s", "ms", "µs", "ns", "min", "h")
 
 _NARROW, _WIDE = 4.9, 9.2
 """Inches. A narrow plot is read on a telephone as it is; a wide one is scrolled there."""
 _MOST_POINTS = 1500
-_STYLE: dict[str, object] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "edge-seg",
-    # A class may be called "$x_1$".
-    "text.parse_math": False,
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9.5,
-    "axes.titlesize": 9.5,
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _SOFT,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.formatter.useoffset": False,
-    "axes.unicode_minus": True,
-    "grid.color": _LINE,
-    "grid.linewidth": 0.7,
-    "xtick.color": _SOFT,
-    "ytick.color": _SOFT,
-    "xtick.labelcolor": _INK,
-    "ytick.labelcolor": _INK,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
-    "lines.linewidth": 1.6,
-    "lines.markersize": 4.5,
-    "figure.constrained_layout.use": True,
-}
-
-
-@dataclass(frozen=True)
-class Look:
-    """How one class, device or stage is drawn wherever it appears on a page."""
-
-    color: str
-    marker: str
-    glyph: str
-    dash: str | tuple[int, tuple[float, ...]]
-
-
-def looks(names: Iterable[str]) -> dict[str, Look]:
-    """A look for each name, by its place in the list: the same list gives every plot of a page the same looks."""
-    return {
-        name: Look(
-            OKABE_ITO[place % len(OKABE_ITO)],
-            *_MARKERS[place % len(_MARKERS)],
-            _DASHES[place // len(OKABE_ITO) % len(_DASHES)],
-        )
-        for place, name in enumerate(dict.fromkeys(names))
-    }
 
 
 @dataclass(frozen=True)
@@ -212,7 +139,7 @@ def panels(
     if drawing is None:
         return _empty(title, missing)
     svg, legend, caption = drawing
-    return Figure(title, _inline(svg), legend, caption, wide)
+    return Figure(title, inline(svg), legend, caption, wide)
 
 
 def save_chart(
@@ -256,7 +183,7 @@ def stacked(
             left, whole = 0.0, sum(row.values())
             for part, value in row.items():
                 color = known[part].color
-                axes.barh(place, value, left=left, color=color, edgecolor=_PAPER, linewidth=0.8, height=0.62)
+                axes.barh(place, value, left=left, color=color, edgecolor=PAPER, linewidth=0.8, height=0.62)
                 if value >= 0.09 * max(sum(other.values()) for other in rows.values()):
                     light = sum(to_rgb(color)) > 1.5
                     axes.text(
@@ -270,9 +197,9 @@ def stacked(
         _set_axis(axes, "x", x)
 
     height = 0.9 + 0.36 * len(rows)
-    svg = _svg(lambda drawing: paint(drawing.subplots()), (_WIDE if wide else _NARROW, height), title)
-    legend = tuple(_key(part, replace(known[part], glyph="■")) for part in parts)
-    return Figure(title, _inline(svg), legend, evidence.text, wide)
+    svg = draw(lambda drawing: paint(drawing.subplots()), (_WIDE if wide else _NARROW, height), title)
+    legend = tuple(key_of(part, replace(known[part], glyph="■")) for part in parts)
+    return Figure(title, inline(svg), legend, evidence.text, wide)
 
 
 def strips(
@@ -309,17 +236,17 @@ def strips(
             size, alpha = (3.4, 0.55) if many else (5, 0.9)
             axes.plot(shown, place + offsets, style.marker, color=style.color, alpha=alpha, markersize=size, mew=0)
             if len(values) and median:
-                axes.plot([float(np.median(values))] * 2, [place - 0.38, place + 0.38], color=_INK, linewidth=2)
+                axes.plot([float(np.median(values))] * 2, [place - 0.38, place + 0.38], color=INK, linewidth=2)
         _name_rows(axes, list(finite))
         for line in lines:
-            axes.axvline(line.at, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
+            axes.axvline(line.at, color=INK, linewidth=1, linestyle=(0, (4, 3)))
         _set_axis(axes, "x", x)
 
     size = (_WIDE if wide else _NARROW, 0.9 + 0.46 * len(finite))
-    svg = _svg(lambda drawing: paint(drawing.subplots()), size, title)
+    svg = draw(lambda drawing: paint(drawing.subplots()), size, title)
     note = " ".join(filter(None, ["Each point is a value, each bar a median." * median, _left_out(left_out)]))
-    legend = tuple(Key(line.name, _INK, "┆") for line in lines)
-    return Figure(title, _inline(svg), _in_ink(legend), f"{evidence.text} {note}", wide)
+    legend = tuple(Key(line.name, INK, "┆") for line in lines)
+    return Figure(title, inline(svg), _in_ink(legend), f"{evidence.text} {note}", wide)
 
 
 def histogram(
@@ -354,13 +281,13 @@ def histogram(
     def paint(axes: Axes) -> None:
         axes.stairs(counts, borders, fill=True, color=OKABE_ITO[0])
         for line in lines:
-            axes.axvline(line.at, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
+            axes.axvline(line.at, color=INK, linewidth=1, linestyle=(0, (4, 3)))
         _set_axis(axes, "x", x)
         _set_axis(axes, "y", y)
 
-    svg = _svg(lambda drawing: paint(drawing.subplots()), (_NARROW, 2.9), title)
+    svg = draw(lambda drawing: paint(drawing.subplots()), (_NARROW, 2.9), title)
     caption = " ".join(filter(None, [evidence.text, _left_out(left_out)]))
-    return Figure(title, _inline(svg), _in_ink(Key(line.name, _INK, "┆") for line in lines), caption)
+    return Figure(title, inline(svg), _in_ink(Key(line.name, INK, "┆") for line in lines), caption)
 
 
 def matrix(
@@ -401,8 +328,8 @@ def matrix(
 
     side = min(9.0, max(2.6, 1.7 + 0.33 * max(values.shape)))
     wide = side > _NARROW
-    svg = _svg(lambda drawing: paint(drawing.subplots()), (_WIDE if wide else _NARROW, side), title)
-    return Figure(title, _inline(svg), (), evidence.text, wide)
+    svg = draw(lambda drawing: paint(drawing.subplots()), (_WIDE if wide else _NARROW, side), title)
+    return Figure(title, inline(svg), (), evidence.text, wide)
 
 
 def check_plot(path: Path, inputs: Iterable[Path] = ()) -> None:
@@ -446,13 +373,13 @@ def _draw_panels(
                 _paint_series(axes, one, known[one.name])
             for line in lines:
                 across = axes.axhline if line.across == "y" else axes.axvline
-                across(line.at, color=_INK, linewidth=1, linestyle=(0, (4, 3)), label=line.name)
+                across(line.at, color=INK, linewidth=1, linestyle=(0, (4, 3)), label=line.name)
             _set_axis(axes, "y", part.y)
         _set_axis(all_axes[-1], "x", x)
         if alone:
             all_axes[0].set_title(title, loc="left", size=11, weight="bold")
             all_axes[-1].text(
-                0, -0.24, caption, transform=all_axes[-1].transAxes, size=7.5, color=_SOFT, va="top", wrap=True
+                0, -0.24, caption, transform=all_axes[-1].transAxes, size=7.5, color=SOFT, va="top", wrap=True
             )
             if len(names) + len(lines) > 1:
                 all_axes[0].legend(frameon=False, fontsize=8.5)
@@ -462,15 +389,11 @@ def _draw_panels(
     if drawn < total:
         notes.append(f"{drawn:,} of {total:,} points drawn: the extremes of each stretch.")
     caption = " ".join(filter(None, notes))
-    svg = _svg(paint, (_WIDE if wide else _NARROW, height + 0.5 * alone), title, alone)
-    keys = [_key(name, known[name]) for name in dict.fromkeys(names)]
+    svg = draw(paint, (_WIDE if wide else _NARROW, height + 0.5 * alone), title, alone)
+    keys = [key_of(name, known[name]) for name in dict.fromkeys(names)]
     # One series needs no legend: the axis names it.
     keys = keys if len(keys) > 1 else []
-    return svg, (*keys, *_in_ink(Key(line.name, _INK, "┆") for line in lines)), caption
-
-
-def _key(name: str, look: Look) -> Key:
-    return Key(name, _VARIABLES.get(look.color, look.color), look.glyph)
+    return svg, (*keys, *_in_ink(Key(line.name, INK, "┆") for line in lines)), caption
 
 
 def _in_ink(keys: Iterable[Key]) -> tuple[Key, ...]:
@@ -496,9 +419,9 @@ def _paint_series(axes: Axes, one: Series, style: Look) -> None:
     if one.low:
         axes.fill_between(x, list(one.low), list(one.high), color=style.color, alpha=0.18, linewidth=0)
     for at_x, at_y, label in zip(x, y, one.labels, strict=False):
-        behind = {"facecolor": _PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
+        behind = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
         text, place = _shortened(label, 28), (at_x, at_y)
-        axes.annotate(text, place, (5, 4), textcoords="offset points", size=8, color=_INK, bbox=behind, zorder=1.5)
+        axes.annotate(text, place, (5, 4), textcoords="offset points", size=8, color=INK, bbox=behind, zorder=1.5)
 
 
 def _set_axis(axes: Axes, name: Literal["x", "y"], axis: Axis) -> None:
@@ -593,50 +516,3 @@ def _thin_indices(values: NDArray[np.float64]) -> NDArray[np.intp]:
 
 def _empty(title: str, missing: str) -> Figure:
     return Figure(title, "", (), missing)
-
-
-def _svg(paint: Callable[[Drawing], None], size: tuple[float, float], title: str, alone: bool = False) -> str:
-    with _styled():
-        from matplotlib.backends.backend_svg import FigureCanvasSVG
-        from matplotlib.figure import Figure as Drawing
-
-        drawing = Drawing(figsize=size)
-        if alone:
-            drawing.set_facecolor("#ffffff")
-        FigureCanvasSVG(drawing)
-        paint(drawing)
-        buffer = io.StringIO()
-        # Without a date, and without the library's version: the same values give the same bytes.
-        nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
-        drawing.savefig(buffer, format="svg", metadata=nothing | ({"Title": title} if alone else {}))
-    return buffer.getvalue()
-
-
-@contextlib.contextmanager
-def _styled() -> Iterator[None]:
-    """matplotlib in this room's style, whatever the user's own settings are."""
-    require("matplotlib")
-    import matplotlib
-
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        # Of names in scripts that the layout's font lacks; the browser has them.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        warnings.filterwarnings("ignore", message="constrained_layout not applied")
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
-        yield
-
-
-def _inline(svg: str) -> str:
-    """An SVG file's text made a part of a page: no declarations, the page's own ids and the variables of its style."""
-    body = re.sub(r"^.*?(?=<svg )", "", svg, flags=re.DOTALL)
-    body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", body, flags=re.DOTALL)
-    body = re.sub(r'(<svg [^>]*?) width="[^"]*"', r"\1", body, count=1)
-    body = re.sub(r'(<svg [^>]*?) height="[^"]*"', r"\1", body, count=1)
-    body = re.sub(r' (xmlns(:xlink)?|version)="[^"]*"', "", body)
-    used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', body))
-    body = re.sub(r' id="([^"]*)"', lambda m: f' id="{PLOT_ID}{m[1]}"' if m[1] in used else "", body)
-    body = re.sub(r'(url\(#|href="#)', rf"\g<1>{PLOT_ID}", body).replace("xlink:href=", "href=")
-    for color, variable in _VARIABLES.items():
-        body = body.replace(color, variable)
-    return re.sub(r"\n\s*", "\n", body).replace("<svg ", '<svg role="img" ', 1).strip()
