@@ -38,7 +38,7 @@ if [ "$(cat "$READY" 2>/dev/null)" != "$mark" ]; then
     rm -rf "$VENV"
     "$python" -m venv "$VENV"
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check "$wanted" 'opencv-python-headless<5' \
-        pycocotools 'click>=8.2,<9' pyyaml rich setuptools 'pytest>=8' pytest-xdist
+        pycocotools 'click>=8.2,<9' pyyaml rich jinja2 matplotlib setuptools 'pytest>=8' pytest-xdist hypothesis
     printf '%s' "$mark" >"$READY"
 fi
 "$VENV/bin/python" -c 'import sys, paddle; print("Python", sys.version.split()[0], "paddlepaddle", paddle.__version__)'
