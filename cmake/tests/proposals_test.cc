@@ -45,9 +45,9 @@ TEST_CASE("exp, sigmoid and softmax") {
 
 TEST_CASE("the best come first, whatever their level, and none of one level overlaps another") {
     Outputs outputs;
-    outputs.logits[1][0] = 3;   // P3, first cell, the wide anchor
-    outputs.logits[0][0] = 2;   // P2
-    outputs.logits[0][1] = 1;   // its neighbour, which overlaps it
+    outputs.logits[1][0] = 3;  // P3, first cell, the wide anchor
+    outputs.logits[0][0] = 2;  // P2
+    outputs.logits[0][1] = 1;  // its neighbour, which overlaps it
     ProposalRules rules;
     rules.anchor_sizes = {16, 32, 64, 128, 256};
     const std::vector<Box> found = Proposer(rules, kSide, kSide, 2).propose(outputs.levels);

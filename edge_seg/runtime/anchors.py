@@ -28,13 +28,6 @@ def level_anchors(height: int, width: int, stride: int, size: float) -> npt.NDAr
     return anchors
 
 
-def grid_sizes(size: tuple[int, int]) -> list[tuple[int, int]]:
-    """(height, width) in cells of P2 to P6 for an input of ``size``, both multiples of 32."""
-    height, width = size
-    levels = [(height // s, width // s) for s in STRIDES[:-1]]
-    return [*levels, (-(-levels[-1][0] // 2), -(-levels[-1][1] // 2))]
-
-
 def pyramid_anchors(grids: Sequence[tuple[int, int]], sizes: Sequence[float]) -> list[npt.NDArray[np.float32]]:
     """Anchors of P2 to P6, whose (height, width) in cells are ``grids``: the neck knows them for each input size."""
     return [level_anchors(h, w, stride, s) for (h, w), stride, s in zip(grids, STRIDES, sizes, strict=True)]

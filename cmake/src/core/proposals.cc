@@ -82,8 +82,7 @@ void Proposer::take(int level, const LevelOutputs& outputs, std::vector<Candidat
     const size_t before = candidates.size();
     for (const Scored& scored : best) {
         const int cell = scored.number / kAnchors, a = scored.number % kAnchors;
-        const Box anchor =
-            anchor_at(rules_.anchor_sizes[level], a, cell % outputs.width, cell / outputs.width, stride);
+        const Box anchor = anchor_at(rules_.anchor_sizes[level], a, cell % outputs.width, cell / outputs.width, stride);
         const float* delta = outputs.deltas + static_cast<size_t>(4) * a * cells + cell;
         Box box;
         for (size_t axis = 0; axis < 2; ++axis) {
