@@ -1,4 +1,4 @@
-"""COCO's precision and recall, and the 12 numbers made of them.
+"""COCO's precision and recall, of which its 12 numbers are made.
 
 faster-coco-eval computes what pycocotools does, to the last digit, in a seventh of the time; where it isn't installed
 (it comes with the extra ``train``) pycocotools does it.
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-ALL_AREAS, SMALL, MEDIUM, LARGE = range(4)
-BEST_1, BEST_10, BEST_100 = range(3)
-_IOU_50, _IOU_75 = 0, 5  # places of the thresholds 0.50 and 0.75
+IOU_50 = 0
+"""The place of the threshold 0.50."""
+ALL_AREAS, BEST_100 = 0, 2
 
 
 @dataclass(frozen=True)
@@ -30,26 +30,16 @@ class Compared:
     precision: NDArray[np.float64]
     recall: NDArray[np.float64]
 
-    def average_precision(
-        self, iou: int | None = None, area: int = ALL_AREAS, label: int | None = None
-    ) -> float | None:
-        """The mean over all thresholds or the one at place ``iou``, all classes or ``label``, with 100 detections."""
+    def average_precision(self, iou: int | None = None, label: int | None = None) -> float | None:
+        """The mean over all thresholds or the one at place ``iou``, all classes or ``label``, with 100 detections.
+
+        None where there is nothing to find.
+        """
         thresholds = slice(None) if iou is None else slice(iou, iou + 1)
         classes = slice(None) if label is None else slice(label, label + 1)
-        return _mean(self.precision[thresholds, :, classes, area, BEST_100])
-
-    def numbers(self) -> dict[str, float | None]:
-        """The 12 numbers that COCO reports, 0 to 1; None where there is nothing to find."""
-        found = {
-            "AP": self.average_precision(),
-            "AP50": self.average_precision(_IOU_50),
-            "AP75": self.average_precision(_IOU_75),
-        }
-        areas = {"small": SMALL, "medium": MEDIUM, "large": LARGE}
-        found |= {f"AP_{name}": self.average_precision(area=area) for name, area in areas.items()}
-        for name, most in (("AR1", BEST_1), ("AR10", BEST_10), ("AR100", BEST_100)):
-            found[name] = _mean(self.recall[:, :, ALL_AREAS, most])
-        return found | {f"AR_{name}": _mean(self.recall[:, :, area, BEST_100]) for name, area in areas.items()}
+        found = self.precision[thresholds, :, classes, ALL_AREAS, BEST_100]
+        known = found[found > -1]
+        return float(known.mean()) if known.size else None
 
 
 def compare(truth: Any, results: list[dict[str, Any]], kind: str) -> Compared:
@@ -91,8 +81,3 @@ def _nothing(truth: Any) -> Any:
     found.dataset = {**truth.dataset, "annotations": []}
     found.createIndex()
     return found
-
-
-def _mean(values: NDArray[np.float64]) -> float | None:
-    known = values[values > -1]
-    return float(known.mean()) if known.size else None

@@ -10,15 +10,14 @@ from typing import Any
 from edge_seg.data.coco import CocoDataset
 from edge_seg.errors import DataError
 from edge_seg.runtime.segmenter import Segmenter
-from edge_seg.train.coco_numbers import compare
+from edge_seg.train.coco_numbers import IOU_50, compare
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """COCO's mAP (IoU 0.50 to 0.95, the best 100 detections of a picture), 0 to 1; None where there is nothing to find.
 
-    ``box_ap50`` and ``mask_ap50`` are at IoU 0.50 alone; ``box_numbers`` and ``mask_numbers`` are all 12 of COCO's.
-    ``objects`` and ``detections`` are counted without crowds.
+    ``box_ap50`` and ``mask_ap50`` are at IoU 0.50 alone. ``objects`` and ``detections`` are counted without crowds.
     """
 
     box_map: float | None
@@ -26,8 +25,6 @@ class Evaluation:
     box_ap50: float | None
     mask_ap50: float | None
     class_mask_map: dict[str, float | None]
-    box_numbers: dict[str, float | None]
-    mask_numbers: dict[str, float | None]
     images: int
     objects: int
     detections: int
@@ -55,15 +52,12 @@ def evaluate(
     progress(len(records), len(records))
     truth = dataset.ground_truth(records)
     box, mask = (compare(truth, results, kind) for kind in ("bbox", "segm"))
-    box_numbers, mask_numbers = box.numbers(), mask.numbers()
     return Evaluation(
-        box_map=box_numbers["AP"],
-        mask_map=mask_numbers["AP"],
-        box_ap50=box_numbers["AP50"],
-        mask_ap50=mask_numbers["AP50"],
+        box_map=box.average_precision(),
+        mask_map=mask.average_precision(),
+        box_ap50=box.average_precision(IOU_50),
+        mask_ap50=mask.average_precision(IOU_50),
         class_mask_map={name: mask.average_precision(label=i) for i, name in enumerate(dataset.classes)},
-        box_numbers=box_numbers,
-        mask_numbers=mask_numbers,
         images=len(records),
         objects=sum(not a.crowd for record in records for a in record.annotations),
         detections=len(results),
