@@ -112,7 +112,7 @@ def main() -> None:
         if fault.startswith("dies-at-") and not options.self_test and repeat == int(fault.rpartition("-")[2]):
             os.kill(os.getpid(), signal.SIGKILL)
         if fault.startswith("slow"):
-            time.sleep(0.1)
+            time.sleep(0.3)
         for image in options.images:
             ns = {**STAGES, "total": sum(STAGES.values())}
             if fault == "no-stage":

@@ -37,7 +37,7 @@ def start(words: list[str]) -> subprocess.Popen[str]:
 
 
 def wait_for_samples(out: Path, count: int) -> None:
-    for _ in range(600):
+    for _ in range(2400):
         lines = [line for path in out.parent.glob(f"{out.name}.partial-*") for line in path.read_text().splitlines()]
         if sum('"sample"' in line for line in lines) >= count:
             return
@@ -60,7 +60,7 @@ def runners(folder: Path) -> list[int]:
 
 
 def assert_nothing_runs(folder: Path) -> None:
-    for _ in range(200):
+    for _ in range(600):
         if not runners(folder):
             return
         time.sleep(0.05)
@@ -76,7 +76,7 @@ def test_a_killed_harness(
     process = start(words)
     wait_for_samples(out, REPEATS + 3)  # the first measurement is done, the second has begun
     process.send_signal(number)
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     assert process.returncode == (-number if number == signal.SIGKILL else 128 + number)
     assert_nothing_runs(tmp_path)
     kept = {record.scenario.threads: record for record in [*read(out)[0], *unfinished(out)]}
@@ -105,7 +105,7 @@ def test_any_moment(fake_target: Any, bundle_path: Path, tmp_path: Path) -> None
         process = start(words)
         time.sleep(draw.uniform(0.2, 6.0))
         process.kill()
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
         assert_nothing_runs(tmp_path)
         assert main(words) == 0
         records, bad = read(out)
@@ -135,7 +135,7 @@ def test_restart_measures_all_anew(
     process = start(words)
     wait_for_samples(out, REPEATS + 1)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     assert main([*words, "--restart"]) == 0
     assert len(json.loads(capsys.readouterr().out)["records"]) == 2
 
