@@ -177,7 +177,7 @@ def test_patience_ends_a_training_that_no_longer_improves(
     monkeypatch.setattr(
         trainer_module,
         "evaluate",
-        lambda *_, **__: Evaluation(0.1, next(maps), 0.1, 0.1, {}, {}, {}, 2, 2, 2),
+        lambda *_, **__: Evaluation(0.1, next(maps), 0.1, 0.1, {}, 2, 2, 2),
     )
     out = tmp_path / "run"
     assert train(out, "--epochs", 6, "--patience", 2) == 0
