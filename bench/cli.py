@@ -151,7 +151,7 @@ def run(
       edge-seg bench run bundles/x86-fp32 bundles/cpu-fp32
       edge-seg bench run bundles/cpu-fp32 --images photo.jpg --instances 1,10,50
       edge-seg bench run bundles/arm-fp32 --on pi5,rk3588 --cores big
-      edge-seg bench run bundles/arm-fp32 --on ssh://pi@raspberrypi --mode sustained
+      edge-seg bench run bundles/arm-fp32 --on ssh://pi@pi5 --mode sustained
     """
     from bench.run import Command, run_command
     from bench.scenario import Settings

@@ -116,7 +116,7 @@ def test_every_command_is_explained(name: str) -> None:
         if not isinstance(command, click.Group):
             assert f"edge-seg {' '.join(path)}" in command.help, f"{path}: no example of its use"
         for parameter in command.params:
-            if isinstance(parameter, click.Option):
+            if isinstance(parameter, click.Option) and not parameter.hidden:
                 assert parameter.help, f"{path} {parameter.opts}: no help"
         assert max(map(len, text.splitlines())) <= 80, path
 
