@@ -53,6 +53,16 @@ TEST_CASE("fields with a default may be missing, others not") {
     CHECK(refusal(folder.path(), "manifest.target: missing") == "manifest-invalid");
 }
 
+TEST_CASE("what other engines need to make proposals is passed over") {
+    BundleFolder folder;
+    for (const Json& fine : {Json(), Json::object()}) {
+        folder.set("/rpn", fine);
+        CHECK(refusal(folder.path()) == "");
+    }
+    folder.set("/rpn", 7);
+    CHECK(refusal(folder.path(), "manifest.rpn") == "manifest-invalid");
+}
+
 TEST_CASE("a version may be told, as a whole number") {
     BundleFolder folder;
     folder.set("/version", 7);

@@ -169,6 +169,8 @@ Manifest parse_manifest(const std::vector<uint8_t>& content, const std::string& 
     }
     Fields graphs = fields.object("graphs");
     for (const std::string& name : graphs.names()) manifest.graphs[name] = read_graph(graphs.object(name));
+    // How proposals are made where the graphs are convolutions only: for engines that this runner lacks.
+    if (fields.has("rpn") && !fields.any("rpn").is_null()) fields.object("rpn");
     if (fields.has("version")) {  // which of two bundles is newer: for those who deploy them
         const int64_t version = fields.whole("version");
         if (version < 0 || version >= kMostVersions) refuse(fields.where("version"), "0 or more", version);
