@@ -87,7 +87,7 @@ def changed(draw: st.DrawFn, plain: dict[str, Any]) -> Any:
         elif how == "repeat" and isinstance(holder, list):
             holder.append(copy.deepcopy(holder[path[-1]]))
         else:
-            holder[path[-1]] = draw(VALUES)
+            holder[path[-1]] = copy.deepcopy(draw(VALUES))  # lists that are sampled from are shared
         if not places(whole):
             break
     return whole
