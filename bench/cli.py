@@ -17,17 +17,13 @@ from edge_seg.options import (
     echo_json,
     json_option,
     public_key_option,
+    renamed_option,
 )
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def bench() -> None:
     """Measure bundles and print the speed table."""
-
-
-def _renamed_target(_context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
-    if value is not None:
-        raise click.UsageError(f"--target is called --on now: write --on {value}")
 
 
 @bench.command(short_help="Measure bundles, here or on boards.")
@@ -40,7 +36,7 @@ def _renamed_target(_context: click.Context, _parameter: click.Parameter, value:
     help="Where to measure: local, a named board (`edge-seg board list`), ssh://[user@]host[:port], adb:SERIAL,"
     " emulated:cortex-a72. Several are measured at the same time.  [default: local]",
 )
-@click.option("--target", hidden=True, callback=_renamed_target, expose_value=False)
+@renamed_option("--target", "--on")
 @click.option(
     "--images",
     multiple=True,

@@ -120,19 +120,20 @@ def convert(
     check_destinations(out, recipes)  # before the work, not after it
     seconds: dict[str, float] = {}
     wipe = "\r\x1b[K" if sys.stderr.isatty() else ""  # a file gets the stages that are done only
+    terminal = getattr(sys.stderr, "terminal", sys.stderr)  # as it is: edge_seg.printable escapes what moves the cursor
 
     def note(stage: str, elapsed: float) -> None:
         seconds[stage] = round(elapsed, 2)
-        click.echo(f"{wipe}{stage}  {elapsed:.1f} s", err=True)
+        click.echo(f"{wipe}{stage}  {elapsed:.1f} s", terminal)
 
     def show(text: str) -> None:
-        click.echo(f"{wipe}{text[: max(20, shutil.get_terminal_size().columns - 3)]} …", err=True, nl=False)
+        click.echo(f"{wipe}{text[: max(20, shutil.get_terminal_size().columns - 3)]} …", terminal, nl=False)
 
     with ExitStack() as stack:
         if wipe:
             guard.listener = show
             phase("loading the model")
-            stack.callback(click.echo, wipe, err=True, nl=False)
+            stack.callback(click.echo, wipe, terminal, nl=False)
             stack.callback(setattr, guard, "listener", None)
         begun = time.monotonic()
         quantization = quantization_of(options, used=any(r.precision == "int8" for r in recipes))

@@ -127,11 +127,11 @@ def remove(names: tuple[str, ...], as_json: bool) -> None:
 def fetch_library(
     arch: str, fp16: bool, folder: Path, digest: str | None, url: str | None, archive: Path | None, as_json: bool
 ) -> None:
-    """Download Paddle Lite's official archive for a kind of board, check it, and unpack it in DIR/ARCH.
+    """Download Paddle Lite's official archive for a kind of board, check and unpack it.
 
-    The archive must have the sha256 that is given. Without one, the file is downloaded, its hash is named, and nothing
-    is unpacked: compare it with the publisher's, and give it with --sha256. The library must be for the board's
-    processor and have the extra kernels.
+    The library goes to DIR/ARCH. The archive must have the sha256 that is given. Without one, the file is downloaded,
+    its hash is named, and nothing is unpacked: compare it with the publisher's, and give it with --sha256. The library
+    must be for the board's processor and have the extra kernels.
 
     \b
     Examples:

@@ -95,7 +95,7 @@ def check(
       edge-seg data check dataset
       edge-seg data check dataset --size 640 --json
       edge-seg data check dataset --html check.html
-      edge-seg data check dataset --fix clean --merge-classes 'Cat,cat =cat' --drop things
+      edge-seg data check dataset --fix clean --merge-classes Cat,cat=cat
       edge-seg data check photos --exif apply --fix upright
     """
     from edge_seg.data.check import check as check_folder

@@ -39,7 +39,7 @@ LAYOUTS = (
 HELP = "\n".join(
     [
         *(f"  {layout.annotations:<40} {layout.name}" for layout in LAYOUTS),
-        f"  {'anything.json beside its images':<40} one file, to be divided by `edge-seg data split`",
+        f"  {'anything.json beside its images':<40} one file, for `edge-seg data split`",
     ]
 )
 """The layouts for ``--help``; ``{split}`` is train, val (valid, validation) or test."""

@@ -104,14 +104,15 @@ def predict(
         with open_target(on, runner=runner) as target:
             settings = Settings(score, threads, engine)
             report = predict_on(target, opened, pictures, out, settings, progress)
-        return _tell(report, out, formats, opened.manifest.category_ids, as_json)
+        return tell(report, out, formats, opened.manifest.category_ids, as_json)
     with Segmenter(opened, engine=engine, threads=threads, score=score) as segmenter:
         report = run(segmenter, pictures, out, opened.manifest.category_ids, progress)
         phase("closing the engine")
-    return _tell(report, out, formats, opened.manifest.category_ids, as_json)
+    return tell(report, out, formats, opened.manifest.category_ids, as_json)
 
 
-def _tell(report: Report, out: Path, formats: tuple[str, ...], category_ids: tuple[int, ...], as_json: bool) -> int:
+def tell(report: Report, out: Path, formats: tuple[str, ...], category_ids: tuple[int, ...], as_json: bool) -> int:
+    """Writes the results in ``formats`` into ``out``, prints the report, and returns the exit code."""
     from edge_seg.runtime.formats import write_formats
 
     written = write_formats(formats, report.done, out, report.classes, category_ids)

@@ -9,9 +9,9 @@ import click
 
 from edge_seg.bundle import MANIFEST
 from edge_seg.errors import UsageError
-from edge_seg.options import echo_json
 from edge_seg.process.guard import guarded, phase
 from edge_seg.runtime.cli import predict as predict_bundle
+from edge_seg.runtime.cli import tell
 from edge_seg.train.run import CONFIG
 
 
@@ -28,11 +28,13 @@ def _predict_run(
     *,
     images: tuple[Path, ...],
     out: Path,
+    overlays: str,
     score: float | None,
     threads: int,
     engine: str | None,
     on: str | None,
     runner: tuple[str, ...],
+    formats: tuple[str, ...],
     public_key: Path | None,
     as_json: bool,
 ) -> int:
@@ -47,17 +49,13 @@ def _predict_run(
     from edge_seg.train.run import load_run
 
     config = load_run(run).config
-    pictures = find_pictures(images, out)
+    pictures = find_pictures(images, out, overlays)
     check_folder(out)
     refuse_overwriting(out, [run])
     with open_run(run, threads, "auto", score) as segmenter:
         report = predict(segmenter, pictures, out, config.category_ids, lambda line: click.echo(line, err=True))
         phase("closing the engine")
-    if as_json:
-        echo_json(report.as_json())
-    else:
-        click.echo(str(report))
-    return report.exit_code
+    return tell(report, out, formats, config.category_ids, as_json)
 
 
 def _parameters() -> list[click.Parameter]:
@@ -72,8 +70,8 @@ predict = click.Command(
     callback=_predict,
     params=_parameters(),
     help=(predict_bundle.help or "").replace(
-        "      edge-seg predict bundles/cpu-fp32 photo.jpg --out pictures\n",
-        "      edge-seg predict run photo.jpg --out pictures\n"
-        "      edge-seg predict bundles/cpu-fp32 photo.jpg --out pictures\n",
+        "      edge-seg predict bundles/cpu-fp32 photo.jpg --out found\n",
+        "      edge-seg predict run photo.jpg --out found\n"
+        "      edge-seg predict bundles/cpu-fp32 photo.jpg --out found\n",
     ),
 )

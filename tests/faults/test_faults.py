@@ -142,7 +142,7 @@ def test_another_user_in_a_read_only_folder(name: str, data: Path, tiny_bundles:
                 path.chmod(path.stat().st_mode | 0o755)
     try:
         subprocess.run([sys.executable, "-c", "import edge_seg"], cwd=ROOT, preexec_fn=prepare, check=True)
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.SubprocessError):
         pytest.skip("other users can't run this interpreter or read this checkout")
     done = run(commands(data, tiny_bundles, place)[name], prepare, HOME="/nonexistent")
     clear_end(done, place, (1, 2))

@@ -81,7 +81,7 @@ def test_picture_from_a_file(fake_engine: Any, photo: np.ndarray, tmp_path: Path
     cv2.imwrite(str(tmp_path / "photo.png"), photo)
     segmenter = over(fake_engine(3))
     assert segmenter(tmp_path / "photo.png").as_json() == segmenter(str(tmp_path / "photo.png")).as_json()
-    with pytest.raises(ImageError, match="no such picture"):
+    with pytest.raises(ImageError, match="no such image file"):
         segmenter("missing.png")
 
 

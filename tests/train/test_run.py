@@ -38,7 +38,16 @@ def test_holds_all_that_a_conversion_needs(finished: Run, data: Path) -> None:
     assert 0 <= (config.metrics["mask_map"] or 0) <= 1
     assert f"--data {data}" in (finished.path / "command.txt").read_text() or "pytest" in str(finished.path)
     names = {path.name for path in finished.path.iterdir()}
-    expected = {"config.json", "command.txt", "golden.png", "last", "metrics.jsonl", "model.pdparams", "report.html"}
+    expected = {
+        "config.json",
+        "command.txt",
+        "golden.png",
+        "last",
+        "metrics.jsonl",
+        "model.pdparams",
+        "options.yaml",
+        "report.html",
+    }
     assert names == expected
 
 

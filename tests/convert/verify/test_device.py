@@ -41,14 +41,15 @@ def runner(tmp_path: Path, *lines: Any, code: int = 0) -> Local:
     return Local([sys.executable, str(script)])
 
 
+BEGIN = ({"type": "hello", "runner": "fake", "version": "0"}, {"type": "load", "ns": 1})
 RESULT = {"type": "result", "image": "x", "width": 8, "height": 8, "instances": []}
 DONE = {"type": "done"}
 
 
 def test_a_runner_that_repeats_and_one_that_does_not(tmp_path: Path) -> None:
-    found, repeats = run_device(runner(tmp_path, RESULT, RESULT, DONE), tmp_path, [tmp_path / "x"], None)
+    found, repeats = run_device(runner(tmp_path, *BEGIN, RESULT, RESULT, DONE), tmp_path, [tmp_path / "x"], None)
     assert ([len(item) for item in found], repeats) == ([0], True)
-    _, repeats = run_device(runner(tmp_path, RESULT, DONE), tmp_path, [tmp_path / "x"], 3)
+    _, repeats = run_device(runner(tmp_path, *BEGIN, RESULT, DONE), tmp_path, [tmp_path / "x"], 3)
     assert repeats is None
 
 
@@ -56,10 +57,10 @@ def test_a_runner_that_repeats_and_one_that_does_not(tmp_path: Path) -> None:
     ("lines", "code", "said"),
     [
         (["Segmentation fault"], 139, "isn't the protocol's"),
-        ([RESULT, DONE], 0, "1 results for 4 images"),
-        ([RESULT], 0, "without saying `done`"),
-        ([{"type": "error", "code": "x", "message": "no such bundle", "remedy": ""}], 1, "no such bundle"),
-        ([{**RESULT, "instances": [{"box": 3}]}, RESULT, DONE], 0, "can't be read"),
+        ([*BEGIN, RESULT, DONE], 0, "1 results for 4 images"),
+        ([*BEGIN, RESULT], 0, "without saying `done`"),
+        ([*BEGIN, {"type": "error", "code": "x", "message": "no such bundle", "remedy": ""}], 1, "no such bundle"),
+        ([*BEGIN, {**RESULT, "instances": [{"box": 3}]}, RESULT, DONE], 0, "can't be read"),
     ],
 )
 def test_a_runner_that_fails(tmp_path: Path, lines: list[Any], code: int, said: str) -> None:
