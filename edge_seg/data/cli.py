@@ -468,7 +468,7 @@ def fetch_command(what: str, out: Path | None, checksum: str | None, mirror: str
     \b
     Examples:
       edge-seg data fetch xiaoduxiong
-      edge-seg data fetch https://example.org/set.tar.gz --out set --sha256 9f86d0…
+      edge-seg data fetch https://example.org/set.tgz --sha256 9f86d0…
     """
     from pathlib import PurePosixPath
     from urllib.parse import urlsplit
