@@ -34,7 +34,7 @@ COLUMNS = {
 COST = "Arm instructions (emulated)"
 SPEEDS = {
     "gpu": "no record from a GPU; `edge-seg convert RUN --recipe gpu-fp32 --out BUNDLE` and `edge-seg bench run BUNDLE`"
-    " on a machine with one make it, or tools/gpu_cell.py",
+    " on a machine with one make it",
     "arm": "no record from an Arm board; `edge-seg bench run BUNDLE --on ssh://USER@BOARD` with a bundle of arm-fp32"
     " makes one",
     "x86": "no record from an x86 machine; `edge-seg bench run BUNDLE` on one makes it",

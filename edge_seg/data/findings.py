@@ -127,7 +127,7 @@ KINDS: dict[str, Kind] = {
     # Other annotation tools
     "no-area": Kind(WARNING, "shapes without an area (points, lines) are no objects: left out"),
     "not-annotated": Kind(NOTE, "files aren't annotations of the format: left out"),
-    "twin": Kind(WARNING, "several annotation files are for one image: the one with its name was taken"),
+    "duplicate": Kind(WARNING, "several annotation files are for one image: the one with its name was taken"),
     "hole": Kind(NOTE, "shapes named __hole__ were cut out of the object around them"),
     "versions": Kind(WARNING, "images were annotated more than once: the first annotation was taken"),
     "label-unknown": Kind(ERROR, "labels aren't among the classes", "add them to --classes, or correct them"),

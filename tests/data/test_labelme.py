@@ -189,7 +189,7 @@ def test_one_image_with_two_files(save: Callable[..., Path], tmp_path: Path) -> 
     found = Findings()
     counts = convert(tmp_path / "annotated", tmp_path / "set", findings=found)
     assert counts["train"]["images"] + counts["val"]["images"] == 2
-    assert [(f.kind, Path(f.file).name) for f in found] == [("twin", "a_copy.json")]
+    assert [(f.kind, Path(f.file).name) for f in found] == [("duplicate", "a_copy.json")]
     other = json.loads(first.read_text())
     other["shapes"] = []
     first.rename(first.with_name("a_1.json"))

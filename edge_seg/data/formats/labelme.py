@@ -61,7 +61,7 @@ def read(source: Source) -> tuple[list[Drawn], list[str]]:
                 source.findings.add(fault.kind, file, "imagePath", fault.text)
                 _shapes(file, plain, Drawn(file, file, _endless(plain)), source)  # its other faults are told as well
     drawn = []
-    for file, image, plain in _without_twins(found, source):
+    for file, image, plain in _without_duplicates(found, source):
         frame = source.frame(file, image, plain.get("imageWidth"), plain.get("imageHeight"), "imageWidth, imageHeight")
         if frame is not None:
             one = Drawn(file, image, frame, _split(file, source.place))
@@ -112,11 +112,11 @@ def _image(file: Path, plain: dict[str, Any], source: Source, finder: ImageFinde
         inside.parent.mkdir()
         inside.write_bytes(_base64("imageData", plain["imageData"]))
         return inside
-    for twin in sorted(file.parent.glob(f"{_escaped(file.stem)}.*")):
-        if twin.suffix.lower() in SUFFIXES:
-            text = f"imagePath is {stated!r}, which isn't there: took {twin.name}, which has the file's name"
-            source.findings.add("image-elsewhere", file, "imagePath", text, str(twin))
-            return twin
+    for other in sorted(file.parent.glob(f"{_escaped(file.stem)}.*")):
+        if other.suffix.lower() in SUFFIXES:
+            text = f"imagePath is {stated!r}, which isn't there: took {other.name}, which has the file's name"
+            source.findings.add("image-elsewhere", file, "imagePath", text, str(other))
+            return other
     if not parts:
         raise Fault("image-missing", f"expected a file name, found {shown(stated)}")
     try:
@@ -138,7 +138,7 @@ def _escaped(name: str) -> str:
     return "".join(f"[{c}]" if c in "*?[" else c for c in name)
 
 
-def _without_twins(
+def _without_duplicates(
     found: list[tuple[Path, Path, dict[str, Any]]], source: Source
 ) -> list[tuple[Path, Path, dict[str, Any]]]:
     """One JSON file for each image: of several the one with the image's name, or any where all say the same."""
@@ -160,7 +160,7 @@ def _without_twins(
         for file, *_ in rest:
             how = "other" if file.name in differing else "the same"
             text = f"for {image.name} as {first[0].name} is, with {how} shapes: left out"
-            source.findings.add("twin", file, "", text, str(image))
+            source.findings.add("duplicate", file, "", text, str(image))
         kept.append(first)
     return kept
 
