@@ -49,7 +49,7 @@ inline void mix(uint32_t a, uint32_t b, uint32_t c, uint32_t& d, uint32_t e, uin
 
 void plain_blocks(State& state, const uint8_t* data, size_t count) {
     for (; count > 0; --count, data += kBlock) {
-        uint32_t w[16];
+        uint32_t w[16] = {};
         auto [a, b, c, d, e, f, g, h] = state;
         for (int i = 0; i < 64; i += 16) {
             const uint32_t* k = &kRound[i];
