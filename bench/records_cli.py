@@ -104,7 +104,9 @@ def import_(records: tuple[Path, ...], out: Path, as_json: bool) -> int:
 
 @click.command(short_help="Write records as CSV or JSON for other programs.")
 @_FILES
-@click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True, help="Its form."
+)
 @click.option("--samples", is_flag=True, help="A line for each sample, not for each record.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write there, not to stdout.")
 def export(records: tuple[Path, ...], form: str, samples: bool, out: Path | None) -> None:
