@@ -122,13 +122,20 @@ def test_failing_self_test(run: Run, pack: Pack, board: Sshd, deployed: tuple[Pa
     assert "a box differs by 1.5" in error["message"]
 
 
+SILENT = """#!/bin/sh
+echo '{"type": "hello", "runner": "fake", "version": "0"}'
+echo '{"type": "load", "ns": 1}'
+echo '{"type": "done"}'
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "code", "words"),
     [
         ("#!/no/such/shell\n", "runner-died", "can't be started there"),
         ("#!/bin/sh\nkill -SEGV $$\n", "runner-died", "killed by SIGSEGV"),
         ("#!/bin/sh\necho nonsense\n", "runner-protocol", "isn't the protocol's"),
-        ('#!/bin/sh\necho \'{"type": "done"}\'\n', "self-test-failed", "said nothing of a self-test"),
+        (SILENT, "self-test-failed", "said nothing of a self-test"),
     ],
 )
 def test_runner_that_does_not_run(
