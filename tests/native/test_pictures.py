@@ -134,7 +134,7 @@ DAMAGED = {
     "png-head-only": PNG[:8],
     "png-cut": PNG[: len(PNG) // 2],
     "png-without-end": PNG[:-12],
-    "png-wrong-checksum": PNG[:20] + b"\x01" + PNG[21:],
+    "png-wrong-checksum": PNG[:23] + bytes([PNG[23] ^ 1]) + PNG[24:],
     "png-no-width": png(8, 2, noise(8, 3)).replace(struct.pack(">II", 40, 24), struct.pack(">II", 0, 24)),
     "png-garbage": b"\x89PNG\r\n\x1a\n" + bytes(40) + b"IEND",
 }
