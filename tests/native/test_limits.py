@@ -117,7 +117,7 @@ def test_scans_of_a_progressive_jpeg(local: list[str], folder: Path) -> None:
     Path("many.jpg").write_bytes(content[:last] + content[last:-2] * 5000 + b"\xff\xd9")
     begin = time.monotonic()
     error = error_of(*run_one(local, "many.jpg"))
-    assert time.monotonic() - begin < 20
+    assert time.monotonic() - begin < 120
     assert (error["code"], "more scans" in error["message"]) == ("image-unreadable", True)
 
 
