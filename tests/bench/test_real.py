@@ -40,4 +40,4 @@ def test_from_bundles_to_the_table(edge_seg: Callable[..., Any], tiny_bundles: P
     table = edge_seg("bench", "table", "records.jsonl")
     assert table.returncode == 0
     assert "MaskRCNN-Tiny-FPN<br>128x128, 5 objects in image.png, random weights" in table.stdout
-    assert "is degraded: 3 samples a picture" in table.stdout
+    assert "is degraded: 3 samples an image" in table.stdout

@@ -37,7 +37,7 @@ def linear(optimizer: str, steps: int, **settings: Any) -> float:
     for _ in range(steps):
         (2.0 * layer(paddle.ones([1, 1]))).sum().backward()
         rule.step(0.01)
-    return float(layer.weight)
+    return layer.weight.item()
 
 
 def test_each_optimizer_follows_its_rule() -> None:
@@ -84,12 +84,12 @@ def test_the_running_mean_follows_the_weights() -> None:
     ema = Ema(layer, 0.5)
     layer.weight.set_value(paddle.full([1, 1], 3.0))
     ema.update(0)  # (1 + 0) / (10 + 0) of the old value: early steps count more
-    assert float(ema.state()["weight"]) == pytest.approx(0.1 * 1 + 0.9 * 3)
+    assert ema.state()["weight"].item() == pytest.approx(0.1 * 1 + 0.9 * 3)
     ema.update(100)
-    assert float(ema.state()["weight"]) == pytest.approx(0.5 * 2.8 + 0.5 * 3)
+    assert ema.state()["weight"].item() == pytest.approx(0.5 * 2.8 + 0.5 * 3)
     with ema.in_place():
-        assert float(layer.weight) == pytest.approx(2.9)
-    assert float(layer.weight) == 3
+        assert layer.weight.item() == pytest.approx(2.9)
+    assert layer.weight.item() == 3
 
 
 def test_the_mean_is_what_is_kept(train: Train, tmp_path: Path) -> None:
