@@ -234,7 +234,7 @@ def test_what_is_no_archive_for_a_board(run: Run, board: Sshd, x86: Path, tmp_pa
 
 @pytest.mark.parametrize(
     "words",
-    [["status", "local"], ["clean", "emulated:cortex-a72"], ["rollback"], ["status", "ssh://x", "ssh://x"], ["status"]],
+    [["status", "local"], ["clean", "local"], ["rollback"], ["status", "ssh://x", "ssh://x"], ["status"]],
 )
 def test_command_lines_that_can_not_be_meant(run: Run, words: list[str]) -> None:
     code, said, _ = run("board", *words)
