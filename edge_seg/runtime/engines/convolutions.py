@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_seg.manifest import FEATURES
+from edge_seg.runtime.engines.pyramid_engine import PyramidEngine
 from edge_seg.runtime.exact import sigmoid, softmax
 from edge_seg.runtime.proposals import Proposer
-from edge_seg.runtime.roi_align import Pyramid
 
 Arrays = dict[str, NDArray[Any]]
 COARSEST = "p6"
 """The trunk's map that serves proposals only."""
 
 
-class Convolutions:
+class Convolutions(PyramidEngine):
     """See the module. An engine over ``engine``; `detect` gives ``proposals`` rows, as a graph of fixed shape would."""
 
     def __init__(
@@ -35,14 +35,9 @@ class Convolutions:
         box_resolution: int,
         mask_resolution: int,
     ) -> None:
-        self.name: str = engine.name
-        self._engine = engine
+        super().__init__(engine, canonical_size, box_resolution, mask_resolution)
         self._proposer = proposer
         self._proposals = proposals
-        self._canonical_size = canonical_size
-        self._box_resolution, self._mask_resolution = box_resolution, mask_resolution
-        self._maps: list[NDArray[np.float32]] = []
-        self._pyramid: Pyramid | None = None
 
     def run(self, graph: str, inputs: Arrays) -> Arrays:
         """The step's outputs by name, as the graph `detect` or `mask` would give them."""
@@ -66,20 +61,3 @@ class Convolutions:
         pooled = self._read(inputs).pool(boxes, self._mask_resolution)
         logits = self._engine.run("mask_head", {"pooled": pooled})["logits"]
         return sigmoid(logits.reshape(-1, *logits.shape[2:])[channel])
-
-    def _read(self, arrays: Arrays) -> Pyramid:
-        """The pyramid of the maps in ``arrays``: the one made for `detect`, as long as `mask` is given the same."""
-        maps = [arrays[name] for name in FEATURES]
-        if self._pyramid is None or any(a is not b for a, b in zip(maps, self._maps, strict=True)):
-            self._maps, self._pyramid = maps, Pyramid(maps, self._canonical_size)
-        return self._pyramid
-
-    def describe(self) -> dict[str, Any]:
-        """The engine's own description."""
-        description: dict[str, Any] = self._engine.describe()
-        return description
-
-    def close(self) -> None:
-        """Closes the engine."""
-        self._pyramid, self._maps = None, []
-        self._engine.close()

@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.manifest import FEATURES, THREE_GRAPHS, PreprocessSpec, ProposalSpec, TensorSpec
+from edge_seg.manifest import THREE_GRAPHS, PreprocessSpec, ProposalSpec, TensorSpec
 from edge_seg.runtime.engines.convolutions import Convolutions
+from edge_seg.runtime.engines.pyramid_engine import PyramidEngine
 from edge_seg.runtime.proposals import Proposer
-from edge_seg.runtime.roi_align import Pyramid
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -57,16 +56,8 @@ def in_two_steps(engine: Any, graphs: Mapping[str, HasInputs], rules: Rules) -> 
     )
 
 
-class ThreeGraphs:
-    """See the module. An engine over ``engine``."""
-
-    def __init__(self, engine: Any, canonical_size: int, box_resolution: int, mask_resolution: int) -> None:
-        self.name: str = engine.name
-        self._engine = engine
-        self._canonical_size = canonical_size
-        self._box_resolution, self._mask_resolution = box_resolution, mask_resolution
-        self._maps: list[NDArray[np.float32]] = []
-        self._pyramid: Pyramid | None = None
+class ThreeGraphs(PyramidEngine):
+    """See the module."""
 
     def run(self, graph: str, inputs: Arrays) -> Arrays:
         """The step's outputs by name, as the graph `detect` or `mask` would give them."""
@@ -78,20 +69,3 @@ class ThreeGraphs:
         rois = found.pop("rois")
         pooled = self._read(found).pool(rois, self._box_resolution)
         return {**self._engine.run("box_head", {"pooled": pooled, "rois": rois}), **found}
-
-    def _read(self, arrays: Arrays) -> Pyramid:
-        """The pyramid of the maps in ``arrays``: the one made for `detect`, as long as `mask` is given the same."""
-        maps = [arrays[name] for name in FEATURES]
-        if self._pyramid is None or any(a is not b for a, b in zip(maps, self._maps, strict=True)):
-            self._maps, self._pyramid = maps, Pyramid(maps, self._canonical_size)
-        return self._pyramid
-
-    def describe(self) -> dict[str, Any]:
-        """The engine's own description."""
-        description: dict[str, Any] = self._engine.describe()
-        return description
-
-    def close(self) -> None:
-        """Closes the engine."""
-        self._pyramid, self._maps = None, []
-        self._engine.close()

@@ -1,0 +1,42 @@
+"""What every engine shares that does the RoIAlign between its graphs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_seg.manifest import FEATURES
+from edge_seg.runtime.roi_align import Pyramid
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class PyramidEngine:
+    """An engine over ``engine``, whose pyramid of maps is made once for `detect` and `mask`."""
+
+    def __init__(self, engine: Any, canonical_size: int, box_resolution: int, mask_resolution: int) -> None:
+        self.name: str = engine.name
+        self._engine = engine
+        self._canonical_size = canonical_size
+        self._box_resolution, self._mask_resolution = box_resolution, mask_resolution
+        self._maps: list[NDArray[np.float32]] = []
+        self._pyramid: Pyramid | None = None
+
+    def _read(self, arrays: Arrays) -> Pyramid:
+        """The pyramid of the maps in ``arrays``: the one made for `detect`, as long as `mask` is given the same."""
+        maps = [arrays[name] for name in FEATURES]
+        if self._pyramid is None or any(a is not b for a, b in zip(maps, self._maps, strict=True)):
+            self._maps, self._pyramid = maps, Pyramid(maps, self._canonical_size)
+        return self._pyramid
+
+    def describe(self) -> dict[str, Any]:
+        """The engine's own description."""
+        description: dict[str, Any] = self._engine.describe()
+        return description
+
+    def close(self) -> None:
+        """Closes the engine."""
+        self._pyramid, self._maps = None, []
+        self._engine.close()
