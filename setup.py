@@ -77,6 +77,8 @@ ONNX_EXPORT = [*ONNX, "onnx>=1.17,<2"]
 NCNN = ["ncnn>=1.0.20250503"]
 # Signatures of bundles; it has wheels for aarch64 and armv7l, so that boards can check them.
 SIGN = ["cryptography>=42"]
+# Event files for --scalars tensorboard, without TensorBoard itself.
+TENSORBOARD = ["tensorboardX>=2.6.2,<3"]
 # The HTML pages: their templates and their plots. matplotlib 3.8.4 is the first that works with numpy 1 and 2.
 REPORT = ["jinja2>=3.1,<4", "matplotlib>=3.8.4,<4", "matplotlib>=3.9.2; python_version >= '3.13'"]
 DEV = [
@@ -134,9 +136,10 @@ setup(
         "onnx-export": ONNX_EXPORT,
         "sign": SIGN,
         "report": REPORT,
+        "tensorboard": TENSORBOARD,
         "dev": DEV,
         "ncnn": NCNN,
-        "all": [*TRAIN, *LITE, *ONNX_EXPORT, *NCNN, *SIGN, *REPORT],
+        "all": [*TRAIN, *LITE, *ONNX_EXPORT, *NCNN, *SIGN, *REPORT, *TENSORBOARD],
     },
     entry_points={"console_scripts": ["edge-seg = edge_seg.__main__:main"]},
     zip_safe=False,

@@ -43,6 +43,7 @@ COMMANDS = {
     "train": Entry("edge_seg.train.cli:train", "Train a model on a COCO folder."),
     "eval": Entry("edge_seg.train.cli:evaluate", "Box and mask mAP of a run or a bundle."),
     "convert": Entry("convert.cli:convert", "Turn a run into bundles that a device can run."),
+    "prune": Entry("edge_seg.train.prune_cli:prune", "Take channels out of a run's convolutions, to a goal of cost."),
     "tune": Entry("convert.tune.cli:tune", "Find the settings of a run that meet a budget of time or operations."),
     "recipes": Entry("convert.cli:recipes", "List what models can be converted to, at what cost."),
     "verify": Entry("convert.verify.cli:verify", "Find the first stage at which a bundle differs from its model."),

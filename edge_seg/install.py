@@ -20,6 +20,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 EXTRAS = {
     "paddle": "train",
     "rich": "train",
+    "tensorboardX": "tensorboard",
     "yaml": "train",
     "paddlelite": "lite",
     "onnxruntime": "onnx",

@@ -25,6 +25,7 @@ from edge_seg.options import (
     echo_json,
     json_option,
 )
+from edge_seg.process.environment import in_conversion_environment
 from edge_seg.process.guard import guarded, phase
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class Sizes(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 @click.option("--html", type=_FILE, help="Write the report as one HTML page.")
 @click.option("--plot", type=_FILE, help="Write accuracy against cost as an SVG file.")
 @json_option
+@in_conversion_environment
 @guarded
 def tune(
     run: Path,

@@ -9,6 +9,7 @@ import click
 
 from edge_seg.errors import UsageError
 from edge_seg.options import COMMAND, echo_json, json_option, public_key_option
+from edge_seg.process.environment import in_conversion_environment
 from edge_seg.process.guard import guarded, phase
 
 _PATH = click.Path(path_type=Path)
@@ -38,6 +39,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--fail-fast", is_flag=True, help="Stop at the first stage that is out of tolerance.")
 @public_key_option
 @json_option
+@in_conversion_environment
 @guarded
 def verify(
     bundle: Path,

@@ -47,6 +47,8 @@ class LoaderSettings:
     three others. ``color_jitter`` is how much light and colours may differ. ``group_by_aspect`` and ``repeat_factor``
     are for the :class:`edge_seg.data.sampler.Sampler`.
 
+    Where several processes train together, each makes its own ``part`` of ``parts`` of every batch of ``batch_size``.
+
     ``workers`` threads, or with ``processes`` so many processes, work ``ahead`` batches ahead.
     """
 
@@ -63,6 +65,8 @@ class LoaderSettings:
     mosaic: float = 0.0
     group_by_aspect: bool = False
     repeat_factor: float = 0.0
+    part: int = 0
+    parts: int = 1
     workers: int = 1
     processes: int = 0
     ahead: int = 3
@@ -70,6 +74,8 @@ class LoaderSettings:
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise UsageError(f"batch size {self.batch_size}: expected at least 1")
+        if self.batch_size % self.parts or not 0 <= self.part < self.parts:
+            raise UsageError(f"part {self.part} of {self.parts} of a batch of {self.batch_size}: expected equal parts")
         if not 0 < self.scale_range[0] <= self.scale_range[1]:
             raise UsageError(f"scale range {self.scale_range}: expected two factors above 0, the smaller first")
         if self.short_sides and not 0 < min(self.short_sides) <= max(self.short_sides) <= self.long_side:
@@ -173,6 +179,8 @@ class BatchMaker:
         settings = self._settings
         samples = [self._sample(step * settings.batch_size + i) for i in range(settings.batch_size)]
         height, width = self._window(samples)
+        count = settings.batch_size // settings.parts
+        samples = samples[settings.part * count : (settings.part + 1) * count]
         images = np.full((len(samples), 3, height, width), settings.preprocess.pad, np.float32)
         batch = Batch(images, [], [], [], [], [])
         for parts, out in zip(samples, images, strict=True):

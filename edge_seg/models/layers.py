@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from edge_seg.models.batch_norm import BatchNorm
 from edge_seg.paddle_env import nn, paddle
 
 
@@ -36,7 +37,7 @@ class ConvNorm(nn.Layer):
         )
         # Normalisation isn't decayed, as in PaddleDetection (norm_decay 0).
         attribute = paddle.ParamAttr(regularizer=paddle.regularizer.L2Decay(0.0), trainable=not frozen)
-        self.norm = nn.BatchNorm2D(
+        self.norm = BatchNorm(
             outputs, weight_attr=attribute, bias_attr=attribute, use_global_stats=True if frozen else None
         )
         self.relu = relu

@@ -6,7 +6,7 @@ Boxes are xyxy in input pixels. A score's last column is the background.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from edge_seg.manifest import PostprocessSpec, ProposalSpec
 from edge_seg.models import box_head, mask_head, rpn
+from edge_seg.models.batch_norm import BatchNorm
 from edge_seg.models.boxes import decode
 from edge_seg.models.fpn import FPN
 from edge_seg.models.hrfpn import HRFPN
@@ -94,6 +95,12 @@ class MaskRCNN(nn.Layer):
             for norm in layer.sublayers():
                 if isinstance(norm, nn.BatchNorm2D):
                     norm._use_global_stats = True
+
+    def synchronize_norm(self, mean_of: Callable[[Any], Any]) -> None:
+        """Normalises, in training, by the statistics of all processes' images; see :class:`BatchNorm`."""
+        for layer in self.sublayers():
+            if isinstance(layer, BatchNorm):
+                layer.mean_of = mean_of
 
     def features(self, images: Any) -> list[Any]:
         """float32[N, 3, H, W] -> P2 to P6, [N, width, H/s, W/s]."""
@@ -177,8 +184,17 @@ class MaskRCNN(nn.Layer):
             masks = self.masks(maps, paddle.to_tensor(found.boxes), count, paddle.to_tensor(channel))
         return found, masks.numpy()
 
-    def loss(self, batch: Batch, rng: np.random.Generator) -> dict[str, Any]:
-        """The five losses, scalars to be added up; ``rng`` draws the anchors and proposals that take part."""
+    def loss(
+        self,
+        batch: Batch,
+        rngs: Sequence[np.random.Generator],
+        weights: Callable[[Sequence[int]], Sequence[float]] = lambda counts: [1.0] * len(counts),
+    ) -> dict[str, Any]:
+        """The five losses, scalars to be added up; ``rngs``, one an image, draw the anchors and proposals that count.
+
+        Where several processes share a batch, ``weights`` is told how many proposals and how many objects' proposals
+        this one's means are over, and gives the factors that make the processes' mean that over all.
+        """
         settings = self.settings
         images = paddle.to_tensor(batch.images)
         maps = self.features(images)
@@ -186,7 +202,7 @@ class MaskRCNN(nn.Layer):
         size = (images.shape[2], images.shape[3])
         anchors = [paddle.to_tensor(a) for a in self.anchors(size)]
         targets = [paddle.to_tensor(boxes.reshape(-1, 4)) for boxes in batch.boxes]
-        rpn_cls, rpn_reg = rpn.rpn_loss(logits, deltas, anchors, targets, rng, samples=settings.rpn_samples)
+        rpn_cls, rpn_reg = rpn.rpn_loss(logits, deltas, anchors, targets, rngs, samples=settings.rpn_samples)
 
         with paddle.no_grad():
             # Proposals end where the image ends: in the padding there is nothing to learn.
@@ -194,7 +210,7 @@ class MaskRCNN(nn.Layer):
             levels = rpn.propose(
                 logits, deltas, anchors, sizes, before=settings.train_before_nms, after=settings.train_after_nms
             )
-            sampled = self._sample(best_of_levels(levels, settings.train_after_nms), batch, rng)
+            sampled = self._sample(best_of_levels(levels, settings.train_after_nms), batch, rngs)
         rois = paddle.to_tensor(sampled.boxes)
         counts = paddle.to_tensor(np.asarray(sampled.counts, np.int32))
         class_logits, box_deltas = self.bbox_head(self._pool(maps, rois, counts, box_head.RESOLUTION))
@@ -208,21 +224,24 @@ class MaskRCNN(nn.Layer):
             paddle.to_tensor(foreground),
             paddle.to_tensor(truth[sampled.objects[foreground]]),
         )
+        of_all, of_objects = weights([len(sampled.boxes), len(foreground)])
         return {
             "rpn_cls": rpn_cls,
             "rpn_reg": rpn_reg,
-            "box_cls": box_cls,
-            "box_reg": box_reg,
-            "mask": self._mask_loss(maps, sampled, batch),
+            "box_cls": box_cls * of_all,
+            "box_reg": box_reg * of_all,
+            "mask": self._mask_loss(maps, sampled, batch) * of_objects,
         }
 
     def _pool(self, maps: Sequence[Any], boxes: Any, counts: Any, resolution: int) -> Any:
         return pool(maps[:4], boxes, counts, resolution=resolution, canonical_size=self.settings.canonical_size)
 
-    def _sample(self, proposals: list[npt.NDArray[np.float32]], batch: Batch, rng: np.random.Generator) -> _Sampled:
+    def _sample(
+        self, proposals: list[npt.NDArray[np.float32]], batch: Batch, rngs: Sequence[np.random.Generator]
+    ) -> _Sampled:
         boxes, counts, labels, objects = [], [], [], []
         first = 0
-        for found, truth, classes in zip(proposals, batch.boxes, batch.labels, strict=True):
+        for found, truth, classes, rng in zip(proposals, batch.boxes, batch.labels, rngs, strict=True):
             truth = truth.reshape(-1, 4)
             # The objects themselves take part: early on no proposal overlaps them.
             candidates = np.concatenate([found, truth])

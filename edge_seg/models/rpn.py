@@ -76,21 +76,21 @@ def rpn_loss(
     deltas: Sequence[Any],
     anchors: Sequence[Any],
     targets: Sequence[Any],
-    rng: np.random.Generator,
+    rngs: Sequence[np.random.Generator],
     *,
     samples: int,
 ) -> tuple[Any, Any]:
     """Classification and regression loss (scalars) over ``samples`` anchors a picture, at most half of them foreground.
 
-    ``targets`` are each image's boxes, float32[G, 4]. Both are divided by ``samples`` an image, drawn or not, as in
-    PaddleDetection.
+    ``targets`` are each image's boxes, float32[G, 4], and ``rngs`` draw its anchors. Both are divided by ``samples`` an
+    image, drawn or not, as in PaddleDetection.
     """
     flat_anchors = paddle.concat([a.reshape([-1, 4]) for a in anchors])
     pictures = logits[0].shape[0]
     flat_logits = paddle.concat([x.transpose([0, 2, 3, 1]).reshape([pictures, -1]) for x in logits], axis=1)
     flat_deltas = paddle.concat([x.transpose([0, 2, 3, 1]).reshape([pictures, -1, 4]) for x in deltas], axis=1)
     classification, regression = [], []
-    for i, boxes in enumerate(targets):
+    for i, (boxes, rng) in enumerate(zip(targets, rngs, strict=True)):
         labels, objects = match(flat_anchors, boxes, low=0.3, high=0.7, rescue=True)
         foreground, background = sample(labels, samples, 0.5, rng)
         chosen = np.concatenate([foreground, background])

@@ -13,6 +13,7 @@ import functools
 import hashlib
 import importlib.metadata
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -39,6 +40,7 @@ SYSTEM = ("/usr/local/bin", "/usr/bin", "/opt/homebrew/bin")
 WORDS = "edge_seg.words"
 """Where click's context keeps the command line, see :func:`edge_seg.cli.main`."""
 
+_PADDLE_LITE_FOR = ("x86_64", "AMD64")
 _INSIDE = "EDGE_SEG_CONVERT_ENVIRONMENT"
 _PACKAGES = ("edge_seg", "convert", "bench")
 _READY = "edge-seg-ready"
@@ -72,7 +74,8 @@ def in_conversion_environment(command: Command) -> Command:
 
     @functools.wraps(command)
     def run(*arguments: Any, **options: Any) -> Any:
-        if is_here():
+        # Elsewhere than on x86-64 there is no Paddle Lite to install: what the command needs then, it says itself.
+        if is_here() or platform.machine() not in _PADDLE_LITE_FOR:
             return command(*arguments, **options)
         python = ready_python(lambda line: click.echo(line, err=True))
         context = click.get_current_context()

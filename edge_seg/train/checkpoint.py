@@ -33,7 +33,8 @@ class State:
     ``step`` steps are done. ``evaluated`` is the step of the last evaluation, -1 before. ``best`` are the best weights'
     metrics. ``window`` are the sums of losses since the last logged line, ``metrics_bytes`` the length of
     ``metrics.jsonl``: what a process wrote after the checkpoint is cut off and done again.
-    ``seconds`` is time spent, ``stale`` the evaluations since the best.
+    ``seconds`` is time spent, ``stale`` the evaluations since the best. ``loss_scale`` and ``finite_steps`` are fp16's
+    (:mod:`edge_seg.train.amp`), 0 without it.
     """
 
     step: int = 0
@@ -44,6 +45,8 @@ class State:
     metrics_bytes: int = 0
     seconds: float = 0.0
     stale: int = 0
+    loss_scale: float = 0.0
+    finite_steps: int = 0
 
 
 def save(run: Path, state: State, model: MaskRCNN, optimizer: Optimizer, ema: Ema | None = None) -> None:

@@ -40,7 +40,7 @@ _DEVICE = click.option(
 
 DEFAULT_SIZE = (320, 320)
 DEFAULT_LONG_SIDE = 1333
-LR_PER_PICTURE = 0.00125  # of the published recipe: 0.01 at batch 8
+LR_PER_IMAGE = 0.00125  # of the published recipe: 0.01 at batch 8
 
 
 def _read_config(context: click.Context, _parameter: click.Parameter, file: Path | None) -> None:
@@ -64,7 +64,7 @@ def _read_config(context: click.Context, _parameter: click.Parameter, file: Path
     help="Options from a YAML or TOML file, such as RUN/options.yaml; those given here win.",
 )
 @click.option("--epochs", type=_COUNT, default=12, show_default=True, help="Passes over the training images.")
-@click.option("--batch", type=_COUNT, default=2, show_default=True, help="Images a batch.")
+@click.option("--batch", type=_COUNT, default=2, show_default=True, help="Images a batch and process.")
 @click.option("--size", type=SIZE, help="Network input; in training too, without --short-side.  [default: 320]")
 @click.option("--scale", nargs=2, type=_ZOOM, default=(0.8, 1.25), show_default=True, help="Random zoom.")
 @click.option("--short-side", type=_COUNT, multiple=True, help="Resize by the short side; several: one at random.")
@@ -97,6 +97,12 @@ def _read_config(context: click.Context, _parameter: click.Parameter, file: Path
 @click.option("--checkpoint-every", type=_COUNT, default=500, show_default=True, help="Steps; also after each epoch.")
 @click.option("--log-every", type=_COUNT, default=20, show_default=True, help="Steps a line of metrics.jsonl.")
 @click.option("--max-steps", type=_COUNT_OR_OFF, default=0, help="Stop after this many steps; 0: no limit.")
+@click.option(
+    "--scalars",
+    type=click.Choice(["none", "tensorboard"]),
+    default="none",
+    help="Also write losses, rate and mAP for TensorBoard, into RUN/scalars; needs tensorboardX.",
+)
 @_DEVICE
 @json_option
 def train(
@@ -108,6 +114,7 @@ def train(
     weights: str,
     partial: bool,
     workers: int,
+    scalars: str,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -115,56 +122,89 @@ def train(
 
     A killed training goes on when the same command is given again with --resume, and ends as if it had run through.
 
+    Several processes, on one machine or more, train together through paddle's launcher: a batch is then --batch images
+    of each of them.
+
     \b
     Examples:
       edge-seg train mask_rcnn_tiny_fpn --data shapes --out run
       edge-seg train mask_rcnn_r18_fpn --data photos --out run --size 640
       edge-seg train mask_rcnn_r18_fpn --data photos --out run8 --size 640 --qat \\
           --weights run/model.pdparams --epochs 2 --lr 0.0005
+      python -m paddle.distributed.launch --nproc_per_node 2 "$(command -v edge-seg)" \\
+          train mask_rcnn_r50_fpn --data photos --out run
     """
     zoo.find(model)
     from edge_seg.data.coco import load_splits
     from edge_seg.data.left import before_training, fitted
+    from edge_seg.train import amp, distributed, folder, pretrained
     from edge_seg.train import device as devices
-    from edge_seg.train import folder, pretrained
     from edge_seg.train.display import Display
     from edge_seg.train.initial import read_source
     from edge_seg.train.options_file import write_options
     from edge_seg.train.trainer import Trainer
 
+    context = click.get_current_context()
+    options["amp"] = options["amp"] or ""
+    device = devices.use(device, processes=distributed.size_here())
+    amp.check(options["amp"], device)
+    processes = distributed.join()
+    threads = max(1, min(8, os.cpu_count() or 1) // distributed.size_here()) if device == "gpu" else 1
+    splits = load_splits(data)
+    display = context.with_resource(Display(quiet=not processes.leads))
+
+    def trainer_of(config: RunConfig) -> Trainer:
+        return Trainer(
+            out,
+            config,
+            *splits,
+            display,
+            workers=threads,
+            worker_processes=workers,
+            processes=processes,
+            scalars=scalars,
+        )
+
+    if not processes.leads:
+        trainer = trainer_of(processes.receive(RunConfig))
+        trainer.share()
+        trainer.run()
+        return
     if not resume:
         folder.check_new(out)
-    device = devices.use(device)
-    splits = load_splits(data)
-    display = Display()
     resumed = resume and (out / CONFIG).is_file()
     file, classes = (None, None) if resumed else pretrained.locate(weights, model, display.say)
-    given = _given(click.get_current_context(), out if resumed else None)
+    options["processes"] = processes.size
+    given = _given(context, out if resumed else None)
+    source = None if file is None else read_source(file)
     config = _config(model, data, splits[0], **{**options, "weights": "" if file is None else str(file), **given})
+    before = read_config(out) if resumed else source.run if source is not None else None
+    if before is not None and before.model == model:
+        config = dataclasses.replace(config, box_width=before.box_width, widths=before.widths)
     settings, input_size = config.settings, config.preprocess.size
     whole = fitted(input_size, settings.short_sides, settings.long_side)
     for line in before_training(*splits, whole, input_size):
         display.say(line)
     if settings.qat and not settings.weights:
         display.say("Warning: --qat without --weights: what is fine-tuned for int8 is an untrained model")
-    context = click.get_current_context()
     if resumed:
         context.with_resource(folder.held(out))
-    threads = min(8, os.cpu_count() or 1) if device == "gpu" else 1
-    trainer = Trainer(out, config, *splits, display, workers=threads, processes=workers)
+    trainer = trainer_of(config)
     if resumed:
         trainer.resume()
-    elif file is None:
+    elif source is None:
         trainer.start()
     else:
-        source = read_source(file)
         trainer.start(source if classes is None else dataclasses.replace(source, classes=classes), partial=partial)
     if not resumed:
         context.with_resource(folder.held(out))
     write_options(out, context)
-    display.say(_frozen(config.settings))
-    display.say(f"{model}: {len(splits[0])} pictures, {len(config.classes)} classes, {trainer.total_steps} steps")
+    display.say(_frozen(settings))
+    display.say(_steps(settings))
+    display.say(f"{model}: {len(splits[0])} images, {len(config.classes)} classes, {trainer.total_steps} steps")
     try:
+        processes.share(config)
+        trainer.share()
         config = trainer.run()
     except (KeyboardInterrupt, SystemExit):
         step = trainer.state.step
@@ -214,7 +254,7 @@ def _config(
             remedy=f"give at most {total}, or leave it out: then it is {min(500, epoch_steps)}",
         )
     settings = TrainSettings(
-        lr=LR_PER_PICTURE * batch * accumulate * (0.01 if adamw else 1) if lr is None else lr,
+        lr=LR_PER_IMAGE * batch * options["processes"] * accumulate * (0.01 if adamw else 1) if lr is None else lr,
         weight_decay=(0.05 if adamw else 1e-4) if weight_decay is None else weight_decay,
         warmup_steps=min(500, epoch_steps) if warmup_steps is None else warmup_steps,
         decay_epochs=_epochs(decay_epochs) if decay_epochs is not None else (epochs * 2 / 3, epochs * 11 / 12),
@@ -266,10 +306,21 @@ def _frozen(settings: TrainSettings) -> str:
     return f"frozen: {', '.join(parts)} (--freeze-at {settings.freeze_at} {norm})"
 
 
+def _steps(settings: TrainSettings) -> str:
+    """What a step learns from, for the user."""
+    parts = [f"{settings.batch} images"]
+    parts += [f"{settings.processes} processes"] if settings.processes > 1 else []
+    parts += [f"{settings.accumulate} batches"] if settings.accumulate > 1 else []
+    batch = settings.whole_batch * settings.accumulate
+    product = f" ({' x '.join(parts)})" if len(parts) > 1 else ""
+    precision = f", mixed precision in {settings.amp}" if settings.amp else ""
+    return f"effective batch {batch}{product}, learning rate {settings.lr:g}{precision}"
+
+
 def _epoch_steps(dataset: CocoDataset, options: dict[str, Any]) -> int:
     from edge_seg.data.sampler import Sampler
 
-    batch = options["batch"]
+    batch = options["batch"] * options["processes"]
     group = batch if options["group_by_aspect"] else 0
     length = Sampler(dataset, 0, repeat_factor=options["repeat_factor"], batch=group).length
     return math.ceil(math.ceil(length / batch) / options["accumulate"])
@@ -337,7 +388,7 @@ def evaluate(
             segmenter,
             dataset,
             limit=limit,
-            progress=lambda done, total: display.status(f"evaluating: {done} of {total} pictures"),
+            progress=lambda done, total: display.status("evaluating", done, total),
             results=results,
         )
     display.clear()

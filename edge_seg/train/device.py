@@ -12,12 +12,13 @@ from edge_seg.paddle_env import THREADS_OF_USER, paddle
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 
 
-def use(device: str, threads: int = 0) -> str:
+def use(device: str, threads: int = 0, processes: int = 1) -> str:
     """Makes ``device`` the one that paddle computes on: "cpu", "gpu", or "auto" for a GPU where paddle can use one.
 
     Returns which it is. Call it before the first computation.
 
-    ``threads`` are the CPU's; 0 takes the user's ``OMP_NUM_THREADS``, or one for each core that this process may use.
+    ``threads`` are the CPU's; 0 takes the user's ``OMP_NUM_THREADS``, or one for each core that this process may use,
+    shared with the ``processes`` of this machine that train together.
 
     Raises :class:`UsageError` when there is no GPU that this paddle can use.
     """
@@ -37,7 +38,7 @@ def use(device: str, threads: int = 0) -> str:
                 code="no-gpu",
             )
     elif sys.platform == "linux":
-        _tune_cpu(threads)
+        _tune_cpu(threads, processes)
     paddle.set_device(device)
     return device
 
@@ -46,14 +47,14 @@ def _has_gpu() -> bool:
     return bool(paddle.device.is_compiled_with_cuda()) and paddle.device.cuda.device_count() > 0
 
 
-def _tune_cpu(threads: int) -> None:
+def _tune_cpu(threads: int, processes: int) -> None:
     """Threads and memory.
 
     paddle computes on one thread unless told otherwise. glibc gives large blocks back to the system at each free, so
     every intermediate result is paid for with page faults.
     """
     if threads or not THREADS_OF_USER:
-        paddle.base.core.set_num_threads(threads or len(os.sched_getaffinity(0)))
+        paddle.base.core.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // processes))
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):  # not in musl
         libc.mallopt(_M_MMAP_MAX, 0)

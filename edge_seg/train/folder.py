@@ -23,7 +23,7 @@ GOLDEN_SIDE = 1280
 """Longest side of the golden picture, pixels: it travels with every bundle."""
 
 # What may change when a training is resumed: it doesn't alter the steps that were done.
-_FREE = {"epochs", "max_steps", "eval_every", "checkpoint_every", "weights", "patience"}
+_FREE = {"batch", "processes", "epochs", "max_steps", "eval_every", "checkpoint_every", "weights", "patience"}
 
 
 def check_new(out: Path) -> None:
@@ -76,6 +76,7 @@ def reopen(out: Path, config: RunConfig) -> RunConfig:
                 remedy=remedy,
                 code="run-differs",
             )
+    _check_batch(out, before.settings, config.settings)
     for field in dataclasses.fields(TrainSettings):
         old, new = getattr(before.settings, field.name), getattr(config.settings, field.name)
         longer = field.name == "decay_epochs" and before.settings.epochs != config.settings.epochs
@@ -101,6 +102,20 @@ def reopen(out: Path, config: RunConfig) -> RunConfig:
     write_config(out, config)
     write_text(out / COMMAND, "".join(line + "\n" for line in begun) + command_line())
     return config
+
+
+def _check_batch(out: Path, before: TrainSettings, now: TrainSettings) -> None:
+    """The same batch may be shared out to more or fewer processes than before."""
+    if before.whole_batch == now.whole_batch:
+        return
+    fits = before.whole_batch % now.processes == 0
+    same = f"--batch {before.whole_batch // now.processes} here, or " if fits else ""
+    raise UsageError(
+        f"{out}: begun with batches of {before.whole_batch} images (--batch {before.batch}, {before.processes} "
+        f"processes), now {now.whole_batch} (--batch {now.batch}, {now.processes})",
+        remedy=f"give {same}start it as it was begun",
+        code="run-differs",
+    )
 
 
 def command_line() -> str:

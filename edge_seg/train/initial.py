@@ -21,7 +21,7 @@ from edge_seg.archive import unpack
 from edge_seg.errors import DataError
 from edge_seg.models.fake_quant import RANGE
 from edge_seg.train import fluid
-from edge_seg.train.run import CONFIG, WEIGHTS, read_config
+from edge_seg.train.run import CONFIG, WEIGHTS, RunConfig, read_config
 from edge_seg.train.weights import CLASS_LAYERS, fault_of, read_arrays
 
 if TYPE_CHECKING:
@@ -40,11 +40,15 @@ _BOOKKEEPING = re.compile(r"StructuredToParameterName@@|.*\.num_batches_tracked"
 
 @dataclass(frozen=True)
 class Source:
-    """Arrays by name, of the file that they were read from; ``classes`` in the order of the labels, where known."""
+    """Arrays by name, of the file that they were read from; ``classes`` in the order of the labels, where known.
+
+    ``run`` is the configuration of the run that they are of, if they are of one.
+    """
 
     file: Path
     arrays: Arrays
     classes: tuple[str, ...] | None = None
+    run: RunConfig | None = None
 
 
 @dataclass
@@ -89,15 +93,21 @@ def read_source(path: Path) -> Source:
         with tempfile.TemporaryDirectory(prefix="edge-seg-weights-") as temporary:
             return _read_folder(unpack(path, Path(temporary) / "content", DataError), path)
     beside = path.with_name(CONFIG)
-    classes = read_config(path.parent).classes if path.name == WEIGHTS and beside.is_file() else None
-    return Source(path, read_arrays(path), classes)
+    if path.name == WEIGHTS and beside.is_file():
+        return _of_run(path, path.parent)
+    return Source(path, read_arrays(path))
+
+
+def _of_run(named: Path, run: Path) -> Source:
+    config = read_config(run)
+    return Source(named, read_arrays(run / WEIGHTS), config.classes, config)
 
 
 def _read_folder(folder: Path, named: Path) -> Source:
     """``named`` is what the user knows the folder as."""
     for place in (folder, *sorted(child for child in folder.iterdir() if child.is_dir())):
         if (place / CONFIG).is_file() and (place / WEIGHTS).is_file():
-            return Source(named, read_arrays(place / WEIGHTS), read_config(place).classes)
+            return _of_run(named, place)
         if (place / WEIGHTS).is_file():
             return Source(named, read_arrays(place / WEIGHTS))
         if fluid.is_folder(place):

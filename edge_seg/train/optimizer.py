@@ -54,9 +54,19 @@ class Optimizer:
             self._inner = paddle.optimizer.Momentum(momentum=settings.momentum, **options)
         else:
             self._inner = paddle.optimizer.SGD(**options)
+        self._given: dict[str, Any] = {}
         # All state is there from the start: paddle makes one when it first sees a gradient, and fails when it was
         # given the state of some parameters but not of one whose gradient comes later (a head without any object).
         self.restore({})
+
+    @property
+    def parameters(self) -> list[Any]:
+        """What is trained, in the model's order."""
+        return list(self._parameters.values())
+
+    def skip(self) -> None:
+        """Clears the gradients without a step."""
+        self._inner.clear_grad()
 
     def step(self, lr: float) -> None:
         """Moves the parameters along their gradients, which it clears."""
@@ -65,13 +75,14 @@ class Optimizer:
         self._inner.clear_grad()
 
     def state(self) -> dict[str, Any]:
-        """What is kept of each parameter by its name in the model; its first value where there was no gradient yet."""
+        """What is kept of each parameter by its name in the model."""
         state = self._inner.state_dict()
         found: dict[str, Any] = {}
         for name, p in self._parameters.items():
-            for theirs, ours, first in self._kept:
+            for theirs, ours, _ in self._kept:
+                # paddle tells nothing of what it was given until the parameter has a gradient.
                 value = state.get(theirs.format(p.name))
-                found[ours.format(name)] = _first(p, first) if value is None else value
+                found[ours.format(name)] = self._given[theirs.format(p.name)] if value is None else value
         return found
 
     def restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
@@ -88,6 +99,7 @@ class Optimizer:
                         code="checkpoint-invalid",
                     )
                 state[theirs.format(p.name)] = value
+        self._given = dict(state)
         self._inner.set_state_dict(state)
 
 

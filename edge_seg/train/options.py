@@ -26,6 +26,11 @@ def _together(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
 
 optimizer_options = _together(
     click.option(
+        "--amp",
+        type=click.Choice(["fp16", "bf16"]),
+        help="Mixed precision, on a GPU.  [default: all in fp32]",
+    ),
+    click.option(
         "--accumulate",
         type=_COUNT,
         default=1,

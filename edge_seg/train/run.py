@@ -6,6 +6,7 @@
 ``metrics.jsonl``    a line per logged step and per evaluation; holds no times, so equal trainings have equal files
 ``golden.png``       a validation picture, for the bundle's self-test
 ``command.txt``      the command lines that made it
+``scalars/``         the same as metrics.jsonl for TensorBoard; only with --scalars tensorboard
 ``report.html``      the newest evaluation and the curves, as a page; only where the extra "report" is installed
 """
 
@@ -31,7 +32,7 @@ _READABLE = (1, 2)
 """Schema 1 knew no ``box_width``."""
 _UNDO = "undo the edit, or train again"
 _WIDEST = 65536
-CONFIG, WEIGHTS, LAST, METRICS, GOLDEN, COMMAND, REPORT = (
+CONFIG, WEIGHTS, LAST, METRICS, GOLDEN, COMMAND, REPORT, SCALARS = (
     "config.json",
     "model.pdparams",
     "last",
@@ -39,6 +40,7 @@ CONFIG, WEIGHTS, LAST, METRICS, GOLDEN, COMMAND, REPORT = (
     "golden.png",
     "command.txt",
     "report.html",
+    "scalars",
 )
 
 
@@ -50,9 +52,10 @@ class TrainSettings:
     empty, into the run's input size, scaled by a factor drawn from ``scale_range``. The first ``freeze_at`` parts of
     the backbone (1: the stem, 2: and res2 …) aren't trained. With ``qat`` the layers compute with int8's values.
 
-    A step learns from ``accumulate`` batches. ``ema`` is the decay of the weights' running mean, which is then what is
-    evaluated and kept. ``patience`` evaluations without a better mask mAP end the training. ``flip`` to ``mosaic`` are
-    how often, 0 to 1, or how much an image is changed (:class:`edge_seg.data.loader.LoaderSettings`).
+    A step learns from ``accumulate`` batches, each of ``batch`` images in every one of ``processes`` processes, in
+    mixed precision with ``amp`` ("fp16" or "bf16"). ``ema`` is the decay of the weights' running mean, which is then
+    what is evaluated and kept. ``patience`` evaluations without a better mask mAP end the training. ``flip`` to
+    ``mosaic`` are how often, 0 to 1, or how much an image is changed (:class:`edge_seg.data.loader.LoaderSettings`).
     """
 
     epochs: int
@@ -72,6 +75,8 @@ class TrainSettings:
     optimizer: str = "momentum"
     schedule: str = "step"
     accumulate: int = 1
+    processes: int = 1
+    amp: str = ""
     ema: float = 0.0
     patience: int = 0
     flip: float = 0.5
@@ -89,13 +94,19 @@ class TrainSettings:
     max_steps: int = 0
     qat: bool = False
 
+    @property
+    def whole_batch(self) -> int:
+        """Images of a batch in all processes together."""
+        return self.batch * self.processes
+
 
 @dataclass(frozen=True)
 class RunConfig:
     """What ``config.json`` holds.
 
     ``metrics`` (``box_map``, ``mask_map``, 0 to 1) are of the best weights, empty as long as there are none.
-    ``box_width`` is the width of the box head where it was pruned, None where it is the model's own.
+    ``box_width`` is the width of the box head where it was pruned, None where it is the model's own; ``widths`` are
+    those of other pruned layers, by their names (:mod:`edge_seg.models.channels`).
     """
 
     model: str
@@ -108,6 +119,7 @@ class RunConfig:
     data_sha256: str
     metrics: dict[str, float | None] = field(default_factory=dict)
     box_width: int | None = None
+    widths: dict[str, int] = field(default_factory=dict)
     schema: int = SCHEMA
 
     @property
@@ -141,7 +153,7 @@ class Run:
         from edge_seg.train.weights import build, load_exactly
 
         config = self.config
-        model = build(config.model, len(config.classes), config.settings.frozen_norm, config.box_width)
+        model = build(config.model, len(config.classes), config.settings.frozen_norm, config.box_width, config.widths)
         load_exactly(model, self.weights)
         model.eval()
         return model

@@ -26,15 +26,17 @@ from edge_seg.files import named
 from edge_seg.paddle_env import paddle
 from edge_seg.process.guard import held_stops
 from edge_seg.runtime.segmenter import Segmenter
-from edge_seg.train import checkpoint, folder
+from edge_seg.train import amp, checkpoint, folder
 from edge_seg.train.checkpoint import State
 from edge_seg.train.display import Clock, Display, duration
+from edge_seg.train.distributed import Processes
 from edge_seg.train.ema import Ema
 from edge_seg.train.engine import DynamicEngine
 from edge_seg.train.evaluate import evaluate
 from edge_seg.train.initial import Source, load
 from edge_seg.train.optimizer import Optimizer
-from edge_seg.train.run import METRICS, REPORT, WEIGHTS, RunConfig, write_config
+from edge_seg.train.run import METRICS, REPORT, SCALARS, WEIGHTS, RunConfig, write_config
+from edge_seg.train.scalars import NoScalars, Scalars, open_scalars
 from edge_seg.train.schedule import Schedule
 from edge_seg.train.weights import build, write_arrays
 
@@ -54,16 +56,24 @@ class Trainer:
         display: Display,
         *,
         workers: int = 1,
-        processes: int = 0,
+        worker_processes: int = 0,
+        scalars: str = "none",
+        processes: Processes | None = None,
     ) -> None:
-        """``workers`` threads, or ``processes``, prepare batches; on the CPU one thread keeps up with the model."""
+        """``workers`` threads, or ``worker_processes``, prepare batches; on the CPU one thread keeps up with the model.
+
+        ``processes`` train together: each has a trainer, and the leader's writes.
+        """
         settings = config.settings
         self.path, self.config, self.state = path, config, State()
         self._saved = -1  # the step of this process's last checkpoint
         self._settings, self._train, self._val, self._display = settings, train, val, display
+        self._processes = processes or Processes(0, 1)
         self._loader = LoaderSettings(
             config.preprocess,
-            batch_size=settings.batch,
+            batch_size=settings.whole_batch,
+            part=self._processes.rank,
+            parts=self._processes.size,
             scale_range=settings.scale_range,
             short_sides=settings.short_sides,
             long_side=settings.long_side,
@@ -76,8 +86,8 @@ class Trainer:
             group_by_aspect=settings.group_by_aspect,
             repeat_factor=settings.repeat_factor,
             workers=workers,
-            processes=processes,
-            ahead=(processes or workers) + 2,
+            processes=worker_processes,
+            ahead=(worker_processes or workers) + 2,
         )
         self._results: list[dict[str, Any]] | None = None
         """Of the newest evaluation, as long as no page shows it."""
@@ -90,14 +100,18 @@ class Trainer:
         cosine_steps = settings.epochs * self._epoch_steps if settings.schedule == "cosine" else 0
         self._schedule = Schedule(settings.lr, settings.warmup_steps, decay_steps, cosine_steps=cosine_steps)
         paddle.seed(settings.seed)
-        self.model = build(config.model, len(config.classes), settings.frozen_norm)
+        self.model = build(config.model, len(config.classes), settings.frozen_norm, config.box_width, config.widths)
         self.model.freeze(settings.freeze_at)
         if settings.qat:
             from edge_seg.models import fake_quant
 
             fake_quant.enable(self.model)
+        if self._processes.size > 1:
+            self.model.synchronize_norm(self._processes.mean_of)
         self.optimizer = Optimizer(self.model, settings)
-        self._ema = Ema(self.model, settings.ema) if settings.ema else None
+        self._loss_scale = amp.LossScale(settings.amp)
+        self._scalars: Scalars = open_scalars(scalars, path / SCALARS) if self._processes.leads else NoScalars()
+        self._ema = Ema(self.model, settings.ema) if settings.ema and self._processes.leads else None
 
     def start(self, source: Source | None = None, *, partial: bool = False) -> None:
         """Makes the run folder, with a first checkpoint of the source's weights or untrained ones.
@@ -125,11 +139,23 @@ class Trainer:
             os.truncate(metrics, self.state.metrics_bytes)
         self._display.say(f"resuming at step {self.state.step} of {self.total_steps}")
 
+    def share(self) -> None:
+        """Where the leader starts, in all processes; it alone calls :meth:`start` or :meth:`resume` before."""
+        if self._processes.size > 1:
+            self._share_state()
+            self.model.set_state_dict(self._processes.share_arrays(self.model.state_dict()))
+            self.optimizer.restore(self._processes.share_arrays(self.optimizer.state()))
+
+    def _share_state(self) -> None:
+        processes = self._processes
+        self.state = processes.share(self.state) if processes.leads else processes.receive(State)
+
     def run(self) -> RunConfig:
         """Trains to the end and returns the configuration with the best weights' metrics.
 
-        Raises :class:`EdgeSegError` when the loss is no longer a number.
+        Raises :class:`EdgeSegError` when the loss is no longer a number, or another process was lost.
         """
+        leads = self._processes.leads
         first = max(self.state.step, self.state.evaluated + 1)
         evaluations = sum(self._evaluates_at(step) for step in range(first, self.total_steps + 1))
         clock = Clock(self.total_steps - self.state.step, evaluations)
@@ -138,17 +164,21 @@ class Trainer:
         with contextlib.closing(batches(self._train, self._loader, self._settings.seed, first)) as source:
             while True:
                 if self._evaluates_at(self.state.step) and self.state.evaluated < self.state.step:
-                    self._evaluate(clock)
+                    if leads:
+                        self._evaluate(clock)
+                    self._share_state()
                 if self.state.step >= self.total_steps or self._stops_early():
                     break
                 with held_stops() as asked_to_stop:
                     self._advance(source, clock)
-                    if asked_to_stop() and self.state.step != self._saved:
+                    if leads and asked_to_stop() and self.state.step != self._saved:
                         self._save()
-        if not self.state.best:
+        if leads and not self.state.best:
             with self._averaged():
                 self._keep_best({})  # without evaluations the last weights are the best
         self._report(last=True)
+        self._scalars.close()
+        self._share_state()  # no process leaves while another still needs it
         return self.config
 
     def _advance(self, source: Iterator[Any], clock: Clock) -> None:
@@ -162,15 +192,17 @@ class Trainer:
         state.window_steps += 1
         lr = self._schedule(state.step - 1)
         if state.step % settings.log_every == 0 or state.step == self.total_steps:
-            means = {name: value / state.window_steps for name, value in state.window.items()}
-            self._write_metrics("train", {"lr": lr, **means})
+            means: dict[str, float | None] = {name: value / state.window_steps for name, value in state.window.items()}
+            if self._processes.leads:
+                self._write_metrics("train", {"lr": lr, **means})
             state.window, state.window_steps = {}, 0
         clock.step(time.monotonic() - begin)
         state.seconds += time.monotonic() - begin
         epoch_ends = state.step % self._epoch_steps == 0
-        if epoch_ends or state.step % settings.checkpoint_every == 0 or state.step == self.total_steps:
+        due = epoch_ends or state.step % settings.checkpoint_every == 0 or state.step == self.total_steps
+        if due and self._processes.leads:
             self._save()
-        self._display.status(self._line(losses, lr, clock))
+        self._show(losses, lr, clock)
 
     def _save(self) -> None:
         checkpoint.save(self.path, self.state, self.model, self.optimizer, self._ema)
@@ -178,21 +210,37 @@ class Trainer:
 
     def _step(self, source: Iterator[Any], step: int) -> dict[str, float]:
         """One step of the optimiser, from the mean gradient of its batches; returns their mean losses."""
-        count = self._settings.accumulate
+        settings, count = self._settings, self._settings.accumulate
+        factor = self._loss_scale.factor(self.state) / count
         values: dict[str, float] = {}
         for number in range(step * count, (step + 1) * count):
-            rng = np.random.Generator(np.random.Philox(key=[self._settings.seed, number]))
-            losses = self.model.loss(next(source), rng)
+            batch, rngs = next(source), self._draws(number)
+            with amp.autocast(settings.amp):
+                losses = self.model.loss(batch, rngs, self._processes.weights)
             total = sum(losses[name] for name in sorted(losses))
             for name, value in (("loss", total), *losses.items()):
                 values[name] = values.get(name, 0.0) + float(value) / count
-            if not math.isfinite(values["loss"]):
-                raise self._not_finite(values, step)
-            (total if count == 1 else total / count).backward()
-        self.optimizer.step(self._schedule(step))
+            (total if factor == 1 else total * factor).backward()
+        values = dict(zip(values, self._processes.mean(values.values()), strict=True))
+        if not math.isfinite(values["loss"]):
+            raise self._not_finite(values, step)
+        self._processes.average_gradients(self.optimizer.parameters)
+        if self._loss_scale.unscale(self.optimizer.parameters, self.state):
+            self.optimizer.step(self._schedule(step))
+        else:
+            self.optimizer.skip()
         if self._ema is not None:
             self._ema.update(step)
         return values
+
+    def _draws(self, number: int) -> list[np.random.Generator]:
+        """What draws anchors and proposals for each of this process's images of batch ``number``.
+
+        Each image has its own, so that it doesn't matter how the batch is shared out.
+        """
+        settings = self._settings
+        first = number * settings.whole_batch + self._processes.rank * settings.batch
+        return [np.random.Generator(np.random.Philox(key=[settings.seed, first + i])) for i in range(settings.batch)]
 
     def _averaged(self) -> contextlib.AbstractContextManager[None]:
         """While it is open the model has the weights that are evaluated and kept: the mean, if there is one."""
@@ -237,7 +285,7 @@ class Trainer:
             segmenter,
             self._val,
             results=results,
-            progress=lambda done, total: self._display.status(f"evaluating: {done} of {total} pictures"),
+            progress=lambda done, total: self._display.status("evaluating", done, total),
         )
         self.model.train()
         metrics = {"box_map": found.box_map, "mask_map": found.mask_map}
@@ -264,7 +312,7 @@ class Trainer:
     def _report(self, *, last: bool = False) -> None:
         """Writes the page of the newest evaluation, once a minute and at the end; no training ends for want of it."""
         now = time.monotonic()
-        if self._results is None or not (last or now - self._reported >= REPORT_EVERY_S):
+        if not self._processes.leads or self._results is None or not (last or now - self._reported >= REPORT_EVERY_S):
             return
         from edge_seg.train.page import write_report
 
@@ -282,6 +330,7 @@ class Trainer:
 
     def _write_metrics(self, kind: str, values: dict[str, float | None]) -> None:
         line = json.dumps({"kind": kind, "step": self.state.step, "epoch": round(self._epoch, 6), **values})
+        self._scalars.write(self.state.step, kind, values)
         path = self.path / METRICS
         with named(path), path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
@@ -293,13 +342,17 @@ class Trainer:
     def _epoch(self) -> float:
         return self.state.step / self._epoch_steps
 
-    def _line(self, losses: dict[str, float], lr: float, clock: Clock) -> str:
-        parts = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
-        rate = self._settings.batch * self._settings.accumulate / clock.step_seconds
-        return (
-            f"step {self.state.step}/{self.total_steps} epoch {self._epoch:.1f}/{self._settings.epochs} "
-            f"{parts} lr {lr:.2g} {rate:.1f} images/s, {clock.left} left"
-        )
+    def _show(self, losses: dict[str, float], lr: float, clock: Clock) -> None:
+        rate = self._settings.whole_batch * self._settings.accumulate / clock.step_seconds
+        details = {
+            "epoch": f"{self._epoch:.1f}/{self._settings.epochs}",
+            **{name: f"{value:.3f}" for name, value in losses.items()},
+            "lr": f"{lr:.2g}",
+            "images/s": f"{rate:.1f}",
+        }
+        if paddle.device.get_device().startswith("gpu"):
+            details["GPU memory"] = f"{paddle.device.cuda.max_memory_allocated() / 2**30:.1f} GB"
+        self._display.status("step", self.state.step, self.total_steps, details, clock.left)
 
 
 def _percent(value: float | None) -> str:

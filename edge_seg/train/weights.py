@@ -49,11 +49,28 @@ def write_arrays(file: Path, state: Mapping[str, Any]) -> None:
         paddle.save({name: np.asarray(value) for name, value in state.items()}, str(partial))
 
 
-def build(name: str, num_classes: int, frozen_norm: bool, box_width: int | None = None) -> MaskRCNN:
-    """A zoo model whose untrained weights hang on ``paddle.seed`` alone."""
-    from edge_seg.models.build import build_model
+def build(
+    name: str,
+    num_classes: int,
+    frozen_norm: bool,
+    box_width: int | None = None,
+    widths: Mapping[str, int] | None = None,
+) -> MaskRCNN:
+    """A zoo model whose untrained weights hang on ``paddle.seed`` alone; ``widths`` are those of layers pruned to them.
 
-    return build_model(name, num_classes, frozen_norm=frozen_norm, box_width=box_width)
+    Raises :class:`RunError` when ``widths`` aren't of this model.
+    """
+    from edge_seg.models.build import build_model
+    from edge_seg.models.channels import narrow
+
+    model = build_model(name, num_classes, frozen_norm=frozen_norm, box_width=box_width)
+    try:
+        narrow(model, widths or {})
+    except ValueError as problem:
+        raise RunError(
+            f"{name}: {problem}", remedy="undo the edit of the run's config.json, or prune again", code="run-invalid"
+        ) from None
+    return model
 
 
 def load_exactly(model: MaskRCNN, file: Path) -> None:

@@ -67,7 +67,9 @@ def fetch(names: tuple[str, ...], as_json: bool) -> None:
     found = {}
     for entry in entries:
         label = f"fetching {entry.name}"
-        with click.progressbar(length=int(entry.size_mb * 1e6), label=label, file=sys.stderr) as bar:
+        # The bar moves the cursor, which the printable stream would escape.
+        terminal = getattr(sys.stderr, "terminal", sys.stderr)
+        with click.progressbar(length=int(entry.size_mb * 1e6), label=label, file=terminal) as bar:
 
             def advance(done: int, total: int | None, bar: Any = bar) -> None:
                 bar.length = total or max(done, bar.length)

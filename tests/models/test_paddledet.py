@@ -70,6 +70,6 @@ def test_the_five_losses(both: tuple[Any, Any]) -> None:
     outlines = [[Polygons((polygon,)) for polygon in found] for found in case.polygons]
     batch = Batch(case.images, case.boxes, case.labels, outlines, list(SHOWN), [1, 2])  # type: ignore[arg-type]
     with paddle.no_grad():
-        losses = model.loss(batch, np.random.default_rng(0))
+        losses = model.loss(batch, [np.random.default_rng(0)] * 2)
     for name in LOSSES:
         assert float(losses[name]) == pytest.approx(float(golden[f"{name}.values"][0]), rel=1e-4), name

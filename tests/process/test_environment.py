@@ -89,7 +89,16 @@ def test_a_failed_installation_leaves_nothing_and_is_tried_again(nowhere: Path) 
     assert environment.ready_python(print).is_file()
 
 
-def test_a_command_goes_on_there_as_it_was_given(nowhere: Path) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["convert", "a run", "--recipe", "x86-fp32", "--out", "b"],
+        ["tune", "a run", "--data", "d", "--target-ms", "20"],
+        ["verify", "b", "--run", "a run"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_command_goes_on_there_as_it_was_given(nowhere: Path, words: list[str]) -> None:
     log = nowhere / "log"
     script(nowhere / "home/.pyenv/versions/3.10.1/bin/python3.10", FAKE.format(log=log))
     code = (
@@ -97,10 +106,10 @@ def test_a_command_goes_on_there_as_it_was_given(nowhere: Path) -> None:
         "from edge_seg.process import environment\n"
         "environment.SYSTEM = ()\n"
         "environment.is_here = lambda: False\n"
+        "environment.platform.machine = lambda: 'x86_64'\n"
         "from edge_seg.cli import main\n"
         "sys.exit(main())\n"
     )
-    words = ["convert", "a run", "--recipe", "x86-fp32", "--out", "b"]
     done = subprocess.run(
         [sys.executable, "-c", code, *words],
         env={**os.environ, "PATH": f"{nowhere}/bin:/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
@@ -112,13 +121,13 @@ def test_a_command_goes_on_there_as_it_was_given(nowhere: Path) -> None:
     assert re.findall("word (.*)", done.stdout) == words
     assert f"PYTHONPATH={ROOT}" in done.stdout
     help_ = subprocess.run(
-        [sys.executable, "-c", code, "convert", "--help"],
+        [sys.executable, "-c", code, words[0], "--help"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert "Usage: edge-seg convert" in help_.stdout
+    assert f"Usage: edge-seg {words[0]}" in help_.stdout
 
 
 def test_the_versions_are_those_that_the_tests_run_with() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 
+from edge_seg.printable import PrintableStream
 from edge_seg.train import display
 from edge_seg.train.display import Clock, Display, duration
 
@@ -15,15 +17,22 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_terminal_line_is_written_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter([100.0, 200.0])
+def test_a_terminal_shows_a_bar_and_the_values_below_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([100.0, 100.01, 200.0])
     monkeypatch.setattr(display.time, "monotonic", lambda: next(times))
-    stream = Terminal()
-    shown = Display(stream)
-    shown.status("step 1 of 10")
-    shown.status("step 2")
-    shown.say("done")
-    assert stream.getvalue() == "\rstep 1 of 10\rstep 2      \r      \rdone\n"
+    monkeypatch.setenv("COLUMNS", "100")
+    terminal = Terminal()
+    with Display(PrintableStream(terminal)) as shown:  # type: ignore[arg-type]
+        shown.status("step", 1, 10, {"loss": "1.250", "lr": "0.01"}, "0:45")
+        shown.status("step", 2, 10)  # too soon to be drawn
+        shown.say("a class \x1b[31mred")
+        shown.status("step", 3, 10, {"GPU memory": "2.5 GB"})
+    text = terminal.getvalue()
+    for part in ("step 1/10", "0:45 left", "loss 1.250", "lr 0.01", "step 3/10", "GPU memory 2.5 GB", "\x1b["):
+        assert part in re.sub(r"\x1b\[[\d;]*m", "", text), part
+    assert "step 2/10" not in text
+    assert "a class \\x1b[31mred" in text  # what isn't the bar's own is escaped
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # the cursor is there again
 
 
 def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,9 +41,17 @@ def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None
     stream = io.StringIO()
     shown = Display(stream)
     for number in range(3):
-        shown.status(f"step {number}")
+        shown.status("step", number, 9, {"loss": "1.25"}, "0:45")
     shown.say("done")
-    assert stream.getvalue() == "step 0\nstep 2\ndone\n"
+    assert stream.getvalue() == "step 0/9 loss 1.25, 0:45 left\nstep 2/9 loss 1.25, 0:45 left\ndone\n"
+
+
+def test_one_that_does_not_lead_says_nothing() -> None:
+    terminal = Terminal()
+    with Display(terminal, quiet=True) as shown:
+        shown.status("step", 1, 2)
+        shown.say("done")
+    assert terminal.getvalue() == ""
 
 
 def test_time_left_counts_steps_and_evaluations() -> None:

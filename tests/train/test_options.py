@@ -72,6 +72,8 @@ def test_an_optimizers_state_is_restored_bit_for_bit(optimizer: str) -> None:
     other.set_state_dict(one.state_dict())
     again = Optimizer(other, settings)
     again.restore(state)
+    for name, value in again.state().items():  # before any step of its own, too
+        assert np.array_equal(np.array(value), state[name])
     for number in range(3, 6):
         step(one, rule, number)
         step(other, again, number)
@@ -114,8 +116,8 @@ def test_accumulated_batches_make_the_step_of_their_mean_gradient(data: Path, tr
     settings = LoaderSettings(config.preprocess, batch_size=2, scale_range=config.settings.scale_range)
     source = batches(load_splits(data)[0], settings, 3)
     for number in range(2):
-        rng = np.random.Generator(np.random.Philox(key=[3, number]))
-        (sum(model.loss(next(source), rng).values()) / 2).backward()
+        rngs = [np.random.Generator(np.random.Philox(key=[3, 2 * number + i])) for i in range(2)]
+        (sum(model.loss(next(source), rngs).values()) / 2).backward()
     source.close()
     found = read_arrays(out / "model.pdparams")
     for name, parameter in model.named_parameters():

@@ -6,7 +6,8 @@ import functools
 import http.server
 import json
 import threading
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +133,34 @@ def test_an_unreachable_publisher_costs_seconds_and_is_said(monkeypatch: pytest.
     said: list[str] = []
     assert pretrained.locate("", "mask_rcnn_r50_fpn", said.append) == (None, None)
     assert "can't be reached" in said[0]
+
+
+def test_a_training_begins_with_imagenets_weights(
+    served: Path, finished: Run, train: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    arrays = {n: v for n, v in read_arrays(finished.weights).items() if n.startswith("backbone.")}
+    write_arrays(served / "tiny.pdparams", {n.removeprefix("backbone."): v for n, v in arrays.items()})
+    address = "http://publisher.invalid/tiny.pdparams"
+    entry = pretrained.Pretrained("tiny-imagenet", "mask_rcnn_tiny_fpn", "imagenet", address, 1.0, "a test")
+    monkeypatch.setattr(pretrained, "load_table", lambda: (entry,))
+    out = tmp_path / "run"
+    assert train(out, "--max-steps", 1, "--eval-every", 0) == 0
+    said = capsys.readouterr().err
+    assert "fetching tiny-imagenet" in said
+    assert "frozen: stem, res2" in said
+    name = "backbone.conv1.conv1.conv.weight"
+    assert np.array_equal(read_arrays(out / "model.pdparams")[name], arrays[name])
+
+
+def test_a_proxy_is_asked(served: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """The server here takes a whole address for a path, as one sends it to a proxy."""
+    folder = served / "http:/mirror.invalid/files"
+    folder.mkdir(parents=True)
+    (folder / "ResNet50_cos_pretrained.pdparams").write_bytes(b"weights")
+    monkeypatch.setenv("http_proxy", pretrained.find("r50-imagenet").address.rpartition("/")[0])
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(urllib.request, "_opener", None)  # one that earlier tests made knows no proxy
+    monkeypatch.setenv(pretrained.MIRROR, "http://mirror.invalid/files")
+    assert main(["weights", "fetch", "r50-imagenet"]) == 0
+    assert Path(capsys.readouterr().out.strip()).read_bytes() == b"weights"
