@@ -3,11 +3,12 @@
 
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-install test-paddle3 lint format bench board clean distclean
+.PHONY: help env demo test test-slow test-install test-paddle3 lint format bench board clean distclean
 
 help:
 	@echo "make demo       train, convert, run and measure a small model; everything it makes is in demo/"
-	@echo "make test       run the tests"
+	@echo "make test       run the tests, but for the slow ones"
+	@echo "make test-slow  run those that last over five seconds each"
 	@echo "make test-install  install the package with every CPython 3.10 to 3.13 found here, and try it"
 	@echo "make test-paddle3  run the training's tests with a newer Python and paddlepaddle 3"
 	@echo "make lint       ruff, mypy and the import contract"
@@ -24,8 +25,13 @@ demo: env
 	@$(BIN)/python tools/demo.py
 
 # Every worker has a core to itself: paddle's own threads would only get in each other's way.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations=20
+
 test: env native-if-possible
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(PYTEST) -m "not slow"
+
+test-slow: env native-if-possible
+	$(PYTEST) -m slow
 
 # A third of the tests needs the host's native runner. What it is built with may be missing; what is built must build.
 .PHONY: native-if-possible

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from edge_seg.bundle import Bundle, open_bundle
 from edge_seg.data.synth import draw
-from edge_seg.runtime.engines import MODULES, Engine
+from edge_seg.runtime.engines import ENGINES, Engine
 from edge_seg.runtime.preprocess import preprocess
 from edge_seg.runtime.segmenter import Segmenter
 
@@ -48,7 +48,7 @@ def apart(bundle: Bundle, threads: int) -> Callable[[], Answer]:
 
 def one_graph(bundle: Bundle, threads: int) -> Callable[[], Answer]:
     """The one graph alone, its input made beforehand. No bundle has this form, so the engine is loaded unchecked."""
-    engine: Engine = importlib.import_module(MODULES[bundle.manifest.engine]).load(bundle, threads)
+    engine: Engine = importlib.import_module(ENGINES[bundle.manifest.engine].module).load(bundle, threads)
     inputs = {"image": preprocess(picture(), bundle.manifest.preprocess)[0]}
 
     def answer() -> Answer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 import cv2
@@ -11,7 +10,7 @@ from convert.artifacts import Assembled, Compiled, Referenced
 from edge_seg.errors import ConversionError
 from edge_seg.files import sha256, write_json
 from edge_seg.manifest import Golden, GraphSpec, Manifest
-from edge_seg.runtime.engines import MODULES
+from edge_seg.runtime.engines import version_of
 
 
 def assemble(compiled: Compiled) -> Assembled:
@@ -33,7 +32,7 @@ def assemble(compiled: Compiled) -> Assembled:
         model=job.zoo_model,
         recipe=recipe.name,
         engine=recipe.engine,
-        engine_version=importlib.import_module(MODULES[recipe.engine]).version(),
+        engine_version=version_of(recipe.engine),
         target=recipe.target,
         precision=recipe.precision,
         classes=job.classes,

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from convert.doctor.model import Options, examine_model
-from convert.doctor.report import Finding, Report
 from convert.recipe import Recipe
+from edge_seg.doctor.report import Finding, Report
 from edge_seg.errors import ConversionError, UsageError
 from edge_seg.files import atomic_file, refuse_other_kind, scratch_dir, sha256
 from edge_seg.process.guard import phase

@@ -27,7 +27,7 @@ def test_the_quick_demo(tmp_path: Path) -> None:
     for name in (
         "data/val.json",
         "run/config.json",
-        "pictures/predictions.json",
+        "images/predictions.json",
         "records.jsonl",
         "table.md",
         "speed.html",

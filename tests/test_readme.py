@@ -49,8 +49,8 @@ def test_every_line_is_a_command_that_this_test_knows() -> None:
 def test_the_tour_runs(tmp_path: Path, edge_seg: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     pytest.importorskip("paddlelite", reason="needs the extra 'lite'")
     labelme(tmp_path / "my_labelme", 8)
-    picture, _ = synth.draw(9, 128, 0)
-    cv2.imwrite(str(tmp_path / "photo.jpg"), picture)
+    image, _ = synth.draw(9, 128, 0)
+    cv2.imwrite(str(tmp_path / "photo.jpg"), image)
     for words in commands():
         if words[0] != "edge-seg":
             continue
@@ -67,12 +67,12 @@ def test_the_tour_runs(tmp_path: Path, edge_seg: Callable[..., subprocess.Comple
 
 
 def labelme(folder: Path, count: int) -> None:
-    """A folder as labelme leaves it: a JSON file with the outlines beside each picture."""
+    """A folder as labelme leaves it: a JSON file with the outlines beside each image."""
     folder.mkdir()
     for index in range(count):
-        picture, instances = synth.draw(7, 128, index)
+        image, instances = synth.draw(7, 128, index)
         name = f"{index}.png"
-        cv2.imwrite(str(folder / name), picture)
+        cv2.imwrite(str(folder / name), image)
         shapes = []
         for instance in instances:
             outlines, _ = cv2.findContours(instance.mask.astype("uint8"), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)

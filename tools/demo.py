@@ -29,18 +29,18 @@ class Size:
     images: int
     side: int
     train: tuple[str, ...]
-    pictures: int
+    shown: int
     bench: tuple[str, ...]
 
 
-# The starting weights have seen other drawn shapes (weights/README.md); the seed keeps these pictures new to them.
+# The starting weights have seen other drawn shapes (weights/README.md); the seed keeps these images new to them.
 SEED = 7
 START = ROOT / "weights" / "mask_rcnn_tiny_fpn_shapes.pdparams"
 FULL = Size(
     images=300,
     side=192,
     train=("--epochs", "4", "--batch", "4", "--lr", "0.005", "--seed", "1", "--eval-every", "2"),
-    pictures=12,
+    shown=12,
     bench=("--warmup", "3", "--repeat", "20"),
 )
 # Shows that the steps fit together, not that the model learns.
@@ -48,7 +48,7 @@ QUICK = Size(
     images=10,
     side=128,
     train=("--epochs", "1", "--batch", "2", "--seed", "1"),
-    pictures=2,
+    shown=2,
     bench=("--warmup", "1", "--repeat", "2"),
 )
 STEPS = 9
@@ -77,7 +77,7 @@ class Demo:
     def run(self) -> None:
         """All steps."""
         out, size = self.out, self.size
-        data, run, bundles, pictures = out / "data", out / "run", out / "bundles", out / "pictures"
+        data, run, bundles, shown = out / "data", out / "run", out / "bundles", out / "images"
         self._step(
             "Draw a dataset: shapes over textured grounds, a fifth of them held out",
             ["data", "synth", data, "--images", size.images, "--size", size.side, "--seed", SEED],
@@ -115,16 +115,16 @@ class Demo:
         )
         for what, name in ((run, "run"), (bundles / "x86-fp32", "x86-fp32")):
             self._step(
-                f"Accuracy of {what.name} on the held-out pictures",
+                f"Accuracy of {what.name} on the held-out images",
                 ["eval", what, "--data", data, "--json"],
                 [out / "accuracy" / f"{name}.json"],
                 into_file=True,
             )
-        chosen = _held_out(data)[: size.pictures]
+        chosen = _held_out(data)[: size.shown]
         self._step(
-            "Find the objects in held-out pictures",
-            ["predict", bundles / "cpu-fp32", *chosen, "--out", pictures, "--score", "0.5"],
-            [pictures],
+            "Find the objects in held-out images",
+            ["predict", bundles / "cpu-fp32", *chosen, "--out", shown, "--score", "0.5"],
+            [shown],
         )
         records = out / "records.jsonl"
         self._step(
@@ -236,19 +236,19 @@ def last_screen(demo: Demo, seconds: float) -> str:
 {"═" * 78}
 Done in {_duration(seconds)}. In {_shown(out)}/ you find:
 
-  data/          {demo.size.images} pictures in COCO form, {count} of them held out
+  data/          {demo.size.images} images in COCO form, {count} of them held out
   run/           the trained model
   bundles/       arm-fp32 ({_size_of(out / "bundles/arm-fp32")}) for boards; x86-fp32 and cpu-fp32 for this machine
-  pictures/      what the model finds in held-out pictures: look at them first
+  images/        what the model finds in held-out images: look at them first
   records.jsonl  the measurements, every sample of them
   table.md       the speed table made from them
   speed.html     the same as a page, with plots
 
-  mask mAP (0.50:0.95) on the {count} held-out pictures:
+  mask mAP (0.50:0.95) on the {count} held-out images:
     run               {run:.3f}    the trained weights, in Paddle
     bundles/x86-fp32  {bundle:.3f}    the .nb files, in Paddle Lite ({bundle - run:+.4f})
 
-Next, with your own pictures in COCO form (a folder with train.json, val.json and images/):
+Next, with your own images in COCO form (a folder with train.json, val.json and images/):
 
   . {bin_folder}/activate
   edge-seg data check MY_DATA
@@ -256,7 +256,7 @@ Next, with your own pictures in COCO form (a folder with train.json, val.json an
   edge-seg train mask_rcnn_r18_fpn --data MY_DATA --out my_run
   edge-seg convert my_run --recipe arm-fp32,x86-fp32,cpu-fp32 --out my_bundles
   edge-seg eval my_bundles/x86-fp32 --data MY_DATA
-  edge-seg predict my_bundles/cpu-fp32 PHOTO.jpg --out my_pictures
+  edge-seg predict my_bundles/cpu-fp32 PHOTO.jpg --out found
 
 For your board: one file with the model, the runner (cmake/README.md says how it is built with Paddle Lite's Arm
 library) and the library; it tests itself there before it takes over. docs/boards has a page for each kind.

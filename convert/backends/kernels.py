@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from edge_seg.errors import ConversionError, MissingDependencyError
-from edge_seg.install import pip_install
+from convert.backends.opt import refuse_missing
+from edge_seg.errors import ConversionError
 from edge_seg.process.child import no_core_file, run_module
 
 LIMIT_S = 120.0
@@ -40,11 +40,7 @@ class Kernels:
 def kernels(target: str) -> Kernels:
     """Asks ``opt`` in a child process. Raises :class:`MissingDependencyError` where there is none."""
     outcome = run_module("convert.backends.kernels", target, limit_s=LIMIT_S)
-    if "No module named 'paddlelite'" in outcome.stderr:
-        raise MissingDependencyError(
-            "Paddle Lite's optimiser isn't installed",
-            remedy=f"install it with: {pip_install('lite')} (Python 3.10, x86-64)",
-        )
+    refuse_missing(outcome)
     table = parse_table(outcome.stdout) if outcome.ok else {}
     if not table:
         raise ConversionError(

@@ -12,7 +12,7 @@ import re
 import sys
 from pathlib import Path
 
-from edge_seg.errors import ConversionError, EdgeSegError, MissingDependencyError
+from edge_seg.errors import ConversionError, MissingDependencyError
 from edge_seg.install import pip_install
 from edge_seg.process.child import Outcome, no_core_file, run_module
 
@@ -97,12 +97,17 @@ def _clear_uninitialised(nb: Path) -> None:
         file.write(field.split(b"\0")[0].ljust(len(field), b"\0"))
 
 
-def _failure(what: str, outcome: Outcome) -> EdgeSegError:
+def refuse_missing(outcome: Outcome) -> None:
+    """Raises :class:`MissingDependencyError` when a child ended because there is no Paddle Lite."""
     if "No module named 'paddlelite'" in outcome.stderr:
-        return MissingDependencyError(
+        raise MissingDependencyError(
             "Paddle Lite's optimiser isn't installed",
             remedy=f"install it with: {pip_install('lite')} (Python 3.10, x86-64)",
         )
+
+
+def _failure(what: str, outcome: Outcome) -> ConversionError:
+    refuse_missing(outcome)
     unsupported = _UNSUPPORTED.search(outcome.stderr)
     if unsupported:
         return ConversionError(

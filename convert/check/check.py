@@ -22,7 +22,7 @@ from edge_seg.bundle import write_manifest
 from edge_seg.errors import ConversionError
 from edge_seg.files import scratch_dir
 from edge_seg.manifest import FEATURES, Manifest
-from edge_seg.process.child import Outcome, refusal, run_module
+from edge_seg.process.child import failure, run_module
 from edge_seg.runtime.parity import Parity, Tolerance, compare
 
 LIMIT_S = 600.0
@@ -69,7 +69,8 @@ def examine(folder: Path, manifest: Manifest, referenced: Referenced) -> dict[st
         write_manifest(scratch, manifest)
         outcome = run_module("convert.check.run_bundle", folder, scratch, limit_s=LIMIT_S)
         if not outcome.ok:
-            raise _failure(outcome)
+            what = "running the converted model on the golden image failed: the engine's process"
+            raise failure(outcome, what, prefix="the converted model can't be run: ")
         detect, found, repeats = run_bundle.read(scratch)
     maps = [name for name in FEATURES if name in referenced.detect]  # a model from elsewhere shows none
     features = {name: _relative(referenced.detect[name], detect[name]) for name in maps}
@@ -187,14 +188,3 @@ def _rounded(value: float) -> float:
         return 0.0
     digits = 1 - math.floor(math.log10(value))
     return float(math.ceil(value * 10**digits) / 10**digits)
-
-
-def _failure(outcome: Outcome) -> ConversionError:
-    if refused := refusal(outcome, "the converted model can't be run: "):
-        return refused
-    tail = outcome.tail()
-    return ConversionError(
-        f"running the converted model on the golden image failed: the engine's process {outcome.ending()}"
-        f"{', its last words: ' + tail if tail else ''}",
-        code="engine-died",
-    )

@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convert.artifacts import Exported
 from convert.export.reference import FALLBACK_INSTANCES
 from convert.program.edit import ProgramEdit, convolutions, only
-from convert.program.executor import Arrays, Executor, GraphProgram, stepwise
+from convert.program.executor import GraphProgram, Watching, stepwise
 from edge_seg.errors import ConversionError
 from edge_seg.runtime.segmenter import Segmenter
 
@@ -26,53 +27,28 @@ def check(exported: Exported) -> dict[str, Any]:
     """The largest magnitude and where it is; :class:`ConversionError` when it, doubled, is beyond half precision."""
     graphs = [GraphProgram.read(graph) for graph in exported.graphs]
     job = exported.referenced.job
-    watching = _Largest(graphs)
+    largest, where = 0.0, ""
+
+    def take(graph: str, name: str, values: NDArray[Any]) -> None:
+        nonlocal largest, where
+        if values.dtype == np.float32 and values.size:
+            found = float(np.abs(values).max())
+            if not found <= largest:  # NaN counts as the largest of all
+                largest, where = found, f"{graph}: {name}"
+
+    watching = Watching(graphs, {graph.name: _watched(graph.content) for graph in graphs}, take)
     best = exported.referenced.best or min(FALLBACK_INSTANCES, job.postprocess.keep)
     Segmenter.over(stepwise(watching, graphs, job), job.preprocess, job.postprocess, instances=best)(job.image)
     for graph in graphs:
         for name, weight in graph.weights.items():
-            watching.take(f"{graph.name}: the weight {name}", weight)
-    if not watching.largest * _MARGIN <= LARGEST:
+            take(graph.name, f"the weight {name}", weight)
+    if not largest * _MARGIN <= LARGEST:
         raise ConversionError(
-            f"half precision ends at {LARGEST:g}, and {watching.where} reaches {watching.largest:.4g} on the golden "
-            "image",
+            f"half precision ends at {LARGEST:g}, and {where} reaches {largest:.4g} on the golden image",
             remedy="convert to a recipe that computes in fp32, such as arm-fp32 or arm-w16",
             code="fp16-overflow",
         )
-    return {"limit": LARGEST, "largest": float(f"{watching.largest:.3g}"), "where": watching.where}
-
-
-class _Largest:
-    """Runs the graphs and remembers the largest magnitude."""
-
-    def __init__(self, graphs: list[GraphProgram]) -> None:
-        self._executor = Executor(graphs)
-        self._names = {graph.name: _watched(graph.content) for graph in graphs}
-        self.name = self._executor.name
-        self.largest, self.where = 0.0, ""
-
-    def run(self, graph: str, inputs: Arrays) -> Arrays:
-        """The graph's outputs by name."""
-        outputs, values = self._executor.watch(graph, inputs, self._names[graph])
-        for name, value in values.items():
-            self.take(f"{graph}: {name}", value)
-        return outputs
-
-    def take(self, where: str, values: np.ndarray[Any, Any]) -> None:
-        """Looks at ``values``; NaN counts as the largest of all."""
-        if values.dtype != np.float32 or not values.size:
-            return
-        largest = float(np.abs(values).max())
-        if not largest <= self.largest:
-            self.largest, self.where = largest, where
-
-    def describe(self) -> dict[str, Any]:
-        """The executor's own description."""
-        return self._executor.describe()
-
-    def close(self) -> None:
-        """Closes the executor."""
-        self._executor.close()
+    return {"limit": LARGEST, "largest": float(f"{largest:.3g}"), "where": where}
 
 
 def _watched(content: bytes) -> list[str]:

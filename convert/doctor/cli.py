@@ -15,7 +15,7 @@ from edge_seg.options import SIZE, echo_json, json_option, renamed_option
 from edge_seg.process.guard import guarded
 
 if TYPE_CHECKING:
-    from convert.doctor.report import Report
+    from edge_seg.doctor.report import Report
 
 Size = tuple[int, int]
 _TARGETS = {"armv8": "arm", "armv7hf": "arm", "x86": "x86"}
@@ -113,7 +113,7 @@ def _examine(
     if not what:
         if runner:
             raise UsageError("--runner is for a model or a bundle", remedy="name one")
-        from convert.doctor.environment import examine_machine
+        from edge_seg.doctor.environment import examine_machine
 
         return examine_machine(roles)
     if roles:
@@ -121,7 +121,7 @@ def _examine(
     if path.exists():
         refuse_non_utf8(path)
     if is_bundle:
-        from convert.doctor.bundle import examine_bundle
+        from edge_seg.doctor.bundle import examine_bundle
 
         return examine_bundle(path, runner)
     if is_run or is_zoo:

@@ -10,12 +10,12 @@ from typing import Any
 from convert.backends.kernels import kernels
 from convert.backends.run_graph import LITE
 from convert.doctor.model import Options, describe, examine_model, facts, prove
-from convert.doctor.report import Finding, Report, failure
 from convert.importers import paddle_model
 from convert.importers.settings import ImportedConfig, find_config, read_config
 from convert.job import Options as JobOptions
 from convert.program.files import find_model
 from edge_seg.bundles.text import printable
+from edge_seg.doctor.report import Finding, Report, failure
 from edge_seg.errors import ConversionError
 from edge_seg.files import scratch_dir
 from edge_seg.process.forks import warm

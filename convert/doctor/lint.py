@@ -145,7 +145,7 @@ def _modulo(program: Program) -> Iterator[Suspicion]:
             yield Suspicion(
                 "float-modulo",
                 (operator.kind,),
-                "x % y of floats: Paddle Lite divides whole numbers and dies of it",
+                "x % y of floats: Paddle Lite divides whole numbers and aborts",
                 "write x - paddle.floor(x / y) * y",
             )
             return

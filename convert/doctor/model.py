@@ -22,12 +22,12 @@ from convert.doctor.bisect import Fails, locate
 from convert.doctor.compare import random_outputs
 from convert.doctor.inputs import Sizes
 from convert.doctor.lint import Suspicion, suspect
-from convert.doctor.report import Finding, Report
 from convert.doctor.trial import GraphRunner, faults, inputs, optimise
 from convert.program.files import find_model
 from convert.program.integrity import gather
 from convert.program.program import Program, kinds, read_program
 from edge_seg.bundles.text import tensor
+from edge_seg.doctor.report import Finding, Report
 from edge_seg.errors import EdgeSegError
 from edge_seg.files import scratch_dir
 from edge_seg.process.forks import warm

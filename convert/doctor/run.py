@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from convert.artifacts import Exported, Job
 from convert.backends.kernels import kernels
-from convert.doctor.bundle import self_test
 from convert.doctor.model import describe, facts
-from convert.doctor.report import Finding, Report, failure
 from convert.program.program import read_program
 from convert.recipe import Recipe, find_recipe
+from edge_seg.doctor.bundle import self_test
+from edge_seg.doctor.report import Finding, Report, failure
 from edge_seg.errors import ConversionError
 from edge_seg.files import scratch_dir
 from edge_seg.process.guard import phase

@@ -13,8 +13,8 @@ from pathlib import Path
 from convert.backends.run_graph import Graph, run_paddle
 from convert.doctor.compare import lost
 from convert.doctor.inputs import Sizes, shapes, values
-from convert.doctor.report import Finding
 from convert.doctor.trial import GraphRunner, inputs, optimise
+from edge_seg.doctor.report import Finding
 from edge_seg.errors import EdgeSegError
 
 MAY_FIND_NOTHING = ("multiclass_nms", "multiclass_nms2", "multiclass_nms3", "matrix_nms", "where_index")

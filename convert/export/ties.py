@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_seg.manifest import PostprocessSpec, PreprocessSpec
+from edge_seg.runtime.engines import Arrays, Engine
 from edge_seg.runtime.postprocess import Detections, select
 from edge_seg.runtime.preprocess import preprocess
 
@@ -23,11 +23,9 @@ from edge_seg.runtime.preprocess import preprocess
 _SHAKE = 3e-5
 _BOX_PX, _SCORE = 0.01, 1e-4
 
-Outputs = dict[str, NDArray[Any]]
-
 
 def steady_image(
-    engine: Any, images: Iterable[NDArray[np.uint8]], pre: PreprocessSpec, post: PostprocessSpec
+    engine: Engine, images: Iterable[NDArray[np.uint8]], pre: PreprocessSpec, post: PostprocessSpec
 ) -> NDArray[np.uint8]:
     """The first of ``images`` (uint8[h, w, 3] BGR) that is steady, else the last."""
     for image in images:
@@ -36,7 +34,7 @@ def steady_image(
     return image
 
 
-def is_steady(engine: Any, image: NDArray[np.uint8], pre: PreprocessSpec, post: PostprocessSpec) -> bool:
+def is_steady(engine: Engine, image: NDArray[np.uint8], pre: PreprocessSpec, post: PostprocessSpec) -> bool:
     """Whether the detections in ``image``, uint8[h, w, 3] BGR, survive a shake of the input."""
     blob, _ = preprocess(image, pre)
     found = _found(engine.run("detect", {"image": blob}), post)
@@ -56,7 +54,7 @@ NO_TIES = Ties()
 
 
 def find_ties(
-    engine: Any, image: NDArray[np.uint8], pre: PreprocessSpec, post: PostprocessSpec, detect: Outputs
+    engine: Engine, image: NDArray[np.uint8], pre: PreprocessSpec, post: PostprocessSpec, detect: Arrays
 ) -> Ties:
     """The ties in ``image``, uint8[h, w, 3] BGR, of which the engine's graph `detect` gave ``detect``."""
     blob, _ = preprocess(image, pre)
@@ -67,14 +65,14 @@ def find_ties(
     return Ties(not all(_same(found, _found(other, post)) for other in shaken), others)
 
 
-def _shaken(engine: Any, blob: NDArray[np.float32]) -> Iterator[Outputs]:
+def _shaken(engine: Engine, blob: NDArray[np.float32]) -> Iterator[Arrays]:
     """What `detect` gives of ``blob`` shaken one way and the other: a tie is broken by the one or by the other."""
     shake = (_SHAKE * np.random.default_rng(0).uniform(-1, 1, blob.shape)).astype(np.float32)
     for image in (blob + shake, blob - shake):
         yield engine.run("detect", {"image": image})
 
 
-def _found(detect: Outputs, post: PostprocessSpec) -> Detections:
+def _found(detect: Arrays, post: PostprocessSpec) -> Detections:
     return select(detect["boxes"], detect["scores"], post)
 
 

@@ -8,10 +8,11 @@ Paddle Lite can't take is written otherwise, with the same results (:data:`_MEND
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from convert.program.edit import replace_operators
 from convert.program.program import FLATTEN, Program, from_description
 from edge_seg.errors import ConversionError
 
@@ -147,13 +148,7 @@ def _keep(block: Any, outputs: tuple[str, ...]) -> None:
     for group in (feeds, ends):
         for column, op in enumerate(group):
             next(attribute for attribute in op.attrs if attribute.name == "col").i = column
-    _replace(block, (*feeds, *reversed(kept), *ends))
-
-
-def _replace(block: Any, operators: Iterable[Any]) -> None:
-    copies = [type(op).FromString(op.SerializeToString()) for op in operators]
-    del block.ops[:]
-    block.ops.extend(copies)
+    replace_operators(block, (*feeds, *reversed(kept), *ends))
 
 
 def _names(slots: Any) -> list[str]:
@@ -172,38 +167,36 @@ def _fix_size(block: Any, size: tuple[int, int]) -> None:
             variable.type.lod_tensor.tensor.dims[:] = shapes[variable.name]
 
 
-def _no_empty_reshapes(block: Any, program: Program) -> str:
-    """Paddle Lite's reshape to [-1, 6] dies of a tensor without rows; what the NMS found has that shape already."""
+def _leave_out(block: Any, passes: Callable[[Any], bool]) -> bool:
+    """Takes out the operators that ``passes`` picks: what they give is what they read. Whether there were any."""
     other: dict[str, str] = {}
     kept = []
     for op in block.ops:
-        _rename(op, other)
-        if op.type in _SAME and _names(op.inputs)[:1] and _names(op.inputs)[0] in _found(program):
-            other[next(slot for slot in op.outputs if slot.parameter == "Out").arguments[0]] = _names(op.inputs)[0]
+        for slot in op.inputs:
+            slot.arguments[:] = [other.get(name, name) for name in slot.arguments]
+        if passes(op):
+            given = [name for slot in op.outputs if slot.parameter == "Out" for name in slot.arguments]
+            other.update(zip(given, _names(op.inputs), strict=False))
         else:
             kept.append(op)
-    _replace(block, kept)
-    return "a reshape behind the non-maximum suppression left out" if other else ""
+    replace_operators(block, kept)
+    return bool(other)
 
 
-def _rename(op: Any, other: dict[str, str]) -> None:
-    for slot in op.inputs:
-        slot.arguments[:] = [other.get(name, name) for name in slot.arguments]
+def _no_empty_reshapes(block: Any, program: Program) -> str:
+    """Paddle Lite's reshape to [-1, 6] aborts on a tensor without rows; what the NMS found has that shape already."""
+    found = _found(program)
+    left = _leave_out(block, lambda op: op.type in _SAME and bool(found.intersection(_names(op.inputs)[:1])))
+    return "a reshape behind the non-maximum suppression left out" if left else ""
 
 
 def _no_broadcasts(block: Any, program: Program) -> str:
     """Tensors of one dimension each, an index a row: they have the same length already."""
-    other: dict[str, str] = {}
-    kept = []
-    for op in block.ops:
-        _rename(op, other)
-        inputs, outputs = _names(op.inputs), _names(op.outputs)
-        if op.type == "broadcast_tensors" and all(len(program.shape(name) or ()) == 1 for name in inputs):
-            other.update(zip(outputs, inputs, strict=True))
-        else:
-            kept.append(op)
-    _replace(block, kept)
-    return "broadcast_tensors left out" if other else ""
+
+    def flat(op: Any) -> bool:
+        return op.type == "broadcast_tensors" and all(len(program.shape(n) or ()) == 1 for n in _names(op.inputs))
+
+    return "broadcast_tensors left out" if _leave_out(block, flat) else ""
 
 
 def _no_flattens(block: Any, program: Program) -> str:

@@ -55,10 +55,7 @@ class ProgramEdit:
 
     def replace_operators(self, operators: Iterable[Any]) -> None:
         """Puts ``operators``, in this order, in the place of all that there are."""
-        # Copies: taking messages out of their list ends them.
-        copies = [type(op).FromString(op.SerializeToString()) for op in operators]
-        del self.block.ops[:]
-        self.block.ops.extend(copies)
+        replace_operators(self.block, operators)
 
     def drop_unused_variables(self) -> None:
         """Takes out what no operator names any more."""
@@ -66,6 +63,14 @@ class ProgramEdit:
         kept = [type(var).FromString(var.SerializeToString()) for var in self.block.vars if var.name in used]
         del self.block.vars[:]
         self.block.vars.extend(kept)
+
+
+def replace_operators(block: Any, operators: Iterable[Any]) -> None:
+    """Puts ``operators``, in this order, in the place of all that a block's protocol buffer holds."""
+    # Copies: taking messages out of their list ends them.
+    copies = [type(op).FromString(op.SerializeToString()) for op in operators]
+    del block.ops[:]
+    block.ops.extend(copies)
 
 
 def operator(

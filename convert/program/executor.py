@@ -7,8 +7,9 @@ variable on the way can be looked at, which calibration needs.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,8 @@ from convert.program.edit import ProgramEdit
 from convert.program.weights import Weights, read_weights, write_weights
 from edge_seg.manifest import TensorSpec
 from edge_seg.paddle_env import paddle
+from edge_seg.runtime.engines import Arrays, Engine
 from edge_seg.runtime.engines.three_graphs import in_two_steps
-
-Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class GraphProgram:
         weights = read_weights(graph.weights, ProgramEdit(content).weights)
         return cls(graph.name, content, weights, graph.inputs, graph.outputs)
 
-    def write(self, like: ExportedGraph, folder: Any) -> ExportedGraph:
+    def write(self, like: ExportedGraph, folder: Path) -> ExportedGraph:
         """Writes the graph's files, named as those of ``like``, into ``folder``."""
         program, weights = folder / like.program.name, folder / like.weights.name
         program.write_bytes(self.content)
@@ -49,7 +49,7 @@ class GraphProgram:
         return ExportedGraph(self.name, program, weights, self.inputs, self.outputs)
 
 
-def stepwise(engine: Any, programs: Iterable[GraphProgram], job: Job) -> Any:
+def stepwise(engine: Engine, programs: Iterable[GraphProgram], job: Job) -> Engine:
     """``engine``, which runs ``programs`` of the job's model, as one that a segmenter runs, whatever their form."""
     return in_two_steps(engine, {program.name: program for program in programs}, job)
 
@@ -91,6 +91,26 @@ class Executor:
     def close(self) -> None:
         """Frees the weights."""
         self._graphs.clear()
+
+
+class Watching(Executor):
+    """Hands ``take`` the graph, the name and the value of each of its variables ``names``, at every run."""
+
+    def __init__(
+        self,
+        graphs: Sequence[GraphProgram],
+        names: Mapping[str, Sequence[str]],
+        take: Callable[[str, str, NDArray[Any]], None],
+    ) -> None:
+        super().__init__(graphs)
+        self._names, self._take = names, take
+
+    def run(self, graph: str, inputs: Arrays) -> Arrays:
+        """The graph's outputs by name."""
+        outputs, values = self.watch(graph, inputs, self._names[graph])
+        for name, value in values.items():
+            self._take(graph, name, value)
+        return outputs
 
 
 class _Loaded:

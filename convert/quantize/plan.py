@@ -14,7 +14,7 @@ from convert.artifacts import Exported, Job, Referenced
 from convert.calibration import Images
 from convert.export import reference
 from convert.program.edit import convolutions
-from convert.program.executor import Arrays, Executor, GraphProgram, stepwise
+from convert.program.executor import Executor, GraphProgram, Watching, stepwise
 from convert.quantize.options import TRAINED
 from convert.quantize.ranges import Observed
 from convert.quantize.rewrite import Plan, rewrite
@@ -92,7 +92,9 @@ def apply(
 
 def observe(programs: Sequence[GraphProgram], job: Job, images: Images) -> dict[str, dict[str, Observed]]:
     """What enters each convolution of each graph, over all ``images``."""
-    watching = _Watching(programs)
+    entering = {program.name: sorted({name for _, name in convolutions(program.content)}) for program in programs}
+    seen = {graph: {name: Observed() for name in names} for graph, names in entering.items()}
+    watching = Watching(programs, entering, lambda graph, name, value: seen[graph][name].add(value))
     engine = stepwise(watching, programs, job)
     rules = dataclasses.replace(job.postprocess, keep=min(job.postprocess.keep, _OBJECTS))
     for image in images:
@@ -100,7 +102,7 @@ def observe(programs: Sequence[GraphProgram], job: Job, images: Images) -> dict[
         if not len(found):  # the mask graph has to see something
             best = min(reference.FALLBACK_INSTANCES, rules.keep)
             Segmenter.over(engine, job.preprocess, rules, instances=best)(image)
-    return watching.seen
+    return seen
 
 
 def _trained(programs: Sequence[GraphProgram], by_layer: Mapping[str, float]) -> Ranges:
@@ -140,31 +142,6 @@ def from_json(described: Any) -> Plan:
             remedy="the manifest was edited: copy the bundle again or convert anew",
             code="manifest-invalid",
         ) from None
-
-
-class _Watching:
-    """Runs the graphs and takes in what enters each convolution."""
-
-    def __init__(self, programs: Sequence[GraphProgram]) -> None:
-        self._executor = Executor(programs)
-        self.name = self._executor.name
-        entering = {program.name: sorted({name for _, name in convolutions(program.content)}) for program in programs}
-        self.seen = {graph: {name: Observed() for name in names} for graph, names in entering.items()}
-
-    def run(self, graph: str, inputs: Arrays) -> Arrays:
-        """The graph's outputs by name."""
-        outputs, values = self._executor.watch(graph, inputs, list(self.seen[graph]))
-        for name, value in values.items():
-            self.seen[graph][name].add(value)
-        return outputs
-
-    def describe(self) -> dict[str, Any]:
-        """The executor's own description."""
-        return self._executor.describe()
-
-    def close(self) -> None:
-        """Closes the executor."""
-        self._executor.close()
 
 
 def _drift(expected: Referenced, found: Referenced) -> dict[str, Any]:

@@ -16,9 +16,10 @@ import numpy as np
 from convert.artifacts import Job
 from convert.export import reference
 from convert.program.edit import ProgramEdit, convolutions, only
-from convert.program.executor import Arrays, Executor, GraphProgram, stepwise
+from convert.program.executor import Executor, GraphProgram, stepwise
 from convert.quantize.rewrite import Plan, rewrite
 from edge_seg.errors import ConversionError
+from edge_seg.runtime.engines import Arrays
 from edge_seg.runtime.engines.recorder import Recorder
 from edge_seg.runtime.segmenter import Segmenter
 
@@ -122,23 +123,10 @@ def _outputs(
 
 def _inputs(job: Job, graphs: Graphs, image: Any) -> dict[str, Arrays]:
     """What each graph is given for ``image``, unrounded."""
-    engine = _Inputs(Executor(graphs))
+    engine = Recorder(Executor(graphs))
     best = min(reference.FALLBACK_INSTANCES, job.postprocess.keep)
     Segmenter.over(stepwise(engine, graphs, job), job.preprocess, job.postprocess, instances=best)(image)
     return engine.inputs
-
-
-class _Inputs(Recorder):
-    """Remembers what each graph was given."""
-
-    def __init__(self, engine: Any) -> None:
-        super().__init__(engine)
-        self.inputs: dict[str, Arrays] = {}
-
-    def run(self, graph: str, inputs: Arrays) -> Arrays:
-        """The graph's outputs by name."""
-        self.inputs[graph] = inputs
-        return super().run(graph, inputs)
 
 
 def _apart(expected: np.ndarray[Any, Any], found: np.ndarray[Any, Any]) -> float:

@@ -125,9 +125,10 @@ def tune(
       edge-seg tune run --data shapes --html tune.html --plot tune.svg
     """
     phase("reading the run and the data")
-    from convert.tune import page, report
+    from convert.tune import report
     from convert.tune.run import open_log, search
     from edge_seg.files import write_json
+    from edge_seg.pages import tune as page
     from edge_seg.pages.page import check_output
     from edge_seg.pages.plots import check_plot
     from edge_seg.train.display import Display
@@ -140,8 +141,7 @@ def tune(
     out = out or run.with_name(f"{run.resolve().name}-tune")
     counting = _counting(run, out, recipe, threads, options)
     plan = _plan(run, data, out, counting, options)
-    warnings = [*counting.warnings]
-    for warning in warnings:
+    for warning in counting.warnings:
         display.say(f"Warning: {warning}")
     log = open_log(plan)
     phase("searching")
@@ -149,20 +149,20 @@ def tune(
         plan, log, lambda bundle, say: counting.meter(plan, log, bundle, say), display.say, display.status
     )
     display.clear()
-    for warning in (late := report.late_warnings(meter)):
+    tuning = report.describe(plan, found, meter, counting.warnings)
+    for warning in tuning.warnings[len(counting.warnings) :]:
         display.say(f"Warning: {warning}")
-    warnings += late
-    result = report.as_json(plan, found, meter, warnings)
-    write_json(plan.out / report.RESULT, result)
+    result = tuning.as_json()
+    write_json(tuning.result, result)
     if plot is not None:
-        page.front_plot(plan, found, meter).save(plot)
+        page.front_plot(tuning).save(plot)
     if html is not None:
-        page.make_page(plan, found, meter, warnings).write(html)
-    problem = report.missed(plan, found, meter)
+        page.make_page(tuning).write(html)
+    problem = report.missed(tuning)
     if as_json and problem is None:
         echo_json(result)
     elif not as_json:
-        click.echo(report.text(plan, found, meter))
+        click.echo(report.text(tuning))
     if problem is not None:
         raise problem
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convert.job import told_options
-from convert.tune.space import BEFORE_NMS, Setting
+from convert.tune.space import BEFORE_NMS
 from edge_seg.errors import UsageError
 from edge_seg.options import SIZE
 from edge_seg.records.record import Record, RecordError, read
+from edge_seg.tuning import Setting
 
 _MEASURE = "measure bundles of this run there: edge-seg bench run BUNDLE… --on DEVICE --out FILE"
 

@@ -12,12 +12,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from convert.tune.space import Setting
 from convert.tune.timer import Pair
-from convert.tune.trial import Point
 from edge_seg.errors import EdgeSegError, UsageError
 from edge_seg.files import named
 from edge_seg.plain import from_plain
+from edge_seg.tuning import Point, Setting
 
 SCHEMA = 3
 

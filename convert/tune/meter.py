@@ -11,9 +11,8 @@ import numpy as np
 from convert.tune import timer
 from convert.tune.device import Device
 from convert.tune.log import Log
-from convert.tune.space import Setting
 from convert.tune.timer import Timer
-from convert.tune.trial import Point
+from edge_seg.tuning import Point, Setting
 
 SEARCH_PAIRS, FRONT_PAIRS = 2, 5
 """Paired measurements of a point during the search, and those that a point of the Pareto front gets at its end."""

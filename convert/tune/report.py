@@ -1,14 +1,14 @@
-"""What the search came to, in words and as JSON."""
+"""What the search came to: as data, and in words."""
 
 from __future__ import annotations
 
 import dataclasses
 import shlex
-from typing import Any
 
 from convert.tune.meter import Measured, Meter
-from convert.tune.run import RUNS, Found, Placed, Plan, choose_timed
+from convert.tune.run import RUNS, Found, Plan, choose_timed
 from edge_seg.errors import EdgeSegError
+from edge_seg.tuning import Placed, Setting, Tuning
 from edge_seg.words import counted
 
 RESULT = "tune.json"
@@ -23,141 +23,114 @@ class BudgetError(EdgeSegError):
     code = "budget-missed"
 
 
-def command(plan: Plan, placed: Placed) -> str:
-    """The command that makes the point's bundle."""
-    setting = placed.point.setting
+def describe(plan: Plan, found: Found, meter: Meter, warnings: tuple[str, ...]) -> Tuning:
+    """The search, with the commands that make and measure each point."""
+    measured = meter if isinstance(meter, Measured) else None
+
+    def told(placed: Placed) -> Placed:
+        bundle = f"bundle-{placed.point.setting.key}"
+        again = _measure_again(plan, measured.threads, bundle) if measured else None
+        return dataclasses.replace(placed, command=_command(plan, placed.point.setting, bundle), measure_again=again)
+
+    return Tuning(
+        run=plan.run.path,
+        model=plan.run.config.model,
+        data=plan.data,
+        images=len(plan.records),
+        seed=plan.seed,
+        possible=len(plan.candidates),
+        unit=meter.unit,
+        how=meter.label,
+        target=plan.target,
+        front=tuple(map(told, found.front)),
+        others=tuple(told(placed) for placed in found.placed if placed not in found.front),
+        failures={setting.key: why for setting, why in found.failures.items()},
+        result=plan.out / RESULT,
+        command=plan.command,
+        warnings=(*warnings, *_disturbed(measured)),
+        reference_ms=measured.reference_ms if measured else None,
+        disturbed=measured.disturbed if measured else None,
+    )
+
+
+def _command(plan: Plan, setting: Setting, bundle: str) -> str:
     pruned = setting.box_width != plan.box_width
     run = plan.out / RUNS / f"box-{setting.box_width}" if pruned else plan.run.path
     height, width = setting.size
     words = ["edge-seg", "convert", str(run), "--recipe", setting.recipe, "--size", f"{height}x{width}"]
     words += ["--proposals", str(setting.proposals), "--before-nms", str(setting.before_nms)]
-    words += ["--keep", str(setting.keep), "--out", _bundle(placed)]
-    return shlex.join(words)
+    return shlex.join([*words, "--keep", str(setting.keep), "--out", bundle])
 
 
-def _bundle(placed: Placed) -> str:
-    return f"bundle-{placed.point.setting.key}"
-
-
-def measure_again(plan: Plan, meter: Meter, bundle: str) -> str | None:
-    """The command that measures a bundle as the search did; None where nothing was measured."""
-    if not isinstance(meter, Measured):
-        return None
-    words = ["edge-seg", "bench", "run", bundle, "--threads", str(meter.threads)]
+def _measure_again(plan: Plan, threads: int, bundle: str) -> str:
+    words = ["edge-seg", "bench", "run", bundle, "--threads", str(threads)]
     for record in choose_timed(plan.records):
         words += ["--images", str(record.path)]
     return shlex.join(words)
 
 
-def table(plan: Plan, found: Found, meter: Meter) -> str:
+def _disturbed(meter: Measured | None) -> list[str]:
+    if meter is None or meter.disturbed is None or meter.disturbed <= DISTURBED:
+        return []
+    return [
+        f"other programs used this machine's cores, up to {meter.disturbed:.0%} of a measurement; how the points "
+        "compare holds, but the milliseconds may be too high: end the other programs and search again with another "
+        "--out"
+    ]
+
+
+def table(tuning: Tuning) -> str:
     """The front as a Markdown table, cheapest first; the chosen point is marked."""
-    best = chosen(plan, found)
-    lines = ["| | " + " | ".join([meter.unit, *_HEADINGS]) + " |", "|" + " --- |" * (len(_HEADINGS) + 2)]
-    for placed in found.front:
+    lines = ["| | " + " | ".join([tuning.unit, *_HEADINGS]) + " |", "|" + " --- |" * (len(_HEADINGS) + 2)]
+    for placed in tuning.front:
         point, setting = placed.point, placed.point.setting
         cells = [
-            "→" if placed is best else "",
+            "→" if placed is tuning.chosen else "",
             _with_spread(placed),
             _percent(point.mask_map),
             _percent(point.box_map),
             "x".join(map(str, setting.size)),
-            str(setting.proposals),
-            str(setting.before_nms),
-            str(setting.keep),
-            str(setting.box_width),
+            *map(str, (setting.proposals, setting.before_nms, setting.keep, setting.box_width)),
             setting.recipe,
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def text(plan: Plan, found: Found, meter: Meter) -> str:
+def text(tuning: Tuning) -> str:
     """All for people: how it was counted, the front, what fell out, the recipe."""
-    tried, front = len(found.placed) + len(found.failures), len(found.front)
+    tried = len(tuning.front) + len(tuning.others) + len(tuning.failures)
     lines = [
-        f"{counted(front, 'point')} on the front, of {tried} tried and {len(plan.candidates)} possible; accuracy on "
-        f"{counted(len(plan.records), 'image')} of {plan.data}",
-        f"cost: {meter.label}",
+        f"{counted(len(tuning.front), 'point')} on the front, of {tried} tried and {tuning.possible} possible; "
+        f"accuracy on {counted(tuning.images, 'image')} of {tuning.data}",
+        f"cost: {tuning.how}",
         "",
-        table(plan, found, meter),
+        table(tuning),
         "",
     ]
-    for setting, why in found.failures.items():
-        lines.append(f"failed: {setting.key}: {why.splitlines()[0]}")
-    best = chosen(plan, found)
+    lines += [f"failed: {key}: {why.splitlines()[0]}" for key, why in tuning.failures.items()]
+    best = tuning.chosen
     if best:
-        lines += [f"within {plan.target:g} {meter.unit}:", f"  {command(plan, best)}"]
-    elif plan.target is None:
-        lines += ["make one of them with:", *(f"  {command(plan, placed)}" for placed in found.front)]
-    if found.front and (again := measure_again(plan, meter, _bundle(best or found.front[-1]))):
+        lines += [f"within {tuning.target:g} {tuning.unit}:", f"  {best.command}"]
+    elif tuning.target is None:
+        lines += ["make one of them with:", *(f"  {placed.command}" for placed in tuning.front)]
+    if tuning.front and (again := (best or tuning.front[-1]).measure_again):
         lines += ["measure it again with:", f"  {again}"]
-    lines.append(f"all figures: {plan.out / RESULT}")
+    lines.append(f"all figures: {tuning.result}")
     return "\n".join(lines)
 
 
-def as_json(plan: Plan, found: Found, meter: Meter, warnings: list[str]) -> dict[str, Any]:
-    """All for programs. mAP from 0 to 1."""
-    best = chosen(plan, found)
-    return {
-        "run": str(plan.run.path),
-        "data": str(plan.data),
-        "images": len(plan.records),
-        "seed": plan.seed,
-        "cost": {
-            "unit": meter.unit,
-            "how": meter.label,
-            "reference_ms": getattr(meter, "reference_ms", None),
-            "disturbed": getattr(meter, "disturbed", None),
-        },
-        "target": plan.target,
-        "front": [_placed(plan, found, placed, meter) for placed in found.front],
-        "chosen": _placed(plan, found, best, meter) if best else None,
-        "points": [_placed(plan, found, placed, meter) for placed in found.placed],
-        "failed": {setting.key: why for setting, why in found.failures.items()},
-        "warnings": warnings,
-        "result": str(plan.out / RESULT),
-    }
-
-
-def late_warnings(meter: Meter) -> list[str]:
-    """What the user should know of the measurements."""
-    warnings = []
-    disturbed = getattr(meter, "disturbed", None)
-    if disturbed is not None and disturbed > DISTURBED:
-        warnings.append(
-            f"other programs used this machine's cores, up to {disturbed:.0%} of a measurement; how the points compare "
-            "holds, but the milliseconds may be too high: end the other programs and search again with another --out"
-        )
-    return warnings
-
-
-def missed(plan: Plan, found: Found, meter: Meter) -> BudgetError | None:
+def missed(tuning: Tuning) -> BudgetError | None:
     """The error when there is a budget and nothing meets it."""
-    if plan.target is None or chosen(plan, found):
+    if not tuning.missed:
         return None
-    nearest = found.front[0]
+    nearest = tuning.front[0]
     return BudgetError(
-        f"nothing within {plan.target:g} {meter.unit}: the nearest costs {nearest.cost:.4g} {meter.unit} "
+        f"nothing within {tuning.target:g} {tuning.unit}: the nearest costs {nearest.cost:.4g} {tuning.unit} "
         f"(mask mAP {_percent(nearest.point.mask_map)} %, {nearest.point.setting.key})",
         remedy=f"give a larger budget, search smaller --sizes, or train a lighter model; the nearest is made with\n"
-        f"  {command(plan, nearest)}",
+        f"  {nearest.command}",
     )
-
-
-def chosen(plan: Plan, found: Found) -> Placed | None:
-    """The point that the budget buys; None without a budget, or where nothing meets it."""
-    return None if plan.target is None else found.best_within(plan.target)
-
-
-def _placed(plan: Plan, found: Found, placed: Placed, meter: Meter) -> dict[str, Any]:
-    return {
-        **dataclasses.asdict(placed.point),
-        "gmac": placed.point.gmac,
-        "cost": placed.cost,
-        "cost_quartiles": placed.spread,
-        "command": command(plan, placed),
-        "measure_again": measure_again(plan, meter, _bundle(placed)),
-    }
 
 
 def _with_spread(placed: Placed) -> str:

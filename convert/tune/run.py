@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from convert.tune.log import Log, Subject
-from convert.tune.meter import Bundle, Meter, Say, Spread
+from convert.tune.meter import Bundle, Meter, Say
 from convert.tune.search import Candidates, Value, front
-from convert.tune.space import Setting
-from convert.tune.trial import Order, Point, make_point
+from convert.tune.trial import Order, make_point
 from edge_seg.data.coco import CocoDataset, ImageRecord
 from edge_seg.errors import EdgeSegError
 from edge_seg.files import check_replaceable, remove, scratch_dir, sha256
 from edge_seg.train.run import Run, load_run
+from edge_seg.tuning import Placed, Point, Setting
 from edge_seg.words import counted
 
 POINTS = "points.jsonl"
@@ -45,25 +45,12 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Placed:
-    """A point with its cost, and the quartiles of that where it was measured."""
-
-    point: Point
-    cost: float
-    spread: Spread | None = None
-
-
-@dataclass(frozen=True)
 class Found:
     """What the search came to. ``front``: the Pareto front, cheapest first."""
 
     placed: tuple[Placed, ...]
     front: tuple[Placed, ...]
     failures: dict[Setting, str]
-
-    def best_within(self, target: float) -> Placed | None:
-        """The most accurate point of the front that costs at most ``target``."""
-        return max((p for p in self.front if p.cost <= target), key=lambda p: p.point.accuracy, default=None)
 
 
 def choose_images(dataset: CocoDataset, most: int, seed: int) -> tuple[ImageRecord, ...]:

@@ -16,7 +16,8 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from convert.tune.space import PARAMETERS, Choice, Setting, Space
+from convert.tune.space import PARAMETERS, Choice, Space
+from edge_seg.tuning import Setting
 
 SAVING = 0.98
 """A step counts as a saving when it leaves at most this part of the cost; less is lost in the measurement's noise."""

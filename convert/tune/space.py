@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edge_seg.errors import UsageError
+from edge_seg.tuning import Setting, Size
 
 PARAMETERS = ("proposals", "before_nms", "keep", "box_width")
 
@@ -24,26 +25,7 @@ KEEP = (100, 20, 10)
 BOX_WIDTHS = (1.0, 1 / 2, 1 / 4)
 """Of the model's own width."""
 
-Size = tuple[int, int]
 Levels = tuple[int, int, int, int]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What one point of the search is made with; sizes are (height, width), pixels."""
-
-    recipe: str
-    size: Size
-    proposals: int
-    before_nms: int
-    keep: int
-    box_width: int
-
-    @property
-    def key(self) -> str:
-        """A name for files, and for people who know the order."""
-        height, width = self.size
-        return f"{self.recipe}-{height}x{width}-p{self.proposals}-b{self.before_nms}-k{self.keep}-w{self.box_width}"
 
 
 @dataclass(frozen=True)

@@ -14,46 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from convert.recipe import Recipe, find_recipe
-from convert.tune.space import Setting
 from edge_seg.errors import ConversionError
 from edge_seg.plain import from_plain
-from edge_seg.process.child import refusal, refusing, run_module
+from edge_seg.process.child import failure, refusing, run_module
+from edge_seg.tuning import Point, Setting
 
 LIMIT_S = 4 * 3600.0
-
-
-@dataclass(frozen=True)
-class Point:
-    """What was measured of a setting, whatever the cost is counted in.
-
-    mAP from 0 to 1 over ``images`` images, None where there is nothing to find; ``objects`` is how many instances the
-    model found in an image on average; ``judge`` is the recipe whose bundle was run. Multiply-accumulates: ``trunk``
-    of an image, ``box`` of a proposal, ``mask`` of an object.
-    """
-
-    setting: Setting
-    judge: str
-    box_map: float | None
-    mask_map: float | None
-    box_ap50: float | None
-    mask_ap50: float | None
-    images: int
-    objects: float
-    model_bytes: int
-    trunk_mac: int
-    box_mac: int
-    mask_mac: int
-
-    @property
-    def accuracy(self) -> float:
-        """What the search looks at: mask mAP, 0 where there is none."""
-        return self.mask_map or 0.0
-
-    @property
-    def gmac(self) -> float:
-        """Billions of multiply-accumulates of an image with the average number of objects."""
-        mac = self.trunk_mac + self.setting.proposals * self.box_mac + self.objects * self.mask_mac
-        return mac / 1e9
 
 
 @dataclass(frozen=True)
@@ -93,10 +59,8 @@ def make_point(order: Order, scratch: Path) -> Point:
     file.write_text(json.dumps(dataclasses.asdict(order)), encoding="utf-8")
     outcome = run_module("convert.tune.trial", file, limit_s=LIMIT_S)
     lines = outcome.stdout.splitlines()
-    if refused := refusal(outcome):
-        raise refused
     if not outcome.ok or not lines:
-        raise ConversionError(f"its process {outcome.ending()}: {outcome.tail()}", code="point-failed")
+        raise failure(outcome, "its process", code="point-failed")
     return from_plain(Point, json.loads(lines[-1]), "point", ConversionError)
 
 

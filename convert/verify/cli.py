@@ -68,9 +68,9 @@ def verify(
     """
     phase("verifying")
     from convert.verify import report as reports
-    from convert.verify.html import make_page
     from convert.verify.verify import Options, verify_bundle
     from edge_seg.pages.page import check_output, this_command
+    from edge_seg.pages.verify import make_page
     from edge_seg.runtime.predict import check_folder, find_files
     from edge_seg.signature import SIGNATURE
     from edge_seg.trust import tell_trust_of

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,34 +17,13 @@ from convert.verify.trace import Trace
 from edge_seg.manifest import FEATURES
 from edge_seg.runtime.parity import Tolerance, confident, confident_of, mask_difference, match, only
 from edge_seg.runtime.result import Instances
+from edge_seg.verification import Difference
 
 # Proposals that may be others: where two scores differ in their last bits, the order of proposals, and which is the
 # last to be taken, hangs on rounding.
 STRAYS, STRAY_SHARE = 2, 0.01
 # Instances of an image with ties that may be others, and proposals, for each that a shake changes.
 TIED, TIED_PROPOSALS = 0.5, 2
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One tensor's difference, over all images.
-
-    ``worst`` and ``mean`` are in ``unit``; None where there is nothing to measure. ``limit`` None: told, not judged.
-    ``image`` is the number of the image that is worst.
-    """
-
-    tensor: str
-    worst: float | None = None
-    mean: float | None = None
-    unit: str = ""
-    limit: float | None = None
-    ok: bool = True
-    note: str = ""
-    image: int | None = None
-
-    def noted(self, *more: str) -> Difference:
-        """The same with ``more`` said in its note."""
-        return dataclasses.replace(self, note="; ".join(filter(None, [self.note, *more])))
 
 
 def difference_of(
@@ -99,7 +77,7 @@ def second_run(repeats: bool | None) -> Difference:
 
 
 def merge(images: Iterable[list[Difference]]) -> list[Difference]:
-    """One reading a tensor from those of several images: the worst one, with the mean over all."""
+    """One difference a tensor from those of several images: the worst one, with the mean over all."""
     columns = list(zip(*images, strict=True))
     return [_merged(list(column)) for column in columns]
 

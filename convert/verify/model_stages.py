@@ -12,9 +12,9 @@ from convert.check.tolerance import FP32, tolerance_for
 from convert.job import layers
 from convert.pipeline import Pipeline
 from convert.recipe import Recipe, find_recipe
-from convert.verify.compare import Difference, compare_instances, merge, second_run
+from convert.verify.compare import compare_instances, merge, second_run
 from convert.verify.heatmap import where_instances
-from convert.verify.state import StageResult, State, compare_stage, map_difference, shown
+from convert.verify.state import State, compare_stage, map_difference, shown
 from convert.verify.trace import Task, load, run_task, trace_all
 from edge_seg.errors import EngineError
 from edge_seg.manifest import Manifest
@@ -24,6 +24,7 @@ from edge_seg.runtime.result import Instances
 from edge_seg.runtime.segmenter import Segmenter
 from edge_seg.targets import Target, open_target
 from edge_seg.targets.drive import drive
+from edge_seg.verification import Difference, StageResult
 
 _TOLD = Tolerance(matched=0.0, box_px=1e6, score=1.0, mask_iou=0.0, mask_pixels=10**9, feature=1e6)
 

@@ -7,11 +7,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from convert.verify.compare import Difference
-from convert.verify.state import StageResult
-from convert.verify.verify import TITLES, Report
 from edge_seg.bundle import write_manifest
 from edge_seg.runtime.predict import write_picture
+from edge_seg.verification import Difference, Report, StageResult
 
 
 def as_json(report: Report, shown: dict[str, Path]) -> dict[str, Any]:
@@ -26,8 +24,8 @@ def as_json(report: Report, shown: dict[str, Path]) -> dict[str, Any]:
         "stages": [
             {
                 "name": stage.name,
-                "title": TITLES[stage.name],
-                "status": status(stage),
+                "title": stage.title,
+                "status": stage.status,
                 "against": stage.against,
                 "skipped": stage.skipped,
                 "seconds": round(stage.seconds, 2),
@@ -48,7 +46,7 @@ def summary(report: Report) -> dict[str, Any]:
         "images": list(report.images),
         "stages": {
             stage.name: {
-                "status": status(stage),
+                "status": stage.status,
                 "against": stage.against,
                 "differences": {
                     item["tensor"]: {name: item[name] for name in ("ok", "worst", "unit", "limit")}
@@ -78,21 +76,8 @@ def _difference(item: Difference, report: Report) -> dict[str, Any]:
         "unit": item.unit,
         "limit": item.limit,
         "note": item.note,
-        "image": image_name(item, report),
+        "image": report.image_name(item),
     }
-
-
-def status(stage: StageResult) -> str:
-    """``ok``, ``failed`` or ``skipped``."""
-    if stage.fault:
-        return "failed"
-    return "ok" if stage.differences else "skipped"
-
-
-def image_name(item: Difference, report: Report) -> str | None:
-    """The image that is worst in this difference; None where none is known by name (a chart, a file)."""
-    known = item.image is not None and item.image < len(report.images)
-    return report.images[item.image] if known and item.image is not None else None
 
 
 def as_text(report: Report, shown: dict[str, Path]) -> str:
@@ -102,21 +87,18 @@ def as_text(report: Report, shown: dict[str, Path]) -> str:
     for stage in report.stages:
         lines.append(stage_line(stage))
         if stage.fault:
-            lines += [
-                f"      {'FAIL' if not item.ok else 'ok  '} {item.tensor}: {describe(item)}"
-                for item in stage.differences
-            ]
+            lines += [f"      {'FAIL' if not item.ok else 'ok  '} {item.tensor}: {item}" for item in stage.differences]
     first = report.first
     if first is None:
-        left = [stage.name for stage in report.stages if status(stage) == "skipped"]
+        left = [stage.name for stage in report.stages if stage.status == "skipped"]
         lines.append("every stage within its tolerance" + (f"; not run: {', '.join(left)}" if left else ""))
         if manifest.precision == "int8" and "paddle" in left:
             lines.append("without its source (--run), int8 is held to wide limits, which small faults pass")
         return "\n".join(lines)
     stage, difference = first
-    where = f" in {name}" if (name := image_name(difference, report)) else ""
+    where = f" in {name}" if (name := report.image_name(difference)) else ""
     lines.append(f"the first stage out of tolerance: {stage.name}, its first tensor: {difference.tensor}{where}")
-    lines.append(f"  {describe(difference)}")
+    lines.append(f"  {difference}")
     if stage.name in shown:
         lines.append(f"  where: {shown[stage.name]}")
     elif stage.shown:
@@ -126,29 +108,12 @@ def as_text(report: Report, shown: dict[str, Path]) -> str:
 
 def stage_line(stage: StageResult) -> str:
     """One stage on one line, with the difference that is nearest to its limit."""
-    mark = {"ok": "ok     ", "failed": "FAILED ", "skipped": "-      "}[status(stage)]
+    mark = {"ok": "ok     ", "failed": "FAILED ", "skipped": "-      "}[stage.status]
     said = stage.skipped
     if stage.differences:
-        item = stage.fault or max(stage.differences, key=closeness)
-        said = f"{item.tensor} {describe(item)}"
+        item = stage.fault or max(stage.differences, key=lambda item: item.closeness)
+        said = f"{item.tensor} {item}"
     return f"  {mark} {stage.name:<15} {said}"
-
-
-def closeness(item: Difference) -> float:
-    """Worst as a part of the limit; 0 where there is none."""
-    if item.worst is None or not item.limit:
-        return 0.0
-    return item.worst / item.limit if math.isfinite(item.worst) else math.inf
-
-
-def describe(item: Difference) -> str:
-    """``worst 2.1e-06 of its range, mean 3e-07, limit 0.001; a note``."""
-    parts = []
-    if item.worst is not None:
-        parts = [f"worst {item.worst:.3g} {item.unit}".rstrip()]
-        parts += [f"mean {item.mean:.3g}"] if item.mean is not None else []
-        parts += [f"limit {item.limit:.3g}"] if item.limit is not None else []
-    return "; ".join(filter(None, [", ".join(parts), item.note]))
 
 
 def save_images(report: Report, html: Path) -> dict[str, Path]:

@@ -10,11 +10,11 @@ import numpy as np
 from convert.artifacts import Job
 from convert.check.tolerance import FP32, tolerance_for
 from convert.recipe import RECIPES
-from convert.verify.compare import Difference, compare_instances, difference_of, merge
+from convert.verify.compare import compare_instances, difference_of, merge
 from convert.verify.heatmap import draw_boxes, heat, where_instances
 from convert.verify.reference import WORST_LEVELS, charts, choose, explain, judge
 from convert.verify.source import different_settings
-from convert.verify.state import Shown, StageResult, State, shown
+from convert.verify.state import State, shown
 from convert.verify.trace import load
 from edge_seg.bundle import Bundle
 from edge_seg.bundles.check import CheckReport
@@ -25,6 +25,7 @@ from edge_seg.runtime.one_graph import FULL
 from edge_seg.runtime.postprocess import select
 from edge_seg.runtime.result import Instances
 from edge_seg.runtime.selftest import read_golden
+from edge_seg.verification import Difference, Shown, StageResult
 
 
 def files(bundle: Bundle, faults: Mapping[str, BundleError], checked: CheckReport) -> StageResult:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from convert.artifacts import Job
 from convert.export.ties import Ties
 from convert.quantize.options import TRAINED
-from convert.verify.compare import Difference, compare, merge, second_run
+from convert.verify.compare import compare, merge, second_run
 from convert.verify.heatmap import where
 from convert.verify.trace import load, load_ties, unpack
 from edge_seg.bundle import Bundle
@@ -24,6 +24,7 @@ from edge_seg.files import read_json
 from edge_seg.manifest import CONVOLUTION_GRAPHS, THREE_GRAPHS, TWO_GRAPHS, Manifest
 from edge_seg.runtime.parity import Tolerance
 from edge_seg.runtime.result import Instances
+from edge_seg.verification import Difference, Shown, StageResult
 
 if TYPE_CHECKING:
     from convert.pipeline import Pipeline
@@ -40,31 +41,6 @@ class Image:
     name: str
     file: Path
     pixels: NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A drawing, uint8[h, w, 3] BGR, and what is to be seen in it."""
-
-    caption: str
-    pixels: NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class StageResult:
-    """What was measured on one stage, ``against`` another; or why it was ``skipped``."""
-
-    name: str
-    differences: tuple[Difference, ...] = ()
-    against: str = ""
-    skipped: str = ""
-    shown: Shown | None = None
-    seconds: float = 0.0
-
-    @property
-    def fault(self) -> Difference | None:
-        """The first difference that is out of tolerance."""
-        return next((item for item in self.differences if not item.ok), None)
 
 
 @dataclass

@@ -24,7 +24,7 @@ from edge_seg.files import read_json, write_json
 from edge_seg.manifest import PostprocessSpec, PreprocessSpec
 from edge_seg.plain import from_plain
 from edge_seg.process import guard
-from edge_seg.process.child import refusal, refusing, run_module
+from edge_seg.process.child import failure, refusing, run_module
 from edge_seg.runtime.engines import Arrays, Engine, open_engine
 from edge_seg.runtime.engines.checks import Checked, file_of, loading
 from edge_seg.runtime.engines.recorder import Recorder
@@ -131,23 +131,16 @@ class Task:
 
 
 def run_task(task: Task) -> None:
-    """Runs the task in a child process. Raises :class:`ConversionError` when it fails or dies."""
+    """Runs the task in a child process. Raises :class:`ConversionError` when it fails or aborts."""
     out = Path(task.out)
     out.mkdir()
     file = out / "task.json"
     write_json(file, dataclasses.asdict(task))
     limit = LIMIT_S + LIMIT_AN_IMAGE_S * (len(task.images) + len(task.data))
     outcome = run_module("convert.verify.trace", file, limit_s=limit)
-    if outcome.ok:
-        return
-    if refused := refusal(outcome):
-        raise refused
-    tail, phases = outcome.tail(), outcome.stdout.splitlines()
-    raise ConversionError(
-        f"the engine's process {outcome.ending()}{f' while {phases[-1]}' if phases else ''}"
-        f"{', its last words: ' + tail if tail else ''}",
-        code="engine-died",
-    )
+    if not outcome.ok:
+        phases = outcome.stdout.splitlines()
+        raise failure(outcome, f"the engine's process{f' (while {phases[-1]})' if phases else ''}")
 
 
 def do_task(task: Task) -> None:
@@ -204,8 +197,7 @@ def _plain_engine(bundle: Bundle) -> Engine:
             predictors[name] = (paddle.inference.create_predictor(config), graph)
     manifest = bundle.manifest
     engine = Checked(PaddleInferenceEngine(predictors, {"passes": False}), manifest.graphs)
-    plain: Engine = in_two_steps(engine, manifest.graphs, manifest)
-    return plain
+    return in_two_steps(engine, manifest.graphs, manifest)
 
 
 def _child(file: Path) -> None:

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convert.verify import model_stages, rule_stages
-from convert.verify.compare import Difference
 from convert.verify.source import rebuild
-from convert.verify.state import Image, Shown, StageResult, State
+from convert.verify.state import Image, State
 from edge_seg.bundle import Bundle, examine_bundle
 from edge_seg.bundles.check import check
 from edge_seg.errors import BundleError, ConversionError, EngineError, ImageError, UsageError
@@ -24,18 +23,8 @@ from edge_seg.files import refuse_non_utf8, scratch_dir
 from edge_seg.runtime.image import read_image
 from edge_seg.runtime.one_graph import FULL
 from edge_seg.runtime.overlay import draw
+from edge_seg.verification import TITLES, Compared, Difference, Report, Shown, StageResult
 
-TITLES = {
-    "files": "files and their hashes",
-    "preprocessing": "preprocessing, pixel by pixel",
-    "paddle": "paddle, the layers themselves",
-    "golden": "the golden result in the bundle",
-    "postprocessing": "postprocessing: which boxes are kept",
-    "exported": "exported graph, not optimised",
-    "rounded": "exported graph, rounded as the recipe says",
-    "host": "optimised graph on this host",
-    "device": "the device, through its runner",
-}
 _STEPS: dict[str, Callable[[State], StageResult]] = {
     "preprocessing": rule_stages.preprocessing,
     "paddle": model_stages.paddle,
@@ -67,36 +56,6 @@ class Options:
     runner: tuple[str, ...] | None = None
     on: str | None = None
     fail_fast: bool = False
-
-
-@dataclass(frozen=True)
-class Compared:
-    """What one image holds by the lowest and by the highest stage that computed, or by the only one.
-
-    Drawn, uint8[h, w, 3] BGR.
-    """
-
-    name: str
-    shown: tuple[Shown, ...]
-
-
-@dataclass(frozen=True)
-class Report:
-    """What verify found. ``stages`` in their order; ``images`` are their names, by number in a difference."""
-
-    bundle: Bundle
-    stages: tuple[StageResult, ...]
-    images: tuple[str, ...]
-    compared: tuple[Compared, ...] = ()
-
-    @property
-    def first(self) -> tuple[StageResult, Difference] | None:
-        """The first stage that leaves its tolerance, and its first such tensor."""
-        return next(((stage, stage.fault) for stage in self.stages if stage.fault), None)
-
-    @property
-    def exit_code(self) -> int:
-        return 1 if self.first else 0
 
 
 def verify_bundle(path: Path, options: Options, note: Callable[[StageResult], None] = lambda stage: None) -> Report:

@@ -11,7 +11,7 @@ from edge_seg.bundle import MANIFEST, Bundle, check_signed, examine_bundle
 from edge_seg.bundles.text import megabytes, table
 from edge_seg.errors import BundleError, EdgeSegError, ImageError
 from edge_seg.printable import printable
-from edge_seg.runtime.engines import MODULES, SUFFIXES
+from edge_seg.runtime.engines import ENGINES
 from edge_seg.runtime.engines.checks import check_graphs, file_of
 from edge_seg.runtime.selftest import read_golden
 from edge_seg.signature import SIGNATURE, read_signature
@@ -108,15 +108,15 @@ def _size(bundle: Bundle) -> int:
 
 def _check_engine(bundle: Bundle) -> str:
     manifest = bundle.manifest
-    if manifest.engine not in MODULES:
+    if manifest.engine not in ENGINES:
         raise BundleError(
-            f"{bundle.path / MANIFEST}: manifest.engine: expected one of {', '.join(MODULES)}, found"
+            f"{bundle.path / MANIFEST}: manifest.engine: expected one of {', '.join(ENGINES)}, found"
             f" {manifest.engine!r}",
             remedy="copy the bundle again, or use the version of edge-seg that made it",
             code="engine-unknown",
         )
     for graph in manifest.graphs:
-        for suffix in SUFFIXES.get(manifest.engine, ()):
+        for suffix in ENGINES[manifest.engine].suffixes:
             file_of(bundle, graph, suffix)
     return printable(f"{manifest.engine} {manifest.engine_version} for {manifest.target}, {manifest.precision}")
 

@@ -18,7 +18,7 @@ _TINY = Settings(
     pyramid_width=48,
     box_width=128,
     mask_width=48,
-    # Made for small pictures: every size is half the published one.
+    # Made for small images: every size is half the published one.
     anchor_sizes=(16, 32, 64, 128, 256),
     canonical_size=112,
     train_before_nms=300,

@@ -1,6 +1,6 @@
 """Mask R-CNN with a feature pyramid (He et al., 2017).
 
-N: pictures, G: objects of a picture, R: proposals, C: classes without background, H, W: input size, multiples of 32.
+N: images, G: objects of an image, R: proposals, C: classes without background, H, W: input size, multiples of 32.
 Boxes are xyxy in input pixels. A score's last column is the background.
 """
 
@@ -55,12 +55,12 @@ class Settings:
 
 @dataclass(frozen=True)
 class _Sampled:
-    """Proposals drawn for the heads, the pictures' one after the other, as numpy."""
+    """Proposals drawn for the heads, the images' one after the other, as numpy."""
 
     boxes: npt.NDArray[np.float32]
     counts: list[int]
     labels: npt.NDArray[np.int64]
-    objects: npt.NDArray[np.int64]  # index into all pictures' objects; meaningless for background
+    objects: npt.NDArray[np.int64]  # index into all images' objects; meaningless for background
 
     @property
     def foreground(self) -> npt.NDArray[np.int64]:
@@ -130,7 +130,7 @@ class MaskRCNN(nn.Layer):
         return ProposalSpec(sizes, before, rpn.NMS_IOU, box_head.WEIGHTS)
 
     def propose(self, image: Any) -> tuple[Any, list[Any]]:
-        """One picture [1, 3, H, W] -> proposals [R, 4] and P2 to P5.
+        """One image [1, 3, H, W] -> proposals [R, 4] and P2 to P5.
 
         R is ``proposals`` always: where fewer were found, the rest are boxes without area, which the host drops.
         """
@@ -156,7 +156,7 @@ class MaskRCNN(nn.Layer):
         return F.sigmoid(mask_head.pick(self.mask_head(pooled), channel))
 
     def detect(self, image: Any) -> tuple[Any, Any, list[Any]]:
-        """One picture [1, 3, H, W] -> boxes [R, C, 4], softmax scores [R, C + 1] and P2 to P5."""
+        """One image [1, 3, H, W] -> boxes [R, C, 4], softmax scores [R, C + 1] and P2 to P5."""
         rois, maps = self.propose(image)
         count = paddle.full([1], self.proposals, dtype="int32")
         boxes, scores = self.classify(self._pool(maps, rois, count, box_head.RESOLUTION), rois)
@@ -165,12 +165,12 @@ class MaskRCNN(nn.Layer):
     def masks(self, maps: Sequence[Any], boxes: Any, count: Any, channel: Any) -> Any:
         """Mask probabilities float32[N, 28, 28] of ``boxes`` [N, 4]; N >= 1.
 
-        ``maps`` are P2 to P5 of one picture, ``count`` int32[1] is N, ``channel`` int32[N] is ``n * C + class``.
+        ``maps`` are P2 to P5 of one image, ``count`` int32[1] is N, ``channel`` int32[N] is ``n * C + class``.
         """
         return self.draw(self._pool(maps, boxes, count, mask_head.RESOLUTION), channel)
 
     def predict(self, image: Any, spec: PostprocessSpec) -> tuple[Detections, npt.NDArray[np.float32]]:
-        """What is found in one picture [1, 3, H, W]: detections, and their mask probabilities float32[N, 28, 28].
+        """What is found in one image [1, 3, H, W]: detections, and their mask probabilities float32[N, 28, 28].
 
         The model must be in evaluation mode and :meth:`set_input` called with (H, W).
         """
@@ -274,17 +274,17 @@ class MaskRCNN(nn.Layer):
 
 
 def best_of_levels(levels: Sequence[tuple[Any, Any, Any]], keep: int) -> list[npt.NDArray[np.float32]]:
-    """Each picture's ``keep`` best proposals of all levels, float32[K, 4]."""
-    pictures: list[list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]] = []
+    """Each image's ``keep`` best proposals of all levels, float32[K, 4]."""
+    found_by_image: list[list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]] = []
     for boxes, scores, counts in levels:
         cuts = np.cumsum(counts.numpy())[:-1]
         parts = zip(np.split(boxes.numpy(), cuts), np.split(scores.numpy()[:, 0], cuts), strict=True)
         for i, part in enumerate(parts):
-            if i == len(pictures):
-                pictures.append([])
-            pictures[i].append(part)
+            if i == len(found_by_image):
+                found_by_image.append([])
+            found_by_image[i].append(part)
     best = []
-    for found in pictures:
+    for found in found_by_image:
         boxes = np.concatenate([b for b, _ in found])
         order = np.argsort(-np.concatenate([s for _, s in found]), kind="stable")[:keep]
         best.append(boxes[order])

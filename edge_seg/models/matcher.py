@@ -1,6 +1,6 @@
 """Which anchor or proposal learns which object, and which of them are drawn for a step.
 
-S: sources (anchors or proposals), G: ground-truth objects of one picture.
+S: sources (anchors or proposals), G: ground-truth objects of one image.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Random weights that behave like trained ones on any picture: for size, speed and parity before there is a training.
+"""Random weights that behave like trained ones on any image: for size, speed and parity before there is a training.
 
 Ordinary initial weights give every proposal nearly the same score, and activations that grow with depth as soon as a
-picture isn't like the ones they were made for: scores saturate at 1.0, the order of detections hangs on the last bits,
+image isn't like the ones they were made for: scores saturate at 1.0, the order of detections hangs on the last bits,
 and two engines that agree to 1e-6 find different objects. Here normalisation keeps most of each channel above zero, so
 that the trunk is nearly linear and its activations stay of unit size; the last layers are centred and scaled.
 """
@@ -51,12 +51,12 @@ def randomize(model: MaskRCNN, seed: int) -> None:
 
 
 def _settle(model: MaskRCNN, rng: np.random.Generator) -> None:
-    """Sets normalisation statistics and the last layers by what random pictures give."""
-    pictures = _pictures(rng)
-    _measure_norms(model, pictures)
-    for conv, level in zip(model.neck.outputs, model.features(pictures), strict=False):
+    """Sets normalisation statistics and the last layers by what random images give."""
+    images = _images(rng)
+    _measure_norms(model, images)
+    for conv, level in zip(model.neck.outputs, model.features(images), strict=False):
         conv.weight.set_value(conv.weight / level.std())
-    maps = model.features(pictures)
+    maps = model.features(images)
     logits, deltas = model.rpn_head(maps)
     _center(model.rpn_head.rpn_rois_score, paddle.concat([_rows(x) for x in logits]), _OBJECTNESS)
     _center(model.rpn_head.rpn_rois_delta, paddle.concat([_rows(x) for x in deltas]), _PROPOSAL_DELTA)
@@ -75,7 +75,7 @@ def _settle(model: MaskRCNN, rng: np.random.Generator) -> None:
 
 
 def _proposals(model: MaskRCNN, logits: Any, deltas: Any) -> tuple[Any, Any]:
-    """Each picture's best boxes, float32[R, 4] one picture after the other, and how many each has, int32[N]."""
+    """Each image's best boxes, float32[R, 4] one image after the other, and how many each has, int32[N]."""
     anchors = [paddle.to_tensor(a) for a in model.anchors((_SIDE, _SIDE))]
     sizes = paddle.full([logits[0].shape[0], 2], float(_SIDE))
     levels = propose(logits, deltas, anchors, sizes, before=model.settings.test_before_nms, after=_ROIS)
@@ -84,24 +84,24 @@ def _proposals(model: MaskRCNN, logits: Any, deltas: Any) -> tuple[Any, Any]:
     return paddle.to_tensor(np.concatenate(boxes)), paddle.to_tensor(counts)
 
 
-def _pictures(rng: np.random.Generator) -> Any:
+def _images(rng: np.random.Generator) -> Any:
     """float32[4, 3, side, side], normalised: from two blotches across to noise, colours partly in step as in photos."""
-    pictures = []
+    images = []
     for cells in (2, 8, 32, _SIDE):
         values = 0.7 * rng.normal(size=(1, 3, cells, cells)) + 1.2 * rng.normal(size=(1, 1, cells, cells))
         coarse = paddle.to_tensor(np.clip(values, -2.1, 2.6).astype(np.float32))
-        pictures.append(nn.functional.interpolate(coarse, size=(_SIDE, _SIDE), mode="bilinear"))
-    return paddle.concat(pictures)
+        images.append(nn.functional.interpolate(coarse, size=(_SIDE, _SIDE), mode="bilinear"))
+    return paddle.concat(images)
 
 
-def _measure_norms(model: MaskRCNN, pictures: Any) -> None:
+def _measure_norms(model: MaskRCNN, images: Any) -> None:
     """Takes each channel's mean, and one variance a layer: a channel that is quiet here mustn't be loud elsewhere."""
     norms = [layer for layer in model.sublayers() if isinstance(layer, nn.BatchNorm2D)]
     momenta = [layer._momentum for layer in norms]
     for layer in norms:
         layer._momentum = 0.0
     model.train()
-    model.features(pictures)
+    model.features(images)
     model.eval()
     for layer, momentum in zip(norms, momenta, strict=True):
         layer._momentum = momentum

@@ -1,6 +1,6 @@
 """RoIAlign over the pyramid (Mask R-CNN, section 3; FPN, section 4.2).
 
-R: boxes, all pictures' one after the other; P2 to P5: [N, C, H/s, W/s] with strides 4, 8, 16, 32.
+R: boxes, all images' one after the other; P2 to P5: [N, C, H/s, W/s] with strides 4, 8, 16, 32.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def pool(maps: Sequence[Any], boxes: Any, counts: Any, *, resolution: int, canon
     """Features float32[R, C, resolution, resolution] of ``boxes`` [R, 4], in their order.
 
     A box is read from level ``floor(4 + log2(sqrt(area) / canonical_size))``, between 2 and 5. ``counts`` int32[N]:
-    boxes of each picture.
+    boxes of each image.
     """
     levels, restore, level_counts = ops.distribute_fpn_proposals(boxes, 2, 5, 4, canonical_size, rois_num=counts)
     pooled = [

@@ -1,6 +1,6 @@
 """Region proposal network (Ren et al., 2015): where something might be, on every level of the pyramid.
 
-N: pictures, A: anchors a cell, Hi, Wi: a level's cells.
+N: images, A: anchors a cell, Hi, Wi: a level's cells.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ class RPNHead(nn.Layer):
 def propose(
     logits: Sequence[Any], deltas: Sequence[Any], anchors: Sequence[Any], sizes: Any, *, before: int, after: int
 ) -> list[tuple[Any, Any, Any]]:
-    """For each level (boxes [K, 4], objectness logits [K, 1], boxes a picture [N]), after NMS at IoU 0.7.
+    """For each level (boxes [K, 4], objectness logits [K, 1], boxes an image [N]), after NMS at IoU 0.7.
 
     Only the order of scores counts, and logits keep it where a sigmoid has long come to 1.0.
 
     ``anchors`` are [Hi, Wi, A, 4]; ``sizes`` float32[N, 2] are (height, width), to which boxes are clipped; ``before``
-    and ``after`` bound the boxes of a picture and level that enter and leave NMS.
+    and ``after`` bound the boxes of an image and level that enter and leave NMS.
     """
     return [
         paddle.vision.ops.generate_proposals(
@@ -80,15 +80,15 @@ def rpn_loss(
     *,
     samples: int,
 ) -> tuple[Any, Any]:
-    """Classification and regression loss (scalars) over ``samples`` anchors a picture, at most half of them foreground.
+    """Classification and regression loss (scalars) over ``samples`` anchors an image, at most half of them foreground.
 
     ``targets`` are each image's boxes, float32[G, 4], and ``rngs`` draw its anchors. Both are divided by ``samples`` an
     image, drawn or not, as in PaddleDetection.
     """
     flat_anchors = paddle.concat([a.reshape([-1, 4]) for a in anchors])
-    pictures = logits[0].shape[0]
-    flat_logits = paddle.concat([x.transpose([0, 2, 3, 1]).reshape([pictures, -1]) for x in logits], axis=1)
-    flat_deltas = paddle.concat([x.transpose([0, 2, 3, 1]).reshape([pictures, -1, 4]) for x in deltas], axis=1)
+    images = logits[0].shape[0]
+    flat_logits = paddle.concat([x.transpose([0, 2, 3, 1]).reshape([images, -1]) for x in logits], axis=1)
+    flat_deltas = paddle.concat([x.transpose([0, 2, 3, 1]).reshape([images, -1, 4]) for x in deltas], axis=1)
     classification, regression = [], []
     for i, (boxes, rng) in enumerate(zip(targets, rngs, strict=True)):
         labels, objects = match(flat_anchors, boxes, low=0.3, high=0.7, rescue=True)
@@ -104,7 +104,7 @@ def rpn_loss(
             )
             regression.append(F.l1_loss(paddle.gather(flat_deltas[i], index), wanted, reduction="sum"))
     total = paddle.add_n(regression) if regression else paddle.zeros([])
-    count = samples * pictures
+    count = samples * images
     return paddle.add_n(classification) / count, total / count
 
 

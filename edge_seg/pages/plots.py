@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -18,93 +18,45 @@ from numpy.typing import NDArray
 from edge_seg.files import refuse_other_kind, refuse_overwriting, write_text
 from edge_seg.pages.blocks import Figure, Key, number
 from edge_seg.pages.page import require
+from edge_seg.pages.series import (
+    Axis,
+    Evidence,
+    Line,
+    Panel,
+    Series,
+    drawable,
+    drawn_part,
+    note_left_out,
+    thin,
+    thin_indices,
+)
 from edge_seg.pages.svg import INK, OKABE_ITO, PAPER, SOFT, Look, draw, inline, key_of, looks
+
+__all__ = [
+    "Axis",
+    "Evidence",
+    "Line",
+    "Look",
+    "Panel",
+    "Series",
+    "chart",
+    "check_plot",
+    "histogram",
+    "looks",
+    "matrix",
+    "panels",
+    "save_chart",
+    "stacked",
+    "strips",
+]
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-_TIMES = ("s", "ms", "µs", "ns", "min", "h")
-
+_OBJECTS = Axis("objects")
 _NARROW, _WIDE = 4.9, 9.2
 """Inches. A narrow plot is read on a telephone as it is; a wide one is scrolled there."""
-_MOST_POINTS = 1500
-
-
-@dataclass(frozen=True)
-class Axis:
-    """An axis: what it shows, and its unit (none for a pure number). An axis of times starts at 0, unless ``log``.
-
-    ``whole`` marks whole numbers only, ``zero`` begins it at 0.
-    """
-
-    label: str
-    unit: str = ""
-    log: bool = False
-    zero: bool = False
-    whole: bool = False
-    limits: tuple[float, float] | None = None
-
-    @property
-    def text(self) -> str:
-        """Label and unit."""
-        return f"{self.label}, {self.unit}" if self.unit else self.label
-
-    @property
-    def starts_at_zero(self) -> bool:
-        """Whether 0 is on it."""
-        return (self.zero or self.unit in _TIMES) and not self.log
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What stands under a plot: ``n`` (``64 runs an image``), ``source`` (a record, a file), what a ``band`` means."""
-
-    n: str
-    source: str
-    band: str = ""
-
-    @property
-    def text(self) -> str:
-        """One line."""
-        parts = [f"n = {self.n}", f"Band: {self.band}" if self.band else "", f"From {self.source}"]
-        return ". ".join(filter(None, parts)) + "."
-
-
-Form = Literal["line", "points", "both", "steps"]
-
-
-@dataclass(frozen=True)
-class Series:
-    """Values of one name. ``low`` and ``high`` make a band around ``y``; ``labels`` are written at the points.
-
-    ``steps`` hold a value until the next. Values that aren't finite are left out, and the plot says how many.
-    """
-
-    name: str
-    x: Sequence[float]
-    y: Sequence[float]
-    form: Form = "line"
-    low: Sequence[float] = ()
-    high: Sequence[float] = ()
-    labels: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line across a plot: a limit, a budget."""
-
-    name: str
-    at: float
-    across: Literal["x", "y"] = "y"
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One of several plots above each other with one x axis."""
-
-    series: Sequence[Series]
-    y: Axis
 
 
 def chart(
@@ -219,7 +171,7 @@ def strips(
     Without ``median`` where the values of a group aren't of one kind.
     """
     known = look or looks(groups)
-    finite = {name: _finite(values) for name, values in groups.items()}
+    finite = {name: drawable(values) for name, values in groups.items()}
     if x.log:
         finite = {name: values[values > 0] for name, values in finite.items()}
     if not any(len(values) for values in finite.values()):
@@ -228,7 +180,7 @@ def strips(
 
     def paint(axes: Axes) -> None:
         for place, (name, values) in enumerate(finite.items()):
-            shown = values[_thin_indices(values)]
+            shown = values[thin_indices(values)]
             # Golden ratio steps spread points evenly, and alike each time.
             offsets = (np.arange(len(shown)) * 0.6180339887 % 1 - 0.5) * 0.5
             style = known[name]
@@ -244,7 +196,7 @@ def strips(
 
     size = (_WIDE if wide else _NARROW, 0.9 + 0.46 * len(finite))
     svg = draw(lambda drawing: paint(drawing.subplots()), size, title)
-    note = " ".join(filter(None, ["Each point is a value, each bar a median." * median, _left_out(left_out)]))
+    note = " ".join(filter(None, ["Each point is a value, each bar a median." * median, note_left_out(left_out)]))
     legend = tuple(Key(line.name, INK, "┆") for line in lines)
     return Figure(title, inline(svg), _in_ink(legend), f"{evidence.text} {note}", wide)
 
@@ -255,7 +207,7 @@ def histogram(
     x: Axis,
     evidence: Evidence,
     *,
-    y: Axis = Axis("objects"),
+    y: Axis = _OBJECTS,
     lines: Sequence[Line] = (),
     most_bins: int = 40,
     missing: str = "No values to count.",
@@ -264,7 +216,7 @@ def histogram(
 
     Where ``x`` is of whole numbers, each has an interval of its own as long as these are at most ``most_bins``.
     """
-    finite = _finite(values)
+    finite = drawable(values)
     if x.log:
         finite = finite[finite > 0]
     if not len(finite):
@@ -286,7 +238,7 @@ def histogram(
         _set_axis(axes, "y", y)
 
     svg = draw(lambda drawing: paint(drawing.subplots()), (_NARROW, 2.9), title)
-    caption = " ".join(filter(None, [evidence.text, _left_out(left_out)]))
+    caption = " ".join(filter(None, [evidence.text, note_left_out(left_out)]))
     return Figure(title, inline(svg), _in_ink(Key(line.name, INK, "┆") for line in lines), caption)
 
 
@@ -356,14 +308,14 @@ def _draw_panels(
     """SVG, legend and caption; None where no series has a value."""
     names = [one.name for part in parts for one in part.series]
     known = look or looks(names)
-    cleaned = [[_clean(one, x, part.y) for one in part.series] for part in parts]
+    cleaned = [[drawn_part(one, x, part.y) for one in part.series] for part in parts]
     if not any(len(one.x) for row in cleaned for one in row):
         return None
     if any(one.low for part in parts for one in part.series) and not evidence.band:
         raise ValueError(f"{title}: a band is drawn, and nothing says what it means")
     given = sum(len(one.x) for part in parts for one in part.series)
     left_out = given - sum(len(one.x) for row in cleaned for one in row)
-    thinned = [[_thinned(one) for one in row] for row in cleaned]
+    thinned = [[thin(one) for one in row] for row in cleaned]
     drawn, total = (sum(len(one.x) for row in rows for one in row) for rows in (thinned, cleaned))
 
     def paint(drawing: Drawing) -> None:
@@ -385,7 +337,7 @@ def _draw_panels(
                 all_axes[0].legend(frameon=False, fontsize=8.5)
 
     height = 3.0 if len(parts) == 1 else 1.0 + 1.35 * len(parts)
-    notes = [evidence.text, _left_out(left_out)]
+    notes = [evidence.text, note_left_out(left_out)]
     if drawn < total:
         notes.append(f"{drawn:,} of {total:,} points drawn: the extremes of each stretch.")
     caption = " ".join(filter(None, notes))
@@ -470,48 +422,6 @@ def _name_rows(axes: Axes, names: Sequence[str]) -> None:
 def _shortened(text: str, most: int) -> str:
     plain = " ".join(text.split())
     return plain if len(plain) <= most else f"{plain[: most - 1]}…"
-
-
-def _finite(values: Sequence[float] | NDArray[np.floating]) -> NDArray[np.float64]:
-    array = np.asarray(values, np.float64)
-    return array[np.isfinite(array)]
-
-
-def _left_out(count: int) -> str:
-    return f"{count:,} value{'s' * (count != 1)} left out: not finite, or not above 0 on a logarithmic axis." * bool(
-        count
-    )
-
-
-def _clean(one: Series, x: Axis, y: Axis) -> Series:
-    """Without points that can't be drawn."""
-    good = np.ones(len(one.x), bool)
-    for values, axis in ((one.x, x), (one.y, y), (one.low, y), (one.high, y)):
-        if len(values):
-            array = np.asarray(values, np.float64)
-            good &= np.isfinite(array) & ((array > 0) | (not axis.log))
-    return _chosen(one, np.flatnonzero(good))
-
-
-def _chosen(one: Series, places: NDArray[np.intp]) -> Series:
-    def those(values: Sequence[float]) -> list[float]:
-        return [float(values[place]) for place in places] if len(values) else []
-
-    labels = [one.labels[place] for place in places if place < len(one.labels)]
-    return replace(one, x=those(one.x), y=those(one.y), low=those(one.low), high=those(one.high), labels=labels)
-
-
-def _thinned(one: Series) -> Series:
-    return _chosen(one, _thin_indices(np.asarray(one.y, np.float64)))
-
-
-def _thin_indices(values: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Places of at most about :data:`_MOST_POINTS` values: the least and the greatest of each stretch."""
-    if len(values) <= _MOST_POINTS:
-        return np.arange(len(values))
-    stretches = np.array_split(np.arange(len(values)), _MOST_POINTS // 2)
-    kept = {int(stretch[pick(values[stretch])]) for stretch in stretches for pick in (np.argmin, np.argmax)}
-    return np.array(sorted(kept), np.intp)
 
 
 def _empty(title: str, missing: str) -> Figure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -127,15 +128,17 @@ def refusing(work: Callable[[], object]) -> int:
     return 0
 
 
-def refusal(outcome: Outcome, prefix: str = "") -> ConversionError | None:
-    """The error with which a child by :func:`refusing` ended, ``prefix`` before its message; None for another end."""
-    if outcome.code != REFUSED:
-        return None
-    try:
-        said = json.loads(outcome.stdout.splitlines()[-1])
-        return ConversionError(prefix + said["message"], remedy=said["remedy"], code=said["code"])
-    except (ValueError, IndexError, KeyError, TypeError):
-        return None
+def failure(outcome: Outcome, what: str, *, prefix: str = "", code: str = "engine-died") -> ConversionError:
+    """Why a child failed: the error with which it ended by :func:`refusing`, ``prefix`` before its message.
+
+    For any other end: how ``what`` ended, and its last words.
+    """
+    if outcome.code == REFUSED:
+        with contextlib.suppress(ValueError, IndexError, KeyError, TypeError):
+            said = json.loads(outcome.stdout.splitlines()[-1])
+            return ConversionError(prefix + said["message"], remedy=said["remedy"], code=said["code"])
+    tail = outcome.tail()
+    return ConversionError(f"{what} {outcome.ending()}{', its last words: ' + tail if tail else ''}", code=code)
 
 
 def no_core_file() -> None:

@@ -15,7 +15,7 @@ from edge_seg.errors import BundleError, EngineError, UsageError
 from edge_seg.manifest import FEATURES, GraphSpec, PostprocessSpec, PreprocessSpec
 from edge_seg.process.guard import phase
 from edge_seg.runtime import one_graph
-from edge_seg.runtime.engines import Engine, PictureEngine, open_engine
+from edge_seg.runtime.engines import Engine, ImageEngine, open_engine
 from edge_seg.runtime.image import as_bgr, read_image
 from edge_seg.runtime.masks import paste
 from edge_seg.runtime.postprocess import Detections, select, to_picture
@@ -120,7 +120,7 @@ class Segmenter:
     def engine(self, engine: Engine) -> None:
         self._engine = engine
         # Asking a protocol takes 20 µs: once, not at every image.
-        self._whole = engine if isinstance(engine, PictureEngine) else None
+        self._whole = engine if isinstance(engine, ImageEngine) else None
 
     def __call__(self, image: Path | str | NDArray[np.uint8]) -> Instances:
         """The instances in a picture: a file, or an array uint8[H, W, 3] in BGR order."""

@@ -18,7 +18,7 @@ from edge_seg.runtime.segmenter import Segmenter
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mask_rcnn_r50_fpn", "mask_rcnn_r18_fpn", "mask_rcnn_hrnet_fpn"])
-def test_engines_agree_on_unseen_pictures(name: str, tmp_path: Path) -> None:
+def test_engines_agree_on_unseen_images(name: str, tmp_path: Path) -> None:
     job = random_job(name, 7, 80, Options(size=(96, 128), proposals=50))
     make_bundles(job, parse("arm-fp32,x86-fp32,cpu-fp32"), tmp_path)
     images = [draw(11, 200, 0)[0], np.asarray(cv2.resize(draw(12, 160, 1)[0], (320, 180)), np.uint8)]

@@ -32,12 +32,12 @@ def tiny() -> Any:
     return model
 
 
-def picture(seed: int, height: int = 96, width: int = 128) -> NDArray[np.float32]:
+def noise_image(seed: int, height: int = 96, width: int = 128) -> NDArray[np.float32]:
     return np.random.default_rng(seed).normal(size=(1, 3, height, width)).astype(np.float32)
 
 
 def squares(count: int) -> Batch:
-    """Two pictures, the first with ``count`` bright squares, the second empty."""
+    """Two images, the first with ``count`` bright squares, the second empty."""
     images = np.zeros((2, 3, 96, 96), np.float32)
     boxes = np.array([[8 + 28 * i, 16, 32 + 28 * i, 40] for i in range(count)], np.float32).reshape(-1, 4)
     outlines: list[Outline] = []
@@ -139,7 +139,7 @@ def test_default_proposals_grow_with_the_area() -> None:
 
 def test_detect_and_masks_have_the_graphs_shapes(tiny: Any) -> None:
     with paddle.no_grad():
-        boxes, scores, maps = tiny.detect(paddle.to_tensor(picture(0)))
+        boxes, scores, maps = tiny.detect(paddle.to_tensor(noise_image(0)))
         assert boxes.shape == [50, 3, 4]
         assert [x.shape for x in maps] == [[1, 48, 24, 32], [1, 48, 12, 16], [1, 48, 6, 8], [1, 48, 3, 4]]
         np.testing.assert_allclose(scores.numpy().sum(axis=1), 1.0, rtol=1e-5)
@@ -154,7 +154,7 @@ def test_fewer_proposals_than_asked_for_are_padded_with_boxes_without_area(tiny:
     randomize(model, 5)
     model.set_input((32, 32), 400)
     with paddle.no_grad():
-        boxes = model.detect(paddle.to_tensor(picture(0, 32, 32)))[0].numpy()
+        boxes = model.detect(paddle.to_tensor(noise_image(0, 32, 32)))[0].numpy()
     assert boxes.shape == (400, 3, 4)
     empty = (boxes[:, :, 2] <= boxes[:, :, 0]).all(axis=1)
     assert 0 < empty.sum() < 400
@@ -167,7 +167,7 @@ def test_boxes_before_nms_bound_the_proposals() -> None:
     for before in (4, None):
         model.set_input((96, 128), 50, before)
         with paddle.no_grad():
-            boxes = model.detect(paddle.to_tensor(picture(0)))[0].numpy()
+            boxes = model.detect(paddle.to_tensor(noise_image(0)))[0].numpy()
         found.append(int((boxes[:, :, 2] > boxes[:, :, 0]).any(axis=1).sum()))
     assert 0 < found[0] <= 5 * 4 < found[1]  # four a level of the pyramid
 
@@ -179,7 +179,7 @@ def test_a_box_head_of_another_width() -> None:
 
 
 def test_predict_agrees_with_its_parts_and_with_itself(tiny: Any) -> None:
-    image = paddle.to_tensor(picture(1))
+    image = paddle.to_tensor(noise_image(1))
     found, masks = tiny.predict(image, PostprocessSpec(keep=5))
     again, same = tiny.predict(image, PostprocessSpec(keep=5))
     assert len(found) == len(masks) == 5
@@ -197,7 +197,7 @@ def test_random_weights_are_the_same_for_a_seed_and_give_detections(tiny: Any) -
         assert np.array_equal(value.numpy(), other.state_dict()[name].numpy()), name
     randomize(other, 6)
     assert not np.array_equal(other.bbox_head.bbox_score.weight.numpy(), tiny.bbox_head.bbox_score.weight.numpy())
-    found, _ = tiny.predict(paddle.to_tensor(picture(2)), PostprocessSpec())
+    found, _ = tiny.predict(paddle.to_tensor(noise_image(2)), PostprocessSpec())
     assert len(found) > 5
 
 

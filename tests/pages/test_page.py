@@ -123,6 +123,7 @@ def every_block(name: str = "ferrule", *, images: int = 6) -> Page:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ferrule", HOSTILE], ids=["plain", "hostile"])
 def test_page_in_a_browser(name: str, browser: Browser, tmp_path: Path) -> None:
     every_block(name).write(tmp_path / "page.html")

@@ -18,7 +18,7 @@ from convert.artifacts import ExportedGraph
 from edge_seg.errors import ConversionError
 from edge_seg.files import read_json, write_json
 from edge_seg.manifest import GraphSpec, TensorSpec
-from edge_seg.process.child import refusal, refusing, run_module
+from edge_seg.process.child import failure, refusing, run_module
 
 LIMIT_S = 600.0
 _TASK, _INPUT = "task.json", "{name}-input.npy"
@@ -46,10 +46,8 @@ def try_graphs(graphs: Sequence[ExportedGraph], fp16: Sequence[str], folder: Pat
     write_json(scratch / _TASK, {"folder": str(folder.resolve()), "fp16": list(fp16), "graphs": plain})
     outcome = run_module("convert.backends.ncnn.trial", scratch, limit_s=LIMIT_S)
     if not outcome.ok:
-        raise refusal(outcome, "the converted model can't be run: ") or ConversionError(
-            f"running the converted model failed: ncnn's process {outcome.ending()}, its last words: {outcome.tail()}",
-            code="engine-died",
-        )
+        what = "running the converted model failed: ncnn's process"
+        raise failure(outcome, what, prefix="the converted model can't be run: ")
     for graph in graphs:
         expected = Executor([GraphProgram.read(graph)]).run(graph.name, {graph.inputs[0].name: given[graph.name]})
         for name, value in expected.items():

@@ -21,6 +21,7 @@ from edge_seg.errors import BundleError, EdgeSegError, EngineError
 from edge_seg.manifest import CONVOLUTION_GRAPHS, FEATURES, THREE_GRAPHS, TWO_GRAPHS, GraphSpec, Manifest, TensorSpec
 from edge_seg.process.guard import phase
 from edge_seg.runtime.anchors import RATIOS
+from edge_seg.runtime.engines.engine import Engine
 
 _FORMS = (("full",), TWO_GRAPHS, THREE_GRAPHS, CONVOLUTION_GRAPHS)
 # Outputs that decisions hang on
@@ -258,7 +259,7 @@ def loading(engine: str, files: str | Path) -> Iterator[None]:
 class Checked:
     """An engine whose inputs and outputs are checked against the manifest's graphs at every run."""
 
-    def __init__(self, engine: Any, graphs: dict[str, GraphSpec]) -> None:
+    def __init__(self, engine: Engine, graphs: dict[str, GraphSpec]) -> None:
         self.name: str = engine.name
         self._engine = engine
         self._graphs = graphs
@@ -275,7 +276,7 @@ class Checked:
         if first:
             phase(f"running the graph {graph} for the first time")
         with words_of(f"{self.name}: running the graph {graph}"):
-            outputs: dict[str, NDArray[Any]] = self._engine.run(graph, inputs)
+            outputs = self._engine.run(graph, inputs)
         if first:
             self._ran.add(graph)
             phase("running the model")  # noted once only: a note costs a system call
@@ -283,8 +284,7 @@ class Checked:
         return outputs
 
     def describe(self) -> dict[str, Any]:
-        description: dict[str, Any] = self._engine.describe()
-        return description
+        return self._engine.describe()
 
     def close(self) -> None:
         self._engine.close()

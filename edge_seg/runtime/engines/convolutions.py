@@ -7,17 +7,15 @@ run a Mask R-CNN, and all of them turn the same logits into the same instances.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_seg.manifest import FEATURES
+from edge_seg.runtime.engines.engine import Arrays, Engine
 from edge_seg.runtime.engines.pyramid_engine import PyramidEngine
 from edge_seg.runtime.exact import sigmoid, softmax
 from edge_seg.runtime.proposals import Proposer
 
-Arrays = dict[str, NDArray[Any]]
 COARSEST = "p6"
 """The trunk's map that serves proposals only."""
 
@@ -27,7 +25,7 @@ class Convolutions(PyramidEngine):
 
     def __init__(
         self,
-        engine: Any,
+        engine: Engine,
         proposer: Proposer,
         *,
         proposals: int,

@@ -1,6 +1,6 @@
 """The native runner `edge-seg-run` as an engine: what runs a Paddle Lite bundle on a board that has no wheel for it.
 
-The program takes whole pictures, so this engine does too (see :class:`edge_seg.runtime.engines.PictureEngine`): handing
+The program takes whole pictures, so this engine does too (see :class:`edge_seg.runtime.engines.ImageEngine`): handing
 feature maps of many megabytes to another process and back would cost more than the pictures do. The program is started
 once, keeps the model loaded, and is told each picture's name on its stdin; pictures go through memory (/dev/shm).
 
@@ -30,8 +30,6 @@ PROGRAM, VARIABLE = "edge-seg-run", "EDGE_SEG_RUN"
 SILENCE_S = 600.0
 SHARED = Path("/dev/shm")
 """Where pictures are handed over: a folder in memory."""
-PICTURES = True
-"""It takes whole pictures, and checks bundle, machine and library itself."""
 
 
 def find(bundle: Bundle | None = None) -> list[str] | None:

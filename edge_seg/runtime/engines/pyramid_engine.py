@@ -8,15 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_seg.manifest import FEATURES
+from edge_seg.runtime.engines.engine import Arrays, Engine
 from edge_seg.runtime.roi_align import Pyramid
-
-Arrays = dict[str, NDArray[Any]]
 
 
 class PyramidEngine:
     """An engine over ``engine``, whose pyramid of maps is made once for `detect` and `mask`."""
 
-    def __init__(self, engine: Any, canonical_size: int, box_resolution: int, mask_resolution: int) -> None:
+    def __init__(self, engine: Engine, canonical_size: int, box_resolution: int, mask_resolution: int) -> None:
         self.name: str = engine.name
         self._engine = engine
         self._canonical_size = canonical_size
@@ -33,7 +32,7 @@ class PyramidEngine:
 
     def describe(self) -> dict[str, Any]:
         """The engine's own description."""
-        description: dict[str, Any] = self._engine.describe()
+        description = self._engine.describe()
         return description
 
     def close(self) -> None:

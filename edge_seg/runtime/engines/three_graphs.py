@@ -6,16 +6,13 @@ So a segmenter, a check or a benchmark need not know in which form a bundle is.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
-
-from numpy.typing import NDArray
+from typing import Protocol
 
 from edge_seg.manifest import THREE_GRAPHS, PreprocessSpec, ProposalSpec, TensorSpec
 from edge_seg.runtime.engines.convolutions import Convolutions
+from edge_seg.runtime.engines.engine import Arrays, Engine
 from edge_seg.runtime.engines.pyramid_engine import PyramidEngine
 from edge_seg.runtime.proposals import Proposer
-
-Arrays = dict[str, NDArray[Any]]
 
 
 class HasInputs(Protocol):
@@ -38,7 +35,7 @@ class Rules(Protocol):
     def preprocess(self) -> PreprocessSpec: ...
 
 
-def in_two_steps(engine: Any, graphs: Mapping[str, HasInputs], rules: Rules) -> Any:
+def in_two_steps(engine: Engine, graphs: Mapping[str, HasInputs], rules: Rules) -> Engine:
     """``engine``, which runs ``graphs``, as one that runs `detect` and `mask`: itself where these are its graphs."""
     if "trunk" not in graphs or rules.canonical_size is None:
         return engine
@@ -63,8 +60,7 @@ class ThreeGraphs(PyramidEngine):
         """The step's outputs by name, as the graph `detect` or `mask` would give them."""
         if graph == "mask":
             pooled = self._read(inputs).pool(inputs["boxes"], self._mask_resolution)
-            masks: Arrays = self._engine.run("mask_head", {"pooled": pooled, "channel": inputs["channel"]})
-            return masks
+            return self._engine.run("mask_head", {"pooled": pooled, "channel": inputs["channel"]})
         found = self._engine.run("trunk", inputs)
         rois = found.pop("rois")
         pooled = self._read(found).pool(rois, self._box_resolution)

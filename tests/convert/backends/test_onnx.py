@@ -184,7 +184,7 @@ def crowded(job: Job, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Ex
     return layers(job).network, exported, folder / "detect.onnx"
 
 
-def test_a_picture_with_fewer_proposals_than_wanted(crowded: tuple[Any, ExportedGraph, Path]) -> None:
+def test_an_image_with_fewer_proposals_than_wanted(crowded: tuple[Any, ExportedGraph, Path]) -> None:
     model, exported, file = crowded
     image = np.random.default_rng(9).normal(size=exported.inputs[0].shape).astype(np.float32)
     with paddle.no_grad():

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from convert.doctor.model import Options, examine_model
-from convert.doctor.report import Report
+from edge_seg.doctor.report import Report
 from tests.conftest import ROOT
 from tests.convert.doctor import samples, samples_more  # noqa: F401 - they enter their samples
 from tests.convert.doctor.sample import SAMPLES

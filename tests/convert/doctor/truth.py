@@ -14,7 +14,7 @@ import numpy as np
 
 from convert.backends.run_graph import LITE, read_arrays, write_inputs
 from convert.doctor.model import Options, examine_model
-from convert.doctor.report import Report
+from edge_seg.doctor.report import Report
 from edge_seg.process.forks import warm
 
 LIMIT_S = 60

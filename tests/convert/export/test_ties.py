@@ -15,6 +15,13 @@ from edge_seg.runtime.preprocess import preprocess
 class OneBox:
     """Finds a box whose place hangs on the last bits of a bright image, and on nothing in a dark one."""
 
+    name = "one box"
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+    def close(self) -> None: ...
+
     def run(self, graph: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         assert graph == "detect"
         total = float(inputs["image"].astype(np.float64).mean())
@@ -24,7 +31,7 @@ class OneBox:
         return {"boxes": np.array([[[left, 0, 20, 20]]], np.float32), "scores": scores}
 
 
-def test_a_picture_whose_result_hangs_on_the_last_bits_is_passed_over() -> None:
+def test_an_image_whose_result_hangs_on_the_last_bits_is_passed_over() -> None:
     bright, dark = np.full((32, 32, 3), 250, np.uint8), np.full((32, 32, 3), 1, np.uint8)
     pre, post = PreprocessSpec((32, 32)), PostprocessSpec()
     assert steady_image(OneBox(), [bright, dark, bright], pre, post) is dark

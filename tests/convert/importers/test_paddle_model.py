@@ -230,7 +230,7 @@ def test_what_the_graph_has_fixed_cannot_be_set(exported: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_picture_that_proves_nothing_is_refused(
+def test_an_image_that_proves_nothing_is_refused(
     edge_seg: Callable[..., Finished], exported: Path, tmp_path: Path
 ) -> None:
     cv2.imwrite(str(tmp_path / "black.png"), np.zeros((64, 64, 3), np.uint8))
@@ -293,7 +293,7 @@ def test_normalising(
     assert config.std == pytest.approx(std)
 
 
-def test_a_stretched_picture_fills_the_input(copied: Callable[..., Path]) -> None:
+def test_a_stretched_image_fills_the_input(copied: Callable[..., Path]) -> None:
     config = read_config(copied(("keep_ratio: true", "keep_ratio: false")) / "infer_cfg.yml")
     blob, geometry = preprocess(np.full((40, 90, 3), 255, np.uint8), config.preprocess((64, 96)))
     assert (geometry.scaled_height, geometry.scaled_width) == (64, 96)

@@ -184,7 +184,8 @@ def test_what_int8_is_unsure_of_is_not_judged_by_the_self_test_either(trained: J
         assert "instances matched" in self_test(segmenter, bundle).faults[0]
 
 
-def test_a_golden_picture_without_a_sure_instance_is_judged_by_its_features(
+@pytest.mark.slow
+def test_a_golden_image_without_a_sure_instance_is_judged_by_its_features(
     trained: Job, tmp_path: Path, edge_seg: Callable[..., Any]
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 255, trained.image.shape, dtype=np.uint8)
@@ -209,7 +210,7 @@ def test_the_cpus_convolutions_compute_in_integers(
     assert [count > 0 for count in sorted(counts)] == [False, True, True]
 
 
-def test_the_same_pictures_give_the_same_bytes(trained: Job, bundles: Path, tmp_path: Path) -> None:
+def test_the_same_images_give_the_same_bytes(trained: Job, bundles: Path, tmp_path: Path) -> None:
     make_bundles(trained, [find_recipe("arm-int8")], tmp_path / "again")
     assert open_bundle(tmp_path / "again").id == open_bundle(bundles / "arm-int8").id
 
@@ -254,7 +255,7 @@ def test_a_layer_that_hurts_is_found_and_kept_in_float(trained: Job, programs: l
     assert measured["lost_points"] <= 2.0 < measured["lost_points_all_int8"]
 
 
-def test_a_run_far_from_its_data_asks_for_pictures(trained: Job, data: Path, tmp_path: Path) -> None:
+def test_a_run_far_from_its_data_asks_for_images(trained: Job, data: Path, tmp_path: Path) -> None:
     away = Source(CalibrationOptions(), "/nowhere/shapes", 128)
     with pytest.raises(RunError, match="isn't on this machine") as raised:
         away.images()

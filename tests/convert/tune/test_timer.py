@@ -12,6 +12,7 @@ from edge_seg.bundle import open_bundle
 from edge_seg.errors import EngineError
 
 
+@pytest.mark.slow
 def test_a_bundle_is_measured_against_itself(tiny_bundles: Path) -> None:
     bundle = tiny_bundles / "onnx-fp32"
     golden = bundle / open_bundle(bundle).manifest.golden.image

@@ -17,10 +17,10 @@ import pytest
 
 from convert.tune.cli import Mac
 from convert.tune.meter import FRONT_PAIRS, SEARCH_PAIRS
-from convert.tune.space import Setting
 from edge_seg.data import synth
 from edge_seg.manifest import PostprocessSpec, PreprocessSpec
 from edge_seg.train.run import RunConfig, TrainSettings, write_config
+from edge_seg.tuning import Setting
 
 ROOT = Path(__file__).parents[3]
 WEIGHTS = ROOT / "weights" / "mask_rcnn_tiny_fpn_shapes.pdparams"

@@ -21,6 +21,7 @@ from tests.targets.sshd import Sshd, board, sshd
 __all__ = ["board", "sshd"]
 
 
+@pytest.mark.slow
 def test_the_results_of_a_board(board: Sshd, tmp_path: Path) -> None:
     bundle = make_x86(tmp_path / "bundle")
     image = bundle / "golden" / "image.png"

@@ -20,18 +20,18 @@ from convert.job import Options, layers, random_job, run_job
 from convert.pipeline import make_bundles
 from convert.recipe import find_recipe
 from convert.verify import verify
-from convert.verify.html import make_page
-from convert.verify.state import StageResult
-from convert.verify.verify import Report, verify_bundle
+from convert.verify.verify import verify_bundle
 from edge_seg.bundle import MANIFEST, SIGNATURE, open_bundle
 from edge_seg.cli import main
 from edge_seg.data import synth
 from edge_seg.errors import RunError, UsageError
 from edge_seg.files import sha256
 from edge_seg.manifest import PostprocessSpec, PreprocessSpec
+from edge_seg.pages.verify import make_page
 from edge_seg.runtime import preprocess
 from edge_seg.train.run import RunConfig, TrainSettings, write_config
 from edge_seg.train.weights import write_arrays
+from edge_seg.verification import Report, StageResult
 
 pytest.importorskip("paddlelite", reason="needs the extra 'lite'")
 
@@ -176,7 +176,7 @@ def test_another_nms_threshold(plant: Plant) -> None:
 
 
 @pytest.mark.slow
-def test_a_flat_picture_whose_proposals_are_all_equal(tmp_path: Path) -> None:
+def test_a_flat_image_whose_proposals_are_all_equal(tmp_path: Path) -> None:
     """Engines choose differently among equals, which is nobody's fault."""
     job = random_job("mask_rcnn_tiny_fpn", 0, 80, Options(size=(512, 512)))
     make_bundles(job, [find_recipe("x86-fp32")], tmp_path / "bundle")
@@ -185,7 +185,7 @@ def test_a_flat_picture_whose_proposals_are_all_equal(tmp_path: Path) -> None:
     assert verify_bundle(tmp_path / "bundle", verify.Options(images=(flat,))).first is None
 
 
-def test_a_setting_without_effect_on_these_pictures(plant: Plant) -> None:
+def test_a_setting_without_effect_on_these_images(plant: Plant) -> None:
     report = verify_bundle(plant(postprocess={"mask_threshold": 0.6}), FAST)
     assert first(report) == ("postprocessing", "settings")
 
@@ -236,7 +236,7 @@ def test_a_graph_that_cant_be_loaded_is_named(plant: Plant) -> None:
     assert "box_head.nb" in note(report)
 
 
-def test_a_golden_picture_that_cant_be_read(plant: Plant) -> None:
+def test_a_golden_image_that_cant_be_read(plant: Plant) -> None:
     """Its hash is right, so only difference it tells."""
     path = plant(cut="golden/image.png")
     report = verify_bundle(path, FAST)
@@ -384,7 +384,7 @@ def test_the_report_replaces_nothing_that_is_verified(
     assert not list(path.rglob("report.html"))
 
 
-def test_folders_of_pictures_are_read_as_predict_does(
+def test_folders_of_images_are_read_as_predict_does(
     plant: Plant, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, photos = plant(), tmp_path / "photos"

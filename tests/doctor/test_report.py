@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from convert.doctor.report import Finding, Level, Report
+from edge_seg.doctor.report import Finding, Level, Report
 
 
 @pytest.mark.parametrize(

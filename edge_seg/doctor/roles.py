@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from convert.doctor.report import Finding
+from edge_seg.doctor.report import Finding
 from edge_seg.install import pip_install
 from edge_seg.process.environment import PADDLE, VARIABLE, python_here
 
 TRAIN, CONVERT, RUN, MEASURE = ROLES = ("train", "convert", "run", "measure")
 
-ENGINES = {"paddle": "paddle-inference", "paddlelite": "paddle-lite", "ONNX Runtime": "onnxruntime"}
+ENGINES = {"paddle": "paddle-inference", "paddlelite": "paddle-lite", "ONNX Runtime": "onnxruntime", "ncnn": "ncnn"}
 """The engines that Python libraries are, by the library's title in the doctor's table."""
 _BASE = ("numpy", "OpenCV", "pycocotools")
 _RUNNER = "edge-seg-run"

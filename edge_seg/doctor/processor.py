@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convert.doctor.report import Finding
+from edge_seg.doctor.report import Finding
 from edge_seg.records.machine import Processor
 
 

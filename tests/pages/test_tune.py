@@ -3,50 +3,47 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from convert.tune.meter import Operations
-from convert.tune.page import front_plot, make_page
-from convert.tune.run import Found, Placed, Plan
-from convert.tune.space import Setting
-from convert.tune.trial import Point
+from edge_seg.pages.tune import front_plot, make_page
+from edge_seg.tuning import Placed, Point, Setting, Tuning
 from tests.pages.browser import Browser
 
 
 def placed(size: int, proposals: int, mask_map: float | None) -> Placed:
     setting = Setting("arm-fp32", (size, size), proposals, 1000, 10, 128)
     point = Point(setting, "cpu-fp32", 0.7, mask_map, 0.9, 0.9, 8, 2.5, 10**6, size**2 * 1000, 10**6, 10**7)
-    return Placed(point, point.gmac, (point.gmac - 0.001, point.gmac + 0.002) if size == 160 else None)
+    spread = (point.gmac - 0.001, point.gmac + 0.002) if size == 160 else None
+    return Placed(point, point.gmac, spread, f"edge-seg convert run --size {size}x{size}")
 
 
-def plan(out: Path, target: float | None = None) -> Plan:
-    run = SimpleNamespace(path=out / "run <1>", config=SimpleNamespace(model="mask_rcnn_tiny_fpn"))
-    return Plan(
-        run=cast(Any, run),
+def tuning(out: Path, target: float | None = None, **other: Any) -> Tuning:
+    found: dict[str, Any] = {"front": FRONT, "others": OTHERS, "failures": {"a-key": "the <engine> aborted"}, **other}
+    return Tuning(
+        run=out / "run <1>",
+        model="mask_rcnn_tiny_fpn",
         data=out / "data",
-        dataset=cast(Any, None),
-        records=cast(Any, tuple(range(8))),
-        candidates=cast(Any, range(324)),
-        box_width=128,
-        out=out / "search",
+        images=8,
         seed=0,
-        most=24,
-        command="edge-seg fit run --data data",
+        possible=324,
+        unit="GMAC",
+        how="billions of multiply-accumulates an image",
         target=target,
+        result=out / "tune.json",
+        command="edge-seg tune run --data data",
+        **found,
     )
 
 
 FRONT = tuple(placed(size, 12, mask_map) for size, mask_map in ((128, 0.572), (160, 0.723), (192, 0.788)))
 OTHERS = (placed(192, 50, 0.787), placed(96, 50, None))
-FOUND = Found((*FRONT, *OTHERS), FRONT, {Setting("onnx-fp32", (96, 96), 8, 100, 5, 32): "the <engine> aborted"})
 
 
 def test_a_budget_that_is_met(browser: Browser, tmp_path: Path) -> None:
-    page = make_page(plan(tmp_path, target=0.065), FOUND, Operations(), ["other programs <used> the cores"])
-    page.write(tmp_path / "p.html")
+    warnings = ("other programs <used> the cores",)
+    make_page(tuning(tmp_path, target=0.065, warnings=warnings)).write(tmp_path / "p.html")
 
     seen = browser.look(tmp_path / "p.html", tmp_path / "screenshots")[0]
 
@@ -59,7 +56,7 @@ def test_a_budget_that_is_met(browser: Browser, tmp_path: Path) -> None:
 
 
 def test_a_budget_that_nothing_meets(browser: Browser, tmp_path: Path) -> None:
-    make_page(plan(tmp_path, target=0.001), FOUND, Operations(), []).write(tmp_path / "p.html")
+    make_page(tuning(tmp_path, target=0.001)).write(tmp_path / "p.html")
 
     seen = browser.look(tmp_path / "p.html", tmp_path / "screenshots")[0]
 
@@ -67,11 +64,11 @@ def test_a_budget_that_nothing_meets(browser: Browser, tmp_path: Path) -> None:
 
 
 def test_nothing_found(browser: Browser, tmp_path: Path) -> None:
-    nothing = Found((), (), {})
-    make_page(plan(tmp_path), nothing, Operations(), []).write(tmp_path / "p.html")
+    nothing = tuning(tmp_path, front=(), others=(), failures={})
+    make_page(nothing).write(tmp_path / "p.html")
 
     seen = browser.look(tmp_path / "p.html", tmp_path / "screenshots")[0]
 
     assert "No point could be measured" in seen.answer
     with pytest.raises(ValueError, match="no values"):
-        front_plot(plan(tmp_path), nothing, Operations()).save(tmp_path / "p.svg")
+        front_plot(nothing).save(tmp_path / "p.svg")

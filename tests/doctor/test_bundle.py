@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from convert.doctor.bundle import examine_bundle
+from edge_seg.doctor.bundle import examine_bundle
 from tests.conftest import Finished
 
 pytestmark = pytest.mark.slow

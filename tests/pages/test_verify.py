@@ -7,11 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.verify.compare import Difference
-from convert.verify.html import make_page
-from convert.verify.state import Shown, StageResult
-from convert.verify.verify import TITLES, Compared, Report
 from edge_seg.bundle import open_bundle
+from edge_seg.pages.verify import make_page
+from edge_seg.verification import TITLES, Compared, Difference, Report, Shown, StageResult
 from tests.bundles.made import make_bundle
 from tests.pages.browser import Browser
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from convert.doctor.processor import examine_processor
-from convert.doctor.report import Finding, Report
-from convert.doctor.roles import State, judge_roles, role_findings
+from edge_seg.doctor.processor import examine_processor
+from edge_seg.doctor.report import Finding, Report
+from edge_seg.doctor.roles import State, judge_roles, role_findings
 from edge_seg.install import missing_system_library, pip, pip_install
 from edge_seg.process.child import Outcome, run_command
 from edge_seg.process.python import code_command

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from convert.verify.compare import Difference
-from convert.verify.report import closeness, describe, image_name, status
-from convert.verify.state import Shown, StageResult
-from convert.verify.verify import TITLES, Report
 from edge_seg.pages.blocks import (
     Answer,
     Block,
@@ -24,6 +20,7 @@ from edge_seg.pages.blocks import (
 from edge_seg.pages.images import inline
 from edge_seg.pages.page import Page
 from edge_seg.pages.plots import Axis, Evidence, Line, strips
+from edge_seg.verification import TITLES, Difference, Report, Shown, StageResult
 
 _STATES: dict[str, State] = {"ok": "good", "failed": "bad", "skipped": "off"}
 _WORDS = {"ok": "within tolerance", "failed": "out of tolerance", "skipped": "not run"}
@@ -34,7 +31,7 @@ def make_page(report: Report, command: str = "") -> Page:
     manifest = report.bundle.manifest
     height, width = manifest.preprocess.size
     engine = f"{manifest.engine} {manifest.engine_version}"
-    run = [stage for stage in report.stages if status(stage) != "skipped"]
+    run = [stage for stage in report.stages if stage.status != "skipped"]
     sections = [
         Section("Stages", [_overview(report), _plot(run, report)], lead=_LEAD),
         *(_stage(stage, report) for stage in run),
@@ -74,15 +71,15 @@ _LEAD = (
 
 
 def _answer(report: Report) -> Answer:
-    left = [TITLES[stage.name] for stage in report.stages if status(stage) == "skipped"]
+    left = [stage.title for stage in report.stages if stage.status == "skipped"]
     not_run = f"Not run: {'; '.join(left)}." if left else ""
     if report.first is None:
         return Answer("good", "Every stage that was run is within its tolerance", not_run)
     stage, difference = report.first
-    image = image_name(difference, report)
+    image = report.image_name(difference)
     where = f" in {image}" if image else ""
-    detail = f"Its first tensor that differs: {difference.tensor}{where}. {describe(difference)}"
-    return Answer("bad", f"The first stage that differs: {TITLES[stage.name]}", detail)
+    detail = f"Its first tensor that differs: {difference.tensor}{where}. {difference}"
+    return Answer("bad", f"The first stage that differs: {stage.title}", detail)
 
 
 def _overview(report: Report) -> Table:
@@ -94,11 +91,11 @@ def _overview(report: Report) -> Table:
 
 
 def _overview_row(stage: StageResult) -> list[Cell | str]:
-    state, title = status(stage), TITLES[stage.name]
+    state, title = stage.status, stage.title
     if state == "skipped":
         # A row's cells beyond the reason have nothing to hold.
         return [title, Cell(_WORDS[state], note=stage.skipped, state="off"), "", "", "", ""]
-    worst = stage.fault or max(stage.differences, key=closeness)
+    worst = stage.fault or max(stage.differences, key=lambda item: item.closeness)
     return [
         Cell(title, href=f"#{stage.name}"),
         Cell(_WORDS[state], state=_STATES[state]),
@@ -118,14 +115,14 @@ def _of_limit(item: Difference) -> Cell:
         return Cell("not judged")
     if not item.limit:
         return Cell("none allowed", state=state)
-    near = closeness(item)
+    near = item.closeness
     text = f"{number(100 * near, digits=2)} %" if near <= 1 else f"{number(near, digits=2)} ×"
     return Cell(text, share=min(1.0, near), state=state)
 
 
 def _plot(stages: list[StageResult], report: Report) -> Figure:
     shares = {
-        stage.name: [closeness(item) for item in stage.differences if item.worst is not None and item.limit]
+        stage.name: [item.closeness for item in stage.differences if item.worst is not None and item.limit]
         for stage in stages
     }
     shares = {name: values for name, values in shares.items() if values}
@@ -160,8 +157,8 @@ def _stage(stage: StageResult, report: Report) -> Section:
     if stage.shown:
         blocks.append(_image(stage.shown, 960))
     against = TITLES.get(stage.against, stage.against)
-    lead = f"{_WORDS[status(stage)].capitalize()}." + (f" Compared with: {against}." if against else "")
-    return Section(TITLES[stage.name], blocks, lead=lead, state=_STATES[status(stage)], id=stage.name)
+    lead = f"{_WORDS[stage.status].capitalize()}." + (f" Compared with: {against}." if against else "")
+    return Section(stage.title, blocks, lead=lead, state=_STATES[stage.status], id=stage.name)
 
 
 def _row(item: Difference, report: Report) -> list[Cell | str]:
@@ -177,7 +174,7 @@ def _row(item: Difference, report: Report) -> list[Cell | str]:
 
 
 def _remark(item: Difference, report: Report) -> str:
-    image = image_name(item, report) if not item.ok else None
+    image = report.image_name(item) if not item.ok else None
     return "; ".join(filter(None, [item.note, image and f"in {image}"]))
 
 

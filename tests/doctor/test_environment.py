@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from convert.doctor import environment
-from convert.doctor.environment import LIBRARIES, examine_machine, import_problem, judge_version
-from convert.doctor.processor import examine_processor
-from convert.doctor.roles import ROLES, Role, State, judge_roles, role_findings
+from edge_seg.doctor import environment
+from edge_seg.doctor.environment import LIBRARIES, examine_machine, import_problem, judge_version
+from edge_seg.doctor.processor import examine_processor
+from edge_seg.doctor.roles import ROLES, Role, State, judge_roles, role_findings
 from edge_seg.process.child import Outcome
 from edge_seg.records.machine import read_processor
 from tests.conftest import ROOT, Finished
@@ -117,6 +117,7 @@ def test_roles_follow_from_what_is_installed(monkeypatch: pytest.MonkeyPatch) ->
     assert possible(roles({**BOARD, "paddle": "3.2.2"})) == ["train", "run", "measure"]
     assert possible(roles({**BOARD, "paddle": "3.2.2"}, Path("/usr/bin/python3.10"))) == list(ROLES)
     assert possible(roles({**BASE, "paddle": "2.6.2"})) == ["train", "run", "measure"]
+    assert possible(roles({**BASE, "ncnn": "1.0.20261020"}, x86=False)) == ["run", "measure"]
     assert possible(roles(BASE)) == []
     assert possible(roles({})) == []
     assert roles(BOARD)["measure"].why == "this machine, and boards over ssh"

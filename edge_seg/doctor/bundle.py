@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from convert.doctor.report import Finding, Report, failure
 from edge_seg.bundles.check import CheckReport, check
+from edge_seg.doctor.report import Finding, Report, failure
 from edge_seg.process.child import Outcome, run_command
 from edge_seg.process.guard import phase
 from edge_seg.process.python import module_command
