@@ -131,8 +131,8 @@ def train(
       edge-seg train mask_rcnn_r18_fpn --data photos --out run --size 640
       edge-seg train mask_rcnn_r18_fpn --data photos --out run8 --size 640 --qat \\
           --weights run/model.pdparams --epochs 2 --lr 0.0005
-      python -m paddle.distributed.launch --nproc_per_node 2 "$(command -v edge-seg)" \\
-          train mask_rcnn_r50_fpn --data photos --out run
+      python -m paddle.distributed.launch --nproc_per_node 2 \\
+          "$(command -v edge-seg)" train mask_rcnn_r50_fpn --data photos --out run
     """
     zoo.find(model)
     from edge_seg.data.coco import load_splits

@@ -5,8 +5,9 @@ all the others, which can best make up for them (FPGM; He et al., 2019). How man
 each layer alone loses a quarter, half, three quarters, and what that adds to the losses is its sensitivity. The same
 added loss is then allowed to every layer, as much as brings the cost down to the goal.
 
-paddleslim 2.6 does the same by tracing a model's ``forward`` from an image to its outputs; Mask R-CNN's proposals
-can't be traced so.
+paddleslim 2.6.0 was tried with paddlepaddle 2.6.2. It prunes the backbone's blocks alike, but finds what to prune by
+tracing a model from an image to its outputs: it doesn't know the operator that makes proposals, and never sees the mask
+head. A pruned model would have to be traced again wherever it is loaded; here its widths are in the run.
 """
 
 from __future__ import annotations

@@ -43,7 +43,8 @@ def prune(run: Path, data: Path, out: Path, flops: float, method: str, images: i
     \b
     Examples:
       edge-seg prune run --data shapes --flops 0.6 --out small
-      edge-seg train mask_rcnn_tiny_fpn --data shapes --weights small --epochs 4 --lr 0.001 --out tuned
+      edge-seg train mask_rcnn_tiny_fpn --data shapes --weights small --epochs 4 \\
+          --lr 0.001 --out tuned
       edge-seg convert tuned --recipe arm-fp32 --out bundles
     """
     phase("reading the run and the data")

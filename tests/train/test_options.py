@@ -244,3 +244,22 @@ def test_toml_is_read_where_python_can(data: Path, tmp_path: Path, capsys: Any) 
 def test_a_mosaic_of_unequal_windows_is_refused(train: Train, tmp_path: Path, capsys: Any) -> None:
     assert train(tmp_path / "run", "--mosaic", 1, "--short-side", 64) == 2
     assert "one size" in capsys.readouterr().err
+
+
+def test_every_option_of_the_loader_reaches_it(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What each does there is tested beside it, in tests/data."""
+    shares = {"flip": 0.1, "vertical_flip": 0.2, "color_jitter": 0.3, "crop": 0.4, "expand": 0.6, "mosaic": 0.7}
+    words: list[Any] = [word for name, value in shares.items() for word in ("--" + name.replace("_", "-"), value)]
+    words += ["--repeat-factor", 0.8, "--group-by-aspect", "--workers", 3, "--scale", 0.5, 2, "--batch", 4]
+    seen: list[LoaderSettings] = []
+
+    def watched(_: Any, settings: LoaderSettings, *__: Any) -> Any:
+        seen.append(settings)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer_module, "batches", watched)
+    assert train(tmp_path / "run", *words) == 130
+    (found,) = seen
+    assert {name: getattr(found, name) for name in shares} == shares
+    assert (found.repeat_factor, found.group_by_aspect, found.processes) == (0.8, True, 3)
+    assert (found.scale_range, found.batch_size) == ((0.5, 2.0), 4)
