@@ -63,6 +63,8 @@ format: env
 bench: env
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.native
+	@sh tools/setup_peers.sh || echo "Other engines are left out: their environment can't be made here" >&2
+	$(BIN)/python -m benchmarks.engines
 
 # Says by name what is missing where it can't be made; the tests are then skipped.
 board: env

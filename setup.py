@@ -81,6 +81,8 @@ SIGN = ["cryptography>=42"]
 TENSORBOARD = ["tensorboardX>=2.6.2,<3"]
 # The HTML pages: their templates and their plots. matplotlib 3.8.4 is the first that works with numpy 1 and 2.
 REPORT = ["jinja2>=3.1,<4", "matplotlib>=3.8.4,<4", "matplotlib>=3.9.2; python_version >= '3.13'"]
+# Other models for `edge-seg bench peers`; may be put into an environment of their own, with --peer-python.
+PEERS = ["torch>=2,<3", "torchvision>=0.15,<1", *ONNX]
 DEV = [
     "hypothesis>=6.100,<7",
     "import-linter>=2,<3",
@@ -137,6 +139,7 @@ setup(
         "sign": SIGN,
         "report": REPORT,
         "tensorboard": TENSORBOARD,
+        "peers": PEERS,
         "dev": DEV,
         "ncnn": NCNN,
         "all": [*TRAIN, *LITE, *ONNX_EXPORT, *NCNN, *SIGN, *REPORT, *TENSORBOARD],

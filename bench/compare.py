@@ -175,18 +175,10 @@ def compare_bundles(
     opened = [open_bundle(path) for path in bundles]
     image = [file.resolve() for file in find_files(images)][:1] or [opened[0].path / opened[0].manifest.golden.image]
     wanted = opened[0].manifest.golden.instances if instances is None else instances
-    times: tuple[list[float], list[float]] = ([], [])
-    counts: list[int] = [0, 0]
-    order = random.Random(0)
     with contextlib.ExitStack() as stack:
-        turns = [stack.enter_context(_turns(target, bundle, image[0], wanted, threads)) for bundle in opened]
-        for number in range(-WARM_UP_ROUNDS if isinstance(target, Local) else 0, rounds):
-            progress("warming up" if number < 0 else f"round {number + 1} of {rounds}")
-            # Drawn anew each round: with a fixed order, who follows whom is worth some percent.
-            for side in order.sample((0, 1), 2):
-                ms, counts[side] = turns[side]()
-                if number >= 0:
-                    times[side].append(ms)
+        turns = [stack.enter_context(turns_of(target, bundle, image[0], wanted, threads)) for bundle in opened]
+        warm_up = WARM_UP_ROUNDS if isinstance(target, Local) else 0
+        times, counts = take_turns(turns, rounds, warm_up, progress)
     if counts[0] != counts[1]:
         raise CompareError(
             f"objects: {bundles[0]} finds {counts[0]} and {bundles[1]} {counts[1]}, and their number decides the time",
@@ -200,13 +192,31 @@ def compare_bundles(
         second=str(bundles[1]),
         first_ms=statistics.median(times[0]),
         second_ms=statistics.median(times[1]),
-        ratio=paired_ratio(*times),
+        ratio=paired_ratio(times[0], times[1]),
         paired=True,
     )
 
 
+def take_turns(
+    turns: Sequence[Turn], rounds: int, warm_up: int, progress: Callable[[str], None]
+) -> tuple[list[list[float]], list[int]]:
+    """Every contestant's times, ms, one a round, and the number of objects that it found last."""
+    times: list[list[float]] = [[] for _ in turns]
+    counts = [0] * len(turns)
+    order = random.Random(0)
+    for number in range(-warm_up, rounds):
+        progress("warming up" if number < 0 else f"round {number + 1} of {rounds}")
+        # Drawn anew each round: with a fixed order, who follows whom is worth some percent.
+        for side in order.sample(range(len(turns)), len(turns)):
+            ms, counts[side] = turns[side]()
+            if number >= 0:
+                times[side].append(ms)
+    return times, counts
+
+
 @contextlib.contextmanager
-def _turns(target: Target, bundle: Bundle, image: Path, instances: int | None, threads: int) -> Iterator[Turn]:
+def turns_of(target: Target, bundle: Bundle, image: Path, instances: int | None, threads: int) -> Iterator[Turn]:
+    """Turns of a bundle on ``target``: a runner of its own, which is told the image each time."""
     there, file = target.push(bundle.path), target.push(image)
     words = ["--bundle", there, "--threads", str(threads), "--json"]
     words += ["--instances", str(instances)] if instances is not None else []
@@ -215,7 +225,7 @@ def _turns(target: Target, bundle: Bundle, image: Path, instances: int | None, t
         def far() -> tuple[float, int]:
             options = [*words, "--images", file, "--warmup", "2", "--repeat", str(FAR_RUNS)]
             outcome = drive(target, options, silence=600, asked=Asked([file], FAR_RUNS, instances, 3600))
-            times = [_model_ms(sample["ns"]) for sample in outcome.samples]
+            times = [model_ms(sample["ns"]) for sample in outcome.samples]
             return statistics.median(times), outcome.samples[-1]["instances"]
 
         yield far
@@ -228,12 +238,13 @@ def _turns(target: Target, bundle: Bundle, image: Path, instances: int | None, t
             session.say(file)
             sample = session.until("sample")
             session.until("result")
-            return _model_ms(sample["ns"]), sample["instances"]
+            return model_ms(sample["ns"]), sample["instances"]
 
         yield near
     finally:
         session.close()
 
 
-def _model_ms(ns: dict[str, int]) -> float:
+def model_ms(ns: dict[str, int]) -> float:
+    """Model time of a sample's times."""
     return sum(ns[stage] for stage in MODEL_STAGES) / 1e6

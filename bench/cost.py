@@ -81,11 +81,18 @@ class Cost:
 def cost_of(path: Path, cpu: str, images: Sequence[Path], instances: int | None) -> Cost:
     """Counts a bundle's instructions for the first of ``images`` (default: its golden image), warmed up by a first run.
 
-    Raises BundleError, MissingDependencyError when something isn't built or installed, EngineError when the runner
-    fails there.
+    Raises BundleError, UsageError for a bundle that the native runner doesn't run, MissingDependencyError when
+    something isn't built or installed, EngineError when the runner fails there.
     """
     bundle = open_bundle(path)
     manifest = bundle.manifest
+    if manifest.engine != "paddle-lite" or manifest.target != "arm":
+        raise UsageError(
+            f"{path}: a bundle of {manifest.recipe} ({manifest.engine}, for {manifest.target}): counted are bundles of"
+            " Paddle Lite for Arm alone, which the native runner runs on an emulated core",
+            remedy="convert the same model with arm-fp32, arm-w8 or arm-int8 and count that",
+            code="not-counted",
+        )
     image = images[0] if images else bundle.path / manifest.golden.image
     wanted = manifest.golden.instances if instances is None else instances
     if reason := reason_to_skip():

@@ -7,45 +7,34 @@ newest of each number of threads, then the number of threads with the lowest mod
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from bench.table import Devices
+from bench.table import Devices, conditions, conditions_in_words, groups, how, when
 from edge_seg.records.record import TOTAL, Record
 from edge_seg.zoo import ZOO
-
-Item = TypeVar("Item")
-Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """A row of the matrix: what must be the same for two times to be compared. ``objects`` None: as they were found."""
+    """A row of the matrix: a recipe and what must be the same for two times to be compared.
+
+    ``objects`` None: as they were found. ``text`` names them all where rows of one model differ in more than size and
+    objects; ``key`` is what they are compared by.
+    """
 
     model: str
     recipe: str
     size: tuple[int, int]
     objects: int | None
-    weights: str
-
-    @staticmethod
-    def of(record: Record) -> Conditions:
-        """A record's conditions."""
-        bundle = record.bundle
-        weights = str(bundle.source.get("weights_sha256", bundle.name))
-        return Conditions(bundle.model, bundle.recipe, bundle.size, record.scenario.instances, weights)
+    text: str
+    key: Hashable = dataclasses.field(repr=False)
 
     @property
     def title(self) -> str:
         """The model's name for people."""
         return ZOO[self.model].title if self.model in ZOO else self.model
-
-    @property
-    def text(self) -> str:
-        """Size and objects."""
-        objects = "objects as found" if self.objects is None else f"{self.objects} objects"
-        return f"{self.size[0]} × {self.size[1]}, {objects}"
 
 
 @dataclass(frozen=True)
@@ -61,19 +50,40 @@ def make_matrix(records: Sequence[Record]) -> Matrix:
     """The best record for each device and each set of conditions."""
     devices = Devices(records)
     cells: dict[tuple[Conditions, str], Record] = {}
-    for place, same in groups(records, lambda one: (Conditions.of(one), devices.name(one))).items():
+    rows = _rows(records)
+    for place, same in groups(records, lambda one: (rows[_row_key(one)], devices.name(one))).items():
         trusted = [one for one in same if one.verdict.status == "valid"] or same
-        lasts = [newest(alike) for alike in groups(trusted, lambda one: one.scenario.threads).values()]
+        lasts = [newest(alike) for alike in groups(trusted, how).values()]
         cells[place] = min(lasts, key=lambda one: one.model_ms().median)
     order = list(ZOO)
-    rows = sorted(
-        {row for row, _ in cells},
+    ordered = sorted(
+        rows.values(),
         key=lambda row: (
             order.index(row.model) if row.model in order else len(order),
-            row.model, row.size, row.objects or 0, row.recipe, row.weights,
+            row.model, row.size, row.objects or 0, row.text, row.recipe,
         ),
     )  # fmt: skip
-    return Matrix(tuple(dict.fromkeys(map(devices.name, records))), tuple(rows), cells)
+    return Matrix(tuple(dict.fromkeys(map(devices.name, records))), tuple(ordered), cells)
+
+
+def _row_key(record: Record) -> tuple[Hashable, ...]:
+    return record.bundle.recipe, conditions(record)
+
+
+def _rows(records: Sequence[Record]) -> dict[Hashable, Conditions]:
+    firsts = [same[0] for same in groups(records, conditions).values()]
+    words = dict(zip(map(conditions, firsts), conditions_in_words(firsts), strict=True))
+    return {
+        _row_key(one): Conditions(
+            one.bundle.model,
+            one.bundle.recipe,
+            one.bundle.size,
+            one.scenario.instances,
+            words[conditions(one)],
+            _row_key(one),
+        )
+        for one in records
+    }
 
 
 def as_json(records: Sequence[Record]) -> dict[str, Any]:
@@ -83,11 +93,12 @@ def as_json(records: Sequence[Record]) -> dict[str, Any]:
     for (row, device), record in matrix.cells.items():
         cells.append(
             {
-                **{name: value for name, value in dataclasses.asdict(row).items() if name != "weights"},
+                **{name: getattr(row, name) for name in ("model", "recipe", "size", "objects", "text")},
                 "device": device,
                 "record": record.id,
                 "threads": record.scenario.threads,
                 "model_ms": dataclasses.asdict(record.model_ms()),
+                "model_ms_interval": dataclasses.asdict(record.model_interval()),
                 "end_to_end_ms": dataclasses.asdict(record.stage_ms(TOTAL)),
                 "box_map": accuracy(record, "box_map"),
                 "mask_map": accuracy(record, "mask_map"),
@@ -110,12 +121,4 @@ def accuracy(record: Record, name: str) -> float | None:
 
 def newest(records: Sequence[Record]) -> Record:
     """The last by time; of equal times the one that stands later in the file."""
-    return max(enumerate(records), key=lambda item: (item[1].time, item[0]))[1]
-
-
-def groups(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
-    """The items by ``key``, in their order."""
-    found: dict[Key, list[Item]] = {}
-    for item in items:
-        found.setdefault(key(item), []).append(item)
-    return found
+    return max(enumerate(records), key=lambda item: (when(item[1]), item[0]))[1]

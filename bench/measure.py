@@ -9,6 +9,7 @@ import hashlib
 import itertools
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -171,6 +172,8 @@ class _Taking:
     before: list[BoardState] = field(default_factory=list)
     samplers: list[Sampler] = field(default_factory=list)
     warm: int = 0
+    arrived: list[float] = field(default_factory=list)
+    """When the first and the last sample came, by this machine's clock."""
 
     def measure(self, images: Sequence[Path], settings: Settings, progress: Progress) -> Record:
         """The record. Raises :class:`EdgeSegError`; then :meth:`partial` has what was measured."""
@@ -247,6 +250,7 @@ class _Taking:
             self.keeper.begin(self.label, {**self._record([], None, None).as_plain(), "samples": []})
         else:
             self.samples.append(sample)
+        self.arrived = [*self.arrived[:1], time.monotonic()]
         self.keeper.sample(self.label, sample)
 
     def _record(self, after: Sequence[BoardState], cpu_seconds: float | None, ended: Ending | None) -> Record:
@@ -269,6 +273,7 @@ class _Taking:
             verdict=Verdict("emulated" if self.target.emulated else "valid"),
             ended=ended,
             board=self.board,
+            span_s=round(self.arrived[-1] - self.arrived[0], 3) if self.arrived else None,
         )
         if self.warm and ended is None:
             warm = tuple(warm_runs(group, self.warm) for group in record.all_by_image())

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+import statistics
 from collections.abc import Callable, Hashable, Sequence
 
 from bench.matrix import Conditions, Matrix, accuracy, groups, make_matrix, newest
-from bench.report import with_spread
-from bench.table import Devices
+from bench.report import milliseconds, with_spread
+from bench.table import Devices, counted_objects, gpu_of
 from edge_seg.pages.blocks import (
     Answer,
     Block,
@@ -29,8 +30,9 @@ from edge_seg.pages.blocks import (
 from edge_seg.pages.page import Page
 from edge_seg.pages.plots import Axis, Evidence, Look, Panel, Series, chart, looks, panels, stacked, strips
 from edge_seg.records.board_state import BoardState
-from edge_seg.records.record import STAGES, TOTAL, BadLine, Record
+from edge_seg.records.record import MODEL_STAGES, STAGES, TOTAL, BadLine, Record
 from edge_seg.records.statistics import quantile
+from edge_seg.targets.protocol import INNER_STAGES
 from edge_seg.zoo import ZOO
 
 _STATES: dict[str, State] = {"valid": "good", "degraded": "warn", "unknown": "warn", "emulated": "off"}
@@ -49,8 +51,8 @@ def make_page(records: Sequence[Record], bad: Sequence[BadLine] = (), command: s
     for device, own in devices.items():
         shown = [record for (_, place), record in matrix.cells.items() if place == device]
         sections.append(_device_section(device, own, shown, look))
-    sections.append(Section("Accuracy against latency", _accuracy_blocks(matrix), missing="There is no record."))
     sections.append(Section("All records", _record_blocks(records, named), missing="There is no record."))
+    sections.append(Section("Accuracy against latency", _accuracy_blocks(matrix), missing="There is no record."))
     versions = {one.bundle.engine: one.bundle.engine_version for one in records}
     return Page(
         title="Speed of the models on the devices",
@@ -68,7 +70,8 @@ def make_page(records: Sequence[Record], bad: Sequence[BadLine] = (), command: s
 
 _LEAD = (
     "Model time is what speed tables publish: detection, non-maximum suppression and masks of one image. End to end"
-    " adds pre- and post-processing. Times are the median ± half the width of the middle half of the runs."
+    " adds pre- and post-processing. Times are the median ± half the width of the middle half of the runs; below them"
+    " stands the interval in which the median lies with 95 % confidence (bootstrap)."
 )
 _NO_RECORDS = "There is no record. Make some with: edge-seg bench run BUNDLE --out FILE"
 
@@ -112,7 +115,8 @@ def _matrix_row(matrix: Matrix, row: Conditions) -> list[Cell | str]:
             cells.append(absent("not measured there"))
             continue
         threads = counted(record.scenario.threads, "thread")
-        note = f"end to end {with_spread(record.stage_ms(TOTAL))}; {threads}; {record.verdict.status}"
+        note = f"{_interval(record)}; end to end {with_spread(record.stage_ms(TOTAL))}; {threads};"
+        note += f" {record.verdict.status}"
         state = _STATES.get(record.verdict.status, "warn")
         cells.append(Cell(with_spread(record.model_ms()), note=note, state=state, title=f"record {record.id}"))
     return cells
@@ -133,13 +137,14 @@ def _device_section(device: str, own: Sequence[Record], shown: Sequence[Record],
         ("cores", str(machine.cores or "")),
         ("cores that a program may use", machine.allowed_cores),
         ("memory", f"{machine.memory_bytes / 2**30:.1f} GiB" if machine.memory_bytes else None),
+        *((name, value) for name, value in gpu_of(newest(own)).items()),
         ("system", machine.os),
         ("kernel", machine.kernel),
         ("measured through", ", ".join(dict.fromkeys(record.target for record in own))),
     ]
     over_time = sorted(shown, key=lambda one: one.time, reverse=True)[:_MOST_OVER_TIME]
     blocks: list[Block] = [Facts([(name, value) for name, value in facts if value])]
-    blocks.append(Grid([_waterfall(shown), _spread(shown), *_against(own, look)]))
+    blocks.append(Grid([*_waterfall(shown), _spread(shown), *_against(own, look)]))
     blocks += [figure for record in over_time for figure in _over_time(record)]
     if len(shown) > len(over_time):
         blocks.append(Prose(f"Runs one by one: {len(over_time)} of {len(shown)} records shown, the newest."))
@@ -148,11 +153,41 @@ def _device_section(device: str, own: Sequence[Record], shown: Sequence[Record],
     return Section(device, blocks)
 
 
-def _waterfall(records: Sequence[Record]) -> Figure:
+def _interval(record: Record) -> str:
+    interval = record.model_interval()
+    return f"{milliseconds(interval.low)} to {milliseconds(interval.high)} ms"
+
+
+_PARTS = ("trunk", "proposals", "RoIAlign", "box head", "mask head", "NMS and the rest")
+
+
+def _waterfall(records: Sequence[Record]) -> list[Figure]:
+    """By the stages that every runner tells, and by their parts where the runtime does what is between the graphs."""
+    axis = Axis("time an image", "ms")
     rows = {_label(record): {stage: record.stage_ms(stage).median for stage in STAGES} for record in records}
-    return stacked(
-        "Where the time goes", rows, Axis("time an image", "ms"), _evidence(records, "medians"), look=looks(STAGES)
-    )
+    figures = [stacked("Where the time goes", rows, axis, _evidence(records, "medians"), look=looks(STAGES))]
+    apart = [record for record in records if record.tells("trunk")]
+    if apart:
+        rows = {_label(record): _parts_ms(record) for record in apart}
+        what = "medians; the trunk holds the proposals where they have no part of their own"
+        axis = Axis("model time", "ms")
+        figures.append(stacked("The parts of the model's time", rows, axis, _evidence(apart, what), look=looks(_PARTS)))
+    return figures
+
+
+def _parts_ms(record: Record) -> dict[str, float]:
+    """Medians of the parts, ms, of several images their mean; what no part accounts for is with the NMS."""
+    groups_ns = [[sample.ns for sample in group] for group in record.by_image()]
+
+    def median(part: Callable[[dict[str, int]], int]) -> float:
+        return statistics.fmean(statistics.median(map(part, group)) for group in groups_ns) / 1e6
+
+    def of(stage: str) -> Callable[[dict[str, int]], int]:
+        return lambda ns: ns.get(stage, 0)
+
+    rest = median(lambda ns: sum(ns[s] for s in MODEL_STAGES) - sum(ns.get(s, 0) for s in INNER_STAGES))
+    values = (*(median(of(stage)) for stage in INNER_STAGES), max(0.0, rest))
+    return {part: value for part, value in zip(_PARTS, values, strict=True) if value > 0}
 
 
 def _spread(records: Sequence[Record]) -> Figure:
@@ -192,16 +227,25 @@ def _threads(record: Record) -> float:
     return record.scenario.threads
 
 
+def _cores(record: Record) -> float:
+    """The cores that the runner was bound to, or all that there are."""
+    return len(record.scenario.cores or ()) or record.machine.cores or 0
+
+
 _VARIED: tuple[tuple[str, Axis, Callable[[Record], float], str], ...] = (
     ("objects", Axis("objects an image", zero=True), _objects, "--instances 1,5,20"),
     ("input size", Axis("input", "megapixels", zero=True), _pixels, "bundles of several --size"),
     ("threads", Axis("threads", whole=True), _threads, "--threads 1,2,4"),
+    ("cores", Axis("cores", whole=True), _cores, "--cores 0-1, then 0-3"),
 )
 
 
 def _varied(records: Sequence[Record], value: Callable[[Record], float]) -> list[Series]:
     """A line for each set of records that differ in nothing but ``value``; one with a single value isn't drawn."""
     others = [other for _, _, other, _ in _VARIED if other is not value]
+    if value is _cores:  # bound to N cores, a runner gets N threads unless told otherwise
+        others.remove(_threads)
+        records = [record for record in records if record.scenario.threads == _cores(record)]
     series: dict[str, Series] = {}
 
     def alike(record: Record) -> tuple[Hashable, ...]:
@@ -303,10 +347,6 @@ def _memory(records: Sequence[Record]) -> Table:
     return Table([Column("memory", wide=True), *numbers], rows)
 
 
-def _megabytes(size: object) -> Cell:
-    return Cell(f"{size / 1e6:,.0f} MB") if isinstance(size, int | float) else absent("not told by the runner")
-
-
 def _accuracy_blocks(matrix: Matrix) -> list[Block]:
     styles = looks(matrix.devices)
     series = []
@@ -344,7 +384,7 @@ def _record_blocks(records: Sequence[Record], named: Devices) -> list[Block]:
             named.name(record),
             _label(record),
             f"{len(record.samples):,}",
-            with_spread(record.model_ms()),
+            Cell(with_spread(record.model_ms()), note=_interval(record)),
             Cell(verdict.status, state=_STATES.get(verdict.status, "warn")),
             why,
         ])  # fmt: skip
@@ -389,4 +429,4 @@ def _label(record: Record) -> str:
     height, width = record.bundle.size
     size = f"{height}" if height == width else f"{height}×{width}"
     threads = counted(record.scenario.threads, "thread")
-    return f"{_series_name(record)} {size}, {threads}, {record.objects():.3g} objects"
+    return f"{_series_name(record)} {size}, {counted_objects(record.objects())}, {threads}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.peers_cli import peers
 from edge_seg.options import MAX_THREADS, Finite, echo_json, json_option
 
 if TYPE_CHECKING:
@@ -347,4 +348,4 @@ def report(records: tuple[Path, ...], html: Path, as_json: bool) -> None:
         click.echo(f"Page of {len(made)} records: {html}", err=True)
 
 
-COMMANDS = (show, compare, gate, import_, export, report, cost)
+COMMANDS = (show, compare, peers, gate, import_, export, report, cost)

@@ -14,15 +14,19 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.cost import Cost
 from bench.report import with_spread
 from bench.verdict import trusted
 from edge_seg.records.record import TOTAL, Record, Verdict
+from edge_seg.targets.protocol import clean
 from edge_seg.zoo import ZOO, ZooModel
+
+Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
 
 COLUMNS = {
     "map": "Box/Seg mAP",
@@ -76,12 +80,10 @@ def make_table(records: Sequence[Record], *, show_degraded: bool = False, costs:
     With ``show_degraded``, a cell without a valid record shows the newest others, marked. ``costs`` add a column.
     """
     devices = Devices(records)
-    groups: dict[tuple[Any, ...], list[Record]] = {}
-    for record in records:
-        groups.setdefault(_conditions(record), []).append(record)
+    ordered = sorted(groups(records, conditions).values(), key=lambda group: _order(group[0]))
     measured = [
-        _measured_row(group, devices, show_degraded, costs)
-        for _, group in sorted(groups.items(), key=lambda item: _order(item[1][0]))
+        dataclasses.replace(_measured_row(group, devices, show_degraded, costs), conditions=words)
+        for group, words in zip(ordered, conditions_in_words([group[0] for group in ordered]), strict=True)
     ]
     names = list(dict.fromkeys([*ZOO, *(row.model for row in measured)]))
     rows: list[Row] = []
@@ -97,8 +99,8 @@ class Devices:
 
     def __init__(self, records: Iterable[Record]) -> None:
         names: dict[str, dict[tuple[Any, ...], str | None]] = {}
-        for record in sorted(records, key=_when):
-            names.setdefault(record.machine.title, {}).setdefault(self.key(record), record.board)
+        for record in sorted(records, key=when):
+            names.setdefault(_title(record), {}).setdefault(self.key(record), record.board)
         self._names: dict[tuple[Any, ...], str] = {}
         for title, alike in names.items():
             own = list(alike.values())
@@ -110,11 +112,25 @@ class Devices:
     def key(record: Record) -> tuple[Any, ...]:
         """The same for records of one device only."""
         machine = record.machine
-        return machine.title, machine.cores, machine.identity
+        return _title(record), machine.cores, machine.identity
 
     def name(self, record: Record) -> str:
         """What the record's device is called."""
         return self._names[self.key(record)]
+
+
+def gpu_of(record: Record) -> dict[str, str]:
+    """What the driver showed of the GPU that ran the bundle, by the driver's names; empty for other records."""
+    engine = record.load.get("engine")
+    shown = engine.get("gpu") if isinstance(engine, dict) else None
+    if not record.bundle.target.startswith("gpu") or not isinstance(shown, dict):
+        return {}
+    return {clean(name, 40): clean(value, 80) for name, value in list(shown.items())[:20]}
+
+
+def _title(record: Record) -> str:
+    """The device's name: the GPU's where one ran the bundle."""
+    return gpu_of(record).get("name") or record.machine.title
 
 
 def _published_row(model: ZooModel, with_cost: bool) -> Row:
@@ -133,7 +149,8 @@ def _published_row(model: ZooModel, with_cost: bool) -> Row:
     return Row(model.name, model.title, "published (cited)", True, cells)
 
 
-def _conditions(record: Record) -> tuple[Any, ...]:
+def conditions(record: Record) -> tuple[Any, ...]:
+    """What must be the same for two times to stand in one row."""
     bundle, scenario = record.bundle, record.scenario
     images = tuple(image.sha256 for image in scenario.images)
     found = None if scenario.instances is not None else (bundle.keep, bundle.score_threshold)
@@ -151,16 +168,21 @@ def _conditions(record: Record) -> tuple[Any, ...]:
 
 
 def _weights(record: Record) -> str:
-    """What tells one training from another: the weights' hash where the bundle names it."""
+    """What tells one training from another: the weights' hash where the bundle names it.
+
+    Random weights are alike where the number of objects is fixed: then nothing depends on their values.
+    """
+    if record.bundle.random_weights and record.scenario.instances is not None:
+        return "random"
     return str(record.bundle.source.get("weights_sha256", record.bundle.name))
 
 
 def _order(record: Record) -> tuple[Any, ...]:
     height, width = record.bundle.size
-    return height * width, record.scenario.instances or -1, record.bundle.precision != "fp32", _when(record)
+    return height * width, record.scenario.instances or -1, record.bundle.precision != "fp32", when(record)
 
 
-def _when(record: Record) -> datetime.datetime:
+def when(record: Record) -> datetime.datetime:
     """The record's time; of one that can't be read, the earliest."""
     try:
         time = datetime.datetime.fromisoformat(record.time.replace("Z", "+00:00"))
@@ -171,13 +193,6 @@ def _when(record: Record) -> datetime.datetime:
 
 def _measured_row(group: list[Record], devices: Devices, show_degraded: bool, costs: Sequence[Cost]) -> Row:
     first = group[0]
-    height, width = first.bundle.size
-    images = first.scenario.images
-    where = images[0].name if len(images) == 1 else f"{len(images)} images"
-    count = first.scenario.instances
-    objects = f"objects as found in {where}" if count is None else f"{count} objects in {where}"
-    precision = "" if first.bundle.precision == "fp32" else f", {first.bundle.precision}"
-    weights = ", random weights" if first.bundle.random_weights else ""
     cells = {"map": _map_cell(group), "size": _size_cell(group)}
     for column in SPEEDS:
         those = [record for record in group if _column(record) == column]
@@ -185,7 +200,51 @@ def _measured_row(group: list[Record], devices: Devices, show_degraded: bool, co
     if costs:
         cells["cost"] = _cost_cell(first, costs)
     title = ZOO[first.bundle.model].title if first.bundle.model in ZOO else first.bundle.model
-    return Row(first.bundle.model, title, f"{height}x{width}, {objects}{precision}{weights}", False, cells)
+    return Row(first.bundle.model, title, "", False, cells)
+
+
+def conditions_in_words(records: Sequence[Record]) -> list[str]:
+    """Of records of different conditions what tells them apart, for people: hashes say nothing to them.
+
+    Where size, objects, image, precision and random weights aren't enough, the others that differ are named.
+    """
+    words = [_words(record) for record in records]
+    for telling in _TELLING:
+        for alike in groups(range(len(records)), lambda index: (records[index].bundle.model, words[index])).values():
+            told = [telling(records[index]) for index in alike]
+            if len(set(told)) > 1:
+                for index, text in zip(alike, told, strict=True):
+                    words[index] += f", {text}"
+    for alike in groups(range(len(records)), lambda index: (records[index].bundle.model, words[index])).values():
+        if len(alike) > 1:
+            for number, index in enumerate(alike, 1):
+                words[index] += f", weights or images no. {number}"
+    return words
+
+
+def counted_objects(count: float) -> str:
+    """``1 object``, ``20 objects``, ``7.5 objects``."""
+    return f"{count:.3g} object{'s' * (count != 1)}"
+
+
+def _words(record: Record) -> str:
+    height, width = record.bundle.size
+    images = record.scenario.images
+    where = images[0].name if len(images) == 1 else f"{len(images)} images"
+    count = record.scenario.instances
+    objects = f"objects as found in {where}" if count is None else f"{counted_objects(count)} in {where}"
+    precision = "" if record.bundle.precision == "fp32" else f", {record.bundle.precision}"
+    weights = ", random weights" if record.bundle.random_weights else ""
+    return f"{height}x{width}, {objects}{precision}{weights}"
+
+
+_TELLING: tuple[Callable[[Record], str], ...] = (
+    lambda record: f"{record.bundle.proposals} proposals",
+    lambda record: f"up to {record.bundle.keep} above {record.bundle.score_threshold:g}",
+    lambda record: f"{record.bundle.name} ({record.bundle.classes} classes)",
+    lambda record: "image of " + " and ".join(f"{one.width}x{one.height}" for one in record.scenario.images[:3]),
+)
+"""What else two rows of one model may differ in."""
 
 
 def _map_cell(group: list[Record]) -> Cell:
@@ -208,7 +267,7 @@ def _map_cell(group: list[Record]) -> Cell:
 
 
 def _size_cell(group: list[Record]) -> Cell:
-    newest = [_newest(same) for same in _split(group, lambda record: (record.bundle.recipe,))]
+    newest = [_newest(same) for same in groups(group, lambda record: record.bundle.recipe).values()]
     sizes: dict[str, list[str]] = {}
     for record in newest:
         sizes.setdefault(f"{record.bundle.model_bytes / 1e6:.1f} MB", []).append(f"`{record.bundle.recipe}`")
@@ -230,14 +289,14 @@ def _speed_cell(column: str, records: list[Record], devices: Devices, show_degra
         return Cell(note=SPEEDS[column])
     chosen: list[tuple[Record, Verdict]] = []
     refused: list[tuple[Record, Verdict]] = []
-    for alike in _split(records, lambda record: (*Devices.key(record), record.bundle.recipe)):
-        found = [_newest_valid(same) for same in _split(alike, _how)]
+    for alike in groups(records, lambda record: (*Devices.key(record), record.bundle.recipe)).values():
+        found = [_newest_valid(same) for same in groups(alike, how).values()]
         valid = [(record, verdict) for record, verdict in found if verdict.status == "valid"]
         shown = valid or ([pair for pair in found if pair[1].status != "emulated"] if show_degraded else [])
         if shown:
             chosen.append(min(shown, key=lambda pair: pair[0].model_ms().median))
         else:
-            refused.append(max(found, key=lambda pair: _when(pair[0])))
+            refused.append(max(found, key=lambda pair: when(pair[0])))
     chosen.sort(key=lambda pair: (devices.name(pair[0]), pair[0].model_ms().median))
     notes = [
         f"{devices.name(record)}, `{record.bundle.recipe}`, is {verdict.status}:"
@@ -249,13 +308,14 @@ def _speed_cell(column: str, records: list[Record], devices: Devices, show_degra
     return Cell(lines, tuple(record for record, _ in chosen), note)
 
 
-def _how(record: Record) -> tuple[Any, ...]:
+def how(record: Record) -> tuple[Any, ...]:
+    """What the user may choose freely for the fastest time: threads and cores."""
     return record.scenario.threads, record.scenario.cores, record.scenario.power_mode
 
 
 def _newest_valid(records: list[Record]) -> tuple[Record, Verdict]:
     """The newest valid one; without such, the newest of all."""
-    newest = sorted(records, key=_when)[::-1]
+    newest = sorted(records, key=when)[::-1]
     for record in newest:
         verdict = trusted(record)
         if verdict.status == "valid":
@@ -295,14 +355,15 @@ def _cost_cell(first: Record, costs: Sequence[Cost]) -> Cell:
 
 def _newest(records: Iterable[Record]) -> Record:
     """The last by time; of equal times the one that stands later in the file."""
-    return max(enumerate(records), key=lambda pair: (_when(pair[1]), pair[0]))[1]
+    return max(enumerate(records), key=lambda pair: (when(pair[1]), pair[0]))[1]
 
 
-def _split(records: Iterable[Record], key: Callable[[Record], tuple[Any, ...]]) -> list[list[Record]]:
-    groups: dict[tuple[Any, ...], list[Record]] = {}
-    for record in records:
-        groups.setdefault(key(record), []).append(record)
-    return list(groups.values())
+def groups(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """The items by ``key``, in their order."""
+    found: dict[Key, list[Item]] = {}
+    for item in items:
+        found.setdefault(key(item), []).append(item)
+    return found
 
 
 def markdown(table: Table) -> str:
@@ -332,8 +393,10 @@ def markdown(table: Table) -> str:
 
 def _origin(record: Record) -> str:
     machine, bundle = record.machine, record.bundle
+    gpu = gpu_of(record)
     parts = [
         f"{ZOO[bundle.model].title if bundle.model in ZOO else bundle.model} `{bundle.recipe}`",
+        f"{gpu['name']} (driver {gpu.get('driver_version', 'unknown')})" if "name" in gpu else None,
         machine.title,
         machine.cpu if machine.cpu not in (None, machine.title) else None,
         f"{machine.cores} cores" if machine.cores else None,
@@ -351,7 +414,8 @@ def engine_of(record: Record) -> str:
     """The engine with the version that ran, where the runner told it, else the manifest's."""
     engine = record.load.get("engine")
     ran = engine if isinstance(engine, dict) else {}
-    return f"{ran.get('name', record.bundle.engine)} {ran.get('version', record.bundle.engine_version)}"
+    name, version = ran.get("name", record.bundle.engine), ran.get("version", record.bundle.engine_version)
+    return f"{clean(name, 40)} {clean(version, 40)}"  # a device's words
 
 
 def _escape(text: str) -> str:

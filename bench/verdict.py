@@ -40,14 +40,19 @@ WAITING_SHARE = 0.05
 """A run on one thread whose CPU time is so much less than its wall time waited for a core (or for a disk)."""
 CONTENTION_SHARE = 0.10
 CONTENDED_RUNS = 0.10
+CLOCK_SHARE, CLOCK_S = 0.10, 1.0
+"""By how much the device's clock may differ from this machine's; lines come late now and then."""
+SPARE_CORES = 0.5
+"""CPU time is counted in ticks, and by another clock than wall time."""
 TICK_NS = 1_000_000
 FIRMWARE_NOW = 0xF
 """Raspberry Pi firmware: under-voltage, capped, throttled, soft temperature limit, now; << 16: since boot."""
 TRIP_MARGIN_C = 5.0
 HOT_C = 80.0
-"""Where no trip point is shown: a Raspberry Pi slows down from 80 °C on, most boards between 80 and 95."""
-X86_HOT_C = 95.0
-CPU_ZONES = ("cpu", "soc", "core", "package", "pkg", "k10temp", "big", "little", "zenpower", "acpitz", "tsens", "ap")
+"""Where no trip point is shown: a Raspberry Pi slows down from 80 °C on, most devices between 80 and 100."""
+CPU_ZONES = ("cpu", "soc", "core", "package", "pkg", "k10temp", "big", "little", "zenpower", "acpitz", "tsens")
+OTHER_ZONES = ("nvme", "wifi", "wlan", "ath1", "mt7", "batt", "bms", "charger", "usb", "modem", "pa-therm")
+"""Of boards and phones. All other thermal zones there are on the chip, whatever they are called."""
 SLOW_GOVERNORS = ("powersave",)
 OWN_POWERSAVE = ("intel_pstate", "amd-pstate", "amd_pstate")
 """Drivers whose "powersave" is the ordinary governor, which follows the load."""
@@ -61,7 +66,9 @@ class Evidence:
     ``model_ns`` holds the samples of model time, a list for each image, in order; ``wall_ns`` and ``cpu_ns`` the same
     samples' totals and CPU times where the runner told them. ``waiting`` are the snapshots before the start, when
     nothing of ours ran; ``during`` those while it warmed up and measured; ``after`` the one at the end. ``cpu_seconds``
-    is what the runner used from its start to its end.
+    is what the runner used from its start to its end. ``own_s`` and ``our_s`` are the seconds between the first and the
+    last sample, by the device's clock and by that of the machine that read them; ``lapped`` says that ``own_s`` is
+    only the least that it can be.
     """
 
     model_ns: Sequence[Sequence[int]]
@@ -76,6 +83,9 @@ class Evidence:
     machine: Machine = dataclasses.field(default_factory=Machine)
     gpu: bool = False
     ended: str = ""
+    own_s: float | None = None
+    our_s: float | None = None
+    lapped: bool = False
 
     @staticmethod
     def of(record: Record) -> Evidence:
@@ -94,6 +104,9 @@ class Evidence:
             machine=_machine(record),
             gpu=record.bundle.target.startswith("gpu"),
             ended=record.ended.message if record.ended else "",
+            own_s=_own_seconds(record.samples),
+            our_s=record.span_s,
+            lapped=any(sample.start_ns is None for sample in record.samples),
         )
 
     @property
@@ -105,6 +118,11 @@ class Evidence:
     def states(self) -> list[BoardState]:
         """All snapshots."""
         return [*self.waiting, *self.during, *self.after]
+
+    @property
+    def clocks(self) -> list[Sequence[int]]:
+        """Model times of each image, and the totals, which stand beside them in every table."""
+        return [samples for samples in (*self.model_ns, *self.wall_ns) if samples]
 
     @property
     def own_cores(self) -> float | None:
@@ -121,6 +139,16 @@ def _machine(record: Record) -> Machine:
     if record.machine.virtual is None and isinstance(flags, list) and "hypervisor" in flags:
         return dataclasses.replace(record.machine, virtual=True)
     return record.machine
+
+
+def _own_seconds(samples: Sequence[Sample]) -> float | None:
+    """Seconds from the first sample's end to the last one's; without their starts the least that it can be."""
+    if len(samples) < 2:
+        return None
+    first, last = samples[0], samples[-1]
+    if first.start_ns is None or last.start_ns is None:
+        return sum(sample.ns[TOTAL] for sample in samples[1:]) / 1e9
+    return (last.start_ns + last.ns[TOTAL] - first.start_ns - first.ns[TOTAL]) / 1e9
 
 
 def _cpu_ns(groups: Sequence[Sequence[Sample]]) -> list[list[int]]:
@@ -148,9 +176,7 @@ def trusted(record: Record) -> Verdict:
     What was degraded or emulated when it was measured stays so.
     """
     verdict = judge(Evidence.of(record))
-    # What wasn't known is the record's own to say; before schema 2, records didn't.
-    reasons = [reason for reason in verdict.reasons if reason.code != UNKNOWN or record.schema == 1]
-    status = "valid" if verdict.status == "unknown" and not reasons else verdict.status
+    reasons, status = list(verdict.reasons), verdict.status
     if record.self_test is not None and record.self_test.get("passed") is not True:
         reasons.append(Reason("self-test-failed", "its self-test didn't pass", "copy the bundle again"))
         status = "emulated" if status == "emulated" else "degraded"
@@ -205,14 +231,56 @@ def _load_during(evidence: Evidence) -> Iterator[Reason]:
         if seconds is not None and seconds >= 1:
             own = evidence.cpu_seconds / seconds
     else:
-        busy, own, limit = _busy_cores(evidence.during), evidence.own_cores, LOAD_DURING_FAR_CORES
-    if busy is None or own is None or busy - own <= limit:
+        # A runner that doesn't tell its CPU time has at most as many cores busy as it has threads.
+        own = evidence.own_cores if evidence.own_cores is not None else evidence.threads
+        busy, limit = _busy_cores(evidence.during), LOAD_DURING_FAR_CORES
+    if busy is not None and own is not None and busy - own > limit:
+        yield Reason(
+            "load-during",
+            f"other programs used {busy - own:.1f} cores during the measurement",
+            "stop them (`top` shows which) and measure again",
+        )
         return
-    yield Reason(
-        "load-during",
-        f"other programs used {busy - own:.1f} cores during the measurement",
-        "stop them (`top` shows which) and measure again",
-    )
+    # Where the kernel shows no ticks, what is runnable says how many threads share the cores; the reader is one more.
+    runnable = [state.runnable for state in evidence.during if state.runnable is not None]
+    if busy is None and evidence.threads and len(runnable) > 1:
+        others = statistics.median(runnable) - 1 - evidence.threads
+        if others >= 1:
+            yield Reason(
+                "load-during",
+                f"{others:.0f} threads of other programs ran during the measurement",
+                "stop them (`top` shows which) and measure again",
+            )
+
+
+def _clock(evidence: Evidence) -> Iterator[Reason]:
+    """The device's clocks against each other, and against the one that read its lines."""
+    own, ours = evidence.own_s, evidence.our_s
+    if own is not None and ours is not None:
+        allowed = CLOCK_SHARE * max(own, ours) + CLOCK_S
+        if own - ours > allowed or (ours - own > allowed and not evidence.lapped):
+            yield Reason(
+                "clock",
+                f"by the device's clock the samples took {own:.1f} s, by this machine's {ours:.1f} s",
+                "look whether the device's clock is right (an emulator's isn't), and measure again",
+            )
+            return
+    cores = evidence.machine.cores
+    busy = evidence.own_cores
+    if cores and busy is not None and busy > cores + SPARE_CORES:
+        yield Reason(
+            "clock",
+            f"the runs claim {busy:.1f} busy cores of {cores}: CPU time and wall time contradict each other",
+            "use a runner of the same version as this edge-seg, and measure again",
+        )
+        return
+    uptimes = [state.uptime_s for state in evidence.states if state.uptime_s is not None]
+    if any(later < earlier for earlier, later in itertools.pairwise(uptimes)):
+        yield Reason(
+            "clock",
+            "the device's uptime went back during the measurement: it was started anew, or its state is another's",
+            "measure again, and look at its power supply if it happens again",
+        )
 
 
 def _contention(evidence: Evidence) -> Iterator[Reason]:
@@ -326,9 +394,8 @@ def _hot(evidence: Evidence) -> Iterator[Reason]:
         for zone, degrees in (state.temperature_c or {}).items():
             if zone in trips:
                 limit, kind = trips[zone] - TRIP_MARGIN_C, f"slows down at {trips[zone]:.0f} °C"
-            elif any(word in zone.lower() for word in CPU_ZONES):
-                limit = X86_HOT_C if evidence.machine.is_x86 else HOT_C
-                kind = "shows no trip point, and such devices slow down about there"
+            elif _is_of_cpu(zone, evidence.machine):
+                limit, kind = HOT_C, "shows no trip point, and such devices slow down about there"
             else:
                 continue
             if degrees >= limit and (worst is None or degrees - limit > worst[0]):
@@ -341,8 +408,16 @@ def _hot(evidence: Evidence) -> Iterator[Reason]:
         )
 
 
+def _is_of_cpu(zone: str, machine: Machine) -> bool:
+    """Whether a sensor without a trip point shows the processor's heat, by its name."""
+    name = zone.lower()
+    if any(word in name for word in CPU_ZONES):
+        return True
+    return name.startswith("thermal_zone") and not machine.is_x86 and not any(word in name for word in OTHER_ZONES)
+
+
 def _outliers(evidence: Evidence) -> Iterator[Reason]:
-    worst = max((_outlier_share(samples) for samples in evidence.model_ns if samples), default=0.0)
+    worst = max((_outlier_share(samples) for samples in evidence.clocks), default=0.0)
     if worst > OUTLIER_SHARE:
         yield Reason(
             "outliers",
@@ -352,7 +427,7 @@ def _outliers(evidence: Evidence) -> Iterator[Reason]:
 
 
 def _spread(evidence: Evidence) -> Iterator[Reason]:
-    worst = max((_relative_spread(samples) for samples in evidence.model_ns if samples), default=0.0)
+    worst = max((_relative_spread(samples) for samples in evidence.clocks), default=0.0)
     if worst > SPREAD_SHARE:
         yield Reason(
             "spread",
@@ -362,25 +437,33 @@ def _spread(evidence: Evidence) -> Iterator[Reason]:
 
 
 def _drift(evidence: Evidence) -> Iterator[Reason]:
-    for samples in evidence.model_ns:
+    for samples in evidence.clocks:
         if len(samples) < FEWEST_SAMPLES:
             continue
         found = trend(samples)
-        if abs(found.change) <= DRIFT_SHARE or found.p >= DRIFT_P:
+        change = max(found.change, _step(samples), key=abs)
+        if abs(change) <= DRIFT_SHARE or found.p >= DRIFT_P:
             continue
-        if found.change < 0:
+        if change < 0:
             yield Reason(
                 "warming-up",
-                f"the runs became {-found.change:.0%} faster from the first to the last: the warm-up was too short",
+                f"the runs became {-change:.0%} faster from the first to the last: the warm-up was too short",
                 "raise --warmup",
             )
         else:
             yield Reason(
                 "slowing-down",
-                f"the runs became {found.change:.0%} slower from the first to the last",
+                f"the runs became {change:.0%} slower from the first to the last",
                 "look for heat (`edge-seg bench show` has the temperatures) or other programs, and measure again",
             )
         return
+
+
+def _step(samples: Sequence[int]) -> float:
+    """The last third's median against the first one's: a step, which has hardly a slope by Theil and Sen."""
+    third = len(samples) // 3
+    first = statistics.median(samples[:third])
+    return statistics.median(samples[-third:]) / first - 1 if first else 0.0
 
 
 def _unknown(evidence: Evidence) -> Iterator[Reason]:
@@ -393,8 +476,14 @@ def _unknown(evidence: Evidence) -> Iterator[Reason]:
             "whether other programs ran isn't known: no /proc/stat, and the runner tells no CPU time",
             "measure where /proc is mounted, or with a runner of this version",
         )
-    if evidence.machine.virtual:
-        return  # the hypervisor shows neither clock nor heat; stolen time, drift and outliers stand for both
+    if evidence.machine.virtual:  # the hypervisor shows neither clock nor heat; stolen time, drift and outliers do
+        if not ticks:
+            yield Reason(
+                UNKNOWN,
+                "whether the hypervisor gave time to others isn't known: the virtual machine shows no /proc/stat",
+                "measure where /proc is mounted",
+            )
+        return
     if not any(state.frequency_khz and state.max_frequency_khz for state in states):
         yield Reason(
             UNKNOWN,
@@ -421,6 +510,7 @@ RULES: tuple[Callable[[Evidence], Iterator[Reason]], ...] = (
     _few_samples,
     _load_before,
     _load_during,
+    _clock,
     _contention,
     _stolen,
     _governor,

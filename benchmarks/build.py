@@ -1,7 +1,8 @@
 """Makes what is compared: bundles of one model with random weights, and the same model as one graph.
 
 ``python -m benchmarks.build OUT MODEL SIZE OBJECTS`` writes ``OUT/<recipe>`` (a bundle as it is used, its graphs apart)
-and ``OUT/<recipe>-full`` (one graph, NMS and masks inside) for the recipes of this host.
+and ``OUT/<recipe>-full`` (one graph, NMS and masks inside) for the recipes of this host. With ``convolutions`` at the
+end it writes ``OUT/cpu-fp32``, and ``OUT/onnx-fp32`` with graphs of convolutions alone.
 """
 
 from __future__ import annotations
@@ -16,26 +17,38 @@ from benchmarks.worker import picture
 from convert.artifacts import Draft, Exported
 from convert.backends.compile import compile_graphs
 from convert.export.export import export_graph
-from convert.job import Options, layers, random_job
+from convert.job import Job, Options, layers, random_job
 from convert.pipeline import make_bundles
 from convert.recipe import find_recipe
 from edge_seg.bundle import open_bundle, write_manifest
 from edge_seg.files import scratch_dir, sha256
-from edge_seg.manifest import GraphSpec
+from edge_seg.manifest import CONVOLUTION_GRAPHS, GraphSpec
 from edge_seg.runtime.segmenter import Segmenter
 
-RECIPES = ("cpu-fp32", "x86-fp32")
+OURS = "cpu-fp32"
+RECIPES = (OURS, "x86-fp32")
 SEED = 1
 CLASSES = 80
 
 
-def build(out: Path, model: str, size: int, objects: int) -> None:
-    """Writes all bundles. Each keeps ``objects`` boxes: the threshold is so low that more are found in the picture."""
+def make_job(model: str, size: int, objects: int) -> Job:
+    """A model that keeps ``objects`` boxes: the threshold is so low that more are found in the image."""
     job = random_job(model, SEED, CLASSES, Options(size=(size, size), keep=objects))
     engine = layers(job).engine(job.size, job.proposals)
     best = Segmenter.over(engine, job.preprocess, job.postprocess, instances=objects)(picture())
     low = dataclasses.replace(job.postprocess, score_threshold=float(best.scores.min()) / 2)
-    job = dataclasses.replace(job, postprocess=low)
+    return dataclasses.replace(job, postprocess=low)
+
+
+def build_convolutions(out: Path, model: str, size: int, objects: int) -> None:
+    """Writes the bundles of :mod:`benchmarks.engines`: one set of weights in the forms of two engines."""
+    recipes = [find_recipe(OURS), dataclasses.replace(find_recipe("onnx-fp32"), graphs=CONVOLUTION_GRAPHS)]
+    make_bundles(make_job(model, size, objects), recipes, out)
+
+
+def build(out: Path, model: str, size: int, objects: int) -> None:
+    """Writes all bundles."""
+    job = make_job(model, size, objects)
     made = make_bundles(job, [find_recipe(name) for name in RECIPES], out)
     with scratch_dir(out) as scratch:
         graph = export_graph(FullGraph(layers(job).network, job.size, job.postprocess), scratch)
@@ -50,4 +63,5 @@ def build(out: Path, model: str, size: int, objects: int) -> None:
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    making = build_convolutions if sys.argv[5:] == ["convolutions"] else build
+    making(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -22,6 +22,7 @@ from edge_seg.options import MAX_BEFORE_NMS, MAX_KEEP, MAX_PROPOSALS, SCORE, SIZ
 from edge_seg.process import guard
 from edge_seg.process.environment import in_conversion_environment
 from edge_seg.process.guard import guarded, phase
+from edge_seg.runtime.memory import example_peak
 
 if TYPE_CHECKING:
     from convert.artifacts import Job
@@ -257,6 +258,8 @@ def recipes(names: tuple[str, ...], as_json: bool) -> None:
         click.echo(f"{recipe.name}: {recipe.summary}")
         click.echo(f"    costs   {recipe.costs}")
         click.echo(f"    needs   {recipe.needs}")
+        if (peak := example_peak(recipe.engine, recipe.target, recipe.precision)) is not None:
+            click.echo(f"    memory  about {peak / 1e6:.0f} MB at its peak (ResNet18-FPN, 320x320)")
         click.echo(f"    checked {checked(recipe)}")
 
 
@@ -272,4 +275,5 @@ def checked(recipe: Recipe) -> str:
 
 def _as_json(recipe: Recipe) -> dict[str, object]:
     plain = dataclasses.asdict(recipe)
-    return {**plain, "requires": list(recipe.requires), "checked": checked(recipe)}
+    peak = example_peak(recipe.engine, recipe.target, recipe.precision)
+    return {**plain, "requires": list(recipe.requires), "checked": checked(recipe), "peak_bytes": peak}

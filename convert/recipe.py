@@ -17,9 +17,10 @@ class Recipe:
     ``host_check`` names the recipe whose bundle the host runs to check this one: itself where the host has the engine,
     else one for x86 or for the CPU (same graphs, same tools, other kernels). ``places`` is the hardware
     in the words of the tool or engine: Paddle Lite's valid places, ONNX Runtime's providers. ``precision``: fp32, fp16
-    (computed in half precision), w8 and w16 (weights stored as integers, computed in fp32), int8 (convolutions computed
-    in integers). ``costs`` and ``needs`` are for people; ``requires`` says to programs, in the manifest, what Paddle
-    Lite's library must have been built with: one without it aborts. ``graphs`` are the names of the model's graphs:
+    and bf16 (computed in half precision or bfloat16), w8 and w16 (weights stored as integers, computed in fp32), int8
+    (convolutions computed in integers). ``costs`` and ``needs`` are for people; ``requires`` says to programs, in the
+    manifest, what Paddle Lite's library must have been built with: one without it aborts. ``graphs`` are the names of
+    the model's graphs:
     three, with RoIAlign in the runtime, for Paddle Lite, where that takes a fifth off the instructions on Arm
     (docs/native-speed.md), and for CPUs under oneDNN, where it takes up to a sixth (640x640) off the time; four, of
     convolutions alone, for ncnn, which has no detection operators; else two.
@@ -148,6 +149,17 @@ _RECIPES = (
         "cpu-int8",
         costs="the size of fp32; up to a point of mask mAP",
         needs=_IMAGES,
+        graphs=THREE_GRAPHS,
+    ),
+    Recipe(
+        "cpu-bf16",
+        "Paddle Inference with oneDNN, computed in bfloat16",
+        "paddle-inference",
+        "cpu",
+        "bf16",
+        "cpu-bf16",
+        costs="the size of fp32; some tenths of a point of mask mAP",
+        needs="an x86 CPU with AMX or AVX512_BF16",
         graphs=THREE_GRAPHS,
     ),
     _gpu("fp32", "Paddle Inference on GPUs", _SIZE),

@@ -28,6 +28,8 @@ EXTRAS = {
     "cryptography": "sign",
     "jinja2": "report",
     "matplotlib": "report",
+    "torch": "peers",
+    "torchvision": "peers",
 }
 """The extra of setup.py that brings a module; one that isn't named here comes with the base."""
 

@@ -77,5 +77,5 @@ def test_extras(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert names("onnx-export") == {"onnxruntime", "onnx"}
     assert names("report") == {"jinja2", "matplotlib"}
     assert not names("all") & names("dev")
-    assert names("all") == set().union(*map(names, extras.keys() - {"all", "dev"}))
+    assert names("all") == set().union(*map(names, extras.keys() - {"all", "dev", "peers"}))
     assert all(re.search(r">=|==|<", line) for lines in extras.values() for line in lines)

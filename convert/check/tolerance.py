@@ -12,6 +12,10 @@ FP32 = Tolerance()
 INT8 = Tolerance(matched=0.75, box_px=8.0, score=0.3, mask_iou=0.7, mask_pixels=8, feature=0.2, least_score=0.5)
 
 
+# bfloat16 has 8 bits of mantissa, and no calibration that could be wrong: what differs are the last digits.
+BF16 = Tolerance(matched=0.85, box_px=4.0, score=0.1, mask_iou=0.8, mask_pixels=8, feature=0.1, least_score=0.5)
+
+
 # What a device's self-test is held to where it computes otherwise than the reference: half precision has 11 bits. It
 # judges the instances that the conversion's check did, to wider limits: another number of threads rounds otherwise.
 SELF_TEST = {
@@ -23,6 +27,14 @@ SELF_TEST = {
         "mask_pixels": 16,
         "least_score": INT8.least_score,
     },
+    "bf16": {
+        "matched": 0.8,
+        "box_px": 8.0,
+        "score": 0.2,
+        "mask_iou": 0.7,
+        "mask_pixels": 16,
+        "least_score": BF16.least_score,
+    },
     "fp16": {"matched": 0.9, "box_px": 2.0, "score": 0.05, "mask_iou": 0.9, "mask_pixels": 8},
 }
 
@@ -33,4 +45,4 @@ SELF_TEST_RUNS = {"matched": 0.0, "box_px": 1e6, "score": 1.0, "mask_iou": 0.0, 
 
 def tolerance_for(precision: str) -> Tolerance:
     """What a bundle of that precision is held to, against paddle running the same rounded graphs."""
-    return INT8 if precision == "int8" else FP32
+    return {"int8": INT8, "bf16": BF16}.get(precision, FP32)

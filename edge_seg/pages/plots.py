@@ -412,7 +412,7 @@ def _all_above(axes: Axes, name: Literal["x", "y"]) -> bool:
 
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:
-    wrapped = ["\n".join(textwrap.wrap(name, 24, max_lines=2, placeholder="…")) or " " for name in names]
+    wrapped = ["\n".join(textwrap.wrap(name, 27, max_lines=2, placeholder="…")) or " " for name in names]
     axes.set_yticks(range(len(names)), wrapped)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")

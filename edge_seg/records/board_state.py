@@ -25,7 +25,8 @@ MOST_BYTES = 16 << 20
 """Of what a machine says of itself: 256 cores say less than 200 kB a snapshot."""
 MOST_LINES = 20_000
 LONGEST_LINE = 400
-HOTTEST_C = 1000.0
+COLDEST_C, HOTTEST_C = -50.0, 150.0
+"""Beyond these a sensor shows nothing; nor does one that shows exactly 0."""
 LEAST_TRIP_C = 45.0
 
 _CORE = re.compile(r"/sys/devices/system/cpu/(cpu[0-9]{1,5})/(.+)")
@@ -65,6 +66,7 @@ while :; do
            "$r"/sys/class/thermal/thermal_zone*/trip_point_*_temp \
            "$r"/sys/class/thermal/cooling_device*/type "$r"/sys/class/thermal/cooling_device*/cur_state \
            "$r"/sys/class/hwmon/hwmon*/name "$r"/sys/class/hwmon/hwmon*/temp*_input \
+           "$r"/sys/class/hwmon/hwmon*/temp*_crit \
            "$r"/sys/devices/platform/soc/soc:firmware/get_throttled; do
     if [ -r "$f" ]; then show "$f"; fi
   done
@@ -82,6 +84,8 @@ done
 
 COOLERS_OF_CPUS = ("cpufreq", "thermal-cpufreq", "Processor")
 """Cooling devices whose state above 0 means a slower CPU; fans are cooling devices too, and harmless."""
+SENSORS_OF_CPUS = ("coretemp", "k10temp", "zenpower")
+"""Of x86 processors, whose critical temperature is the one at which they slow themselves down."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +103,10 @@ class BoardState:
 
     ``throttle`` holds counters and flags by name (0 = not throttled), as :func:`parse_states` gathers them. ``trip_c``
     is, of each thermal zone that has one, the lowest temperature at which the kernel slows something down (a passive or
-    hot trip point). ``max_frequency_khz`` is what the hardware can do, ``base_frequency_khz`` what it promises without
-    a boost. ``driver`` sets the frequencies. ``firmware_khz`` is the cores' clock as a Raspberry Pi's firmware reports
-    it. ``runnable`` counts the threads that run or wait for a core, the reader included.
+    hot trip point), and of an x86 processor's own sensor the critical one. ``max_frequency_khz`` is what the hardware
+    can do, ``base_frequency_khz`` what it promises without a boost. ``driver`` sets the frequencies. ``firmware_khz``
+    is the cores' clock as a Raspberry Pi's firmware reports it. ``runnable`` counts the threads that run or wait for a
+    core, the reader included.
     """
 
     uptime_s: float | None = None
@@ -182,18 +187,29 @@ def _temperatures(values: dict[str, str]) -> tuple[dict[str, float], dict[str, f
     for name, value in values.items():
         folder, _, leaf = name.rpartition("/")
         degrees = _number(value)
-        if degrees is None or not abs(degrees) < HOTTEST_C * 1000:
+        if degrees is None or degrees == 0:
             continue
-        zone = f"{_last(folder)} {values.get(f'{folder}/type', '')}".strip()
+        kind = values.get(f"{folder}/type", "")
+        zone = f"{_last(folder)} {kind}".strip()
         if folder.startswith("/sys/class/thermal/thermal_zone") and leaf == "temp":
-            found[zone] = degrees / 1000
+            found[zone] = _degrees(degrees)
         elif leaf.startswith("trip_point_") and values.get(f"{folder}/{leaf[:-4]}type") in ("passive", "hot"):
             # Drivers write 0 or less where a trip point is off, and fans begin far below what slows a CPU.
-            if degrees / 1000 > LEAST_TRIP_C:
-                trips[zone] = min(degrees / 1000, trips.get(zone, HOTTEST_C))
+            if LEAST_TRIP_C < _degrees(degrees) < HOTTEST_C:
+                trips[zone] = min(_degrees(degrees), trips.get(zone, HOTTEST_C))
         elif folder.startswith("/sys/class/hwmon/") and leaf.startswith("temp"):
-            found[f"{_last(folder)} {values.get(f'{folder}/name', '')} {leaf[:-6]}"] = degrees / 1000
-    return found, trips
+            name = values.get(f"{folder}/name", "")
+            sensor, _, what = leaf.rpartition("_")
+            if what == "input":
+                found[f"{_last(folder)} {name} {sensor}"] = degrees / 1000
+            elif what == "crit" and name in SENSORS_OF_CPUS and LEAST_TRIP_C < degrees / 1000 < HOTTEST_C:
+                trips[f"{_last(folder)} {name} {sensor}"] = degrees / 1000
+    return {zone: value for zone, value in found.items() if COLDEST_C < value < HOTTEST_C}, trips
+
+
+def _degrees(value: float) -> float:
+    """°C of a thermal zone, which is in thousandths; old kernels of boards and phones write degrees or tenths."""
+    return value if abs(value) <= 200 else value / 10 if abs(value) <= 2000 else value / 1000
 
 
 def _throttle(values: dict[str, str]) -> dict[str, int]:

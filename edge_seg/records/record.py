@@ -26,7 +26,7 @@ from edge_seg.limits import RECORD_LINE_BYTES
 from edge_seg.plain import LEFT_OUT_IF_NONE, SHORT, from_plain, to_plain
 from edge_seg.records.board_state import BoardState
 from edge_seg.records.machine import Machine
-from edge_seg.records.statistics import Summary, summarise
+from edge_seg.records.statistics import Interval, Summary, interval_of_median, summarise
 from edge_seg.targets.protocol import MODEL_STAGES, STAGES, TOTAL, ProtocolError, check_times
 
 __all__ = ["MODEL_STAGES", "STAGES", "TOTAL", "Record", "append", "read"]
@@ -172,7 +172,8 @@ class Record:
     ``runner``, ``load`` and ``first_run`` are the runner's own lines (``hello`` and those names). ``self_test`` and
     ``memory`` are lines of a pass of their own, None where the runner knows none. ``warm`` counts, for each image, the
     samples at the beginning that still belong to the warm-up. ``ended`` is there for a partial record. ``board`` is the
-    name that the user gave the target.
+    name that the user gave the target. ``span_s`` is the time from the first sample's line to the last one's, seconds
+    by the clock of the machine that read them.
     """
 
     time: str
@@ -196,6 +197,7 @@ class Record:
     warm: tuple[int, ...] | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
     ended: Ending | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
     board: str | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    span_s: float | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
     def __post_init__(self) -> None:
         if not self.id:
@@ -234,6 +236,14 @@ class Record:
         Medians of one image are comparable; a median over images would jump with the number of objects in them.
         """
         return _mean([summarise([sample.model_ns / 1e6 for sample in group]) for group in self.by_image()])
+
+    def model_interval(self) -> Interval:
+        """Model time, ms an image, with the interval in which it lies with 95 % confidence."""
+        return interval_of_median([[sample.model_ns / 1e6 for sample in group] for group in self.by_image()])
+
+    def tells(self, stage: str) -> bool:
+        """Whether each sample has that stage's time; runners may tell more than they must."""
+        return all(stage in sample.ns for sample in self.samples)
 
     def stage_ms(self, stage: str) -> Summary:
         """One stage's time, or the ``total`` from decoded image to instances; ms an image, as :meth:`model_ms`."""

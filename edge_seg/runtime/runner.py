@@ -7,8 +7,9 @@ Every line has a ``type``:
   flags, cores, allowed_cores), ``libraries`` (versions);
 - ``load``: ``ns``, ``engine`` (name, version, threads …), ``bundle`` (the manifest's name);
 - ``first_run``: ``image``, ``instances``, ``ns`` by stage and in total; never part of the samples;
-- ``sample``: ``image``, ``repeat`` (from 0), ``instances``, ``ns`` (pre, detect, nms, mask, post, total), ``cpu_ns``
-  (the process's CPU time, of all threads, within ``total``), ``start_ns`` (when it began, by a steady clock);
+- ``sample``: ``image``, ``repeat`` (from 0), ``instances``, ``ns`` (pre, detect, nms, mask, post, total; where the
+  runtime does the RoIAlign, also the parts trunk, proposals, roi_align, box_head, mask_head), ``cpu_ns`` (the process's
+  CPU time, of all threads, within ``total``), ``start_ns`` (when it began, by a steady clock);
 - ``result``, one a picture: ``image``, ``width``, ``height``, ``instances`` (box, score, class, segmentation);
 - ``self_test`` (with --self-test): ``passed``, numbers of instances ``expected``, ``found``, ``matched``, the worst
   differences ``box_px``, ``score``, ``mask_iou``, ``mask_pixels``, the ``tolerance`` and the ``faults``; an ``error``
@@ -227,7 +228,7 @@ def _timed(segmenter: Segmenter, image: NDArray[np.uint8]) -> tuple[Instances, d
     begin = perf_counter_ns()
     found, ns = segmenter.timed(image)
     total = perf_counter_ns() - begin
-    return found, {**ns, "total": total}
+    return found, {**ns, **segmenter.inner_ns, "total": total}
 
 
 _encode = json.JSONEncoder(allow_nan=False).encode

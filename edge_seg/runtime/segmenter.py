@@ -16,6 +16,7 @@ from edge_seg.manifest import FEATURES, GraphSpec, PostprocessSpec, PreprocessSp
 from edge_seg.process.guard import phase
 from edge_seg.runtime import one_graph
 from edge_seg.runtime.engines import Engine, ImageEngine, open_engine
+from edge_seg.runtime.engines.pyramid_engine import PyramidEngine
 from edge_seg.runtime.image import as_bgr, read_image
 from edge_seg.runtime.masks import paste
 from edge_seg.runtime.postprocess import Detections, select, to_picture
@@ -121,6 +122,8 @@ class Segmenter:
         self._engine = engine
         # Asking a protocol takes 20 µs: once, not at every image.
         self._whole = engine if isinstance(engine, ImageEngine) else None
+        self.inner_ns: dict[str, int] = engine.inner_ns if isinstance(engine, PyramidEngine) else {}
+        """The parts of `detect` and `mask` of the last image, ns, where the runtime does what is between graphs."""
 
     def __call__(self, image: Path | str | NDArray[np.uint8]) -> Instances:
         """The instances in a picture: a file, or an array uint8[H, W, 3] in BGR order."""

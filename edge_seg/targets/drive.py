@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from edge_seg.errors import EdgeSegError, EngineError
 from edge_seg.process.running import Limits, Running, Stopped
 from edge_seg.targets import Target
-from edge_seg.targets.protocol import Checker, Message, ProtocolError, clean, parse_line
+from edge_seg.targets.protocol import SAMPLE_FIELDS, Checker, Message, ProtocolError, clean, parse_line
 
 CANNOT_START = (126, 127)
 """A shell's exit codes for a program that isn't for this machine, or isn't there."""
@@ -170,8 +170,8 @@ def _protocol(message: str, running: Running) -> EngineError:
 
 def _keep(outcome: Outcome, message: Message) -> None:
     kind = message["type"]
-    if kind == "sample":
-        outcome.samples.append(message)
+    if kind == "sample":  # what else a runner adds is of no use, and there may be many samples
+        outcome.samples.append({name: message[name] for name in SAMPLE_FIELDS if name in message})
     elif kind == "result":
         outcome.results.append(message)
     else:

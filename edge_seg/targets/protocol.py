@@ -18,6 +18,9 @@ MODEL_STAGES = ("detect", "nms", "mask")
 """Model time as speed tables publish it: without pre- and post-processing, with NMS."""
 STAGES = ("pre", *MODEL_STAGES, "post")
 TOTAL = "total"
+INNER_STAGES = ("trunk", "proposals", "roi_align", "box_head", "mask_head")
+"""What a runner may tell besides: the parts of `detect` and `mask` where RoIAlign (`roi_align`) is the runtime's;
+`proposals` where they aren't in the trunk."""
 
 ONCE = ("hello", "load", "self_test", "first_run", "memory", "done")
 REPEATED = ("sample", "result")
@@ -26,7 +29,15 @@ DEEPEST = 12
 """How deep a line's values may be nested."""
 LONGEST_ONCE = 1 << 18
 """Bytes of a line that goes into a record whole."""
+LONGEST_SAMPLE = 1 << 16
+"""Bytes of a sample's line; most of it is the image's name."""
+SAMPLE_FIELDS = ("type", "image", "repeat", "instances", "ns", "cpu_ns", "start_ns")
 MOST_STAGES = 32
+LONGEST_STAGE = 40
+MOST_INSTANCES = 10_000
+MOST_CORES = 4096
+CLOCK_STEP_NS = 1_000_000
+"""By how much a sample may begin before the last one ended: start and total may be of two clocks."""
 CLOCK_FACTOR, CLOCK_S = 10.0, 60.0
 """By how much more time than has passed here the samples may claim. Clocks differ a little, broken ones by years."""
 
@@ -46,8 +57,9 @@ def parse_line(line: str) -> Message:
     if message.get("type") not in (*ONCE, *REPEATED, "error"):
         raise ProtocolError("its type is unknown")
     _check_values(message, DEEPEST)
-    if message["type"] in ONCE and len(line) > LONGEST_ONCE:
-        raise ProtocolError(f"it has more than {LONGEST_ONCE >> 10} KiB")
+    longest = LONGEST_ONCE if message["type"] in ONCE else LONGEST_SAMPLE if message["type"] == "sample" else len(line)
+    if len(line) > longest:
+        raise ProtocolError(f"it has more than {longest >> 10} KiB")
     return message
 
 
@@ -79,7 +91,7 @@ class Checker:
         self._seen: set[str] = set()
         self._samples: set[tuple[str, int]] = set()
         self._claimed_ns = 0
-        self._last_start_ns = 0
+        self._last_start_ns = self._last_end_ns = 0
 
     def check(self, message: Message) -> None:
         """Raises :class:`ProtocolError` when the message can't stand where it does, or holds what can't be."""
@@ -138,13 +150,15 @@ class Checker:
         self._count(message)
         total = check_times(message.get("ns"))
         self._claim(total)
-        if message.get("cpu_ns") is not None:
-            _whole(message, "cpu_ns")
+        if message.get("cpu_ns") is not None and _whole(message, "cpu_ns") > MOST_CORES * total + 1e9:
+            raise ProtocolError(f"its cpu_ns is more than {MOST_CORES} cores use in its total")
         if message.get("start_ns") is not None:
             start = _whole(message, "start_ns")
             if start < self._last_start_ns:
                 raise ProtocolError("its clock went back")
-            self._last_start_ns = start
+            if start < self._last_end_ns - CLOCK_STEP_NS:
+                raise ProtocolError("it began before the last sample had ended")
+            self._last_start_ns, self._last_end_ns = start, start + total
 
     def _count(self, message: Message) -> None:
         count = _whole(message, "instances")
@@ -164,6 +178,8 @@ class Checker:
         instances = message.get("instances")
         if not isinstance(instances, list):
             raise ProtocolError("its instances are no list")
+        if len(instances) > MOST_INSTANCES:
+            raise ProtocolError(f"it has {len(instances)} objects, more than {MOST_INSTANCES}")
         if self._instances is not None and len(instances) != self._instances:
             raise ProtocolError(f"it has {len(instances)} objects, {self._instances} were asked for")
 
@@ -185,6 +201,8 @@ def check_times(ns: object) -> int:
         raise ProtocolError(f"it has no time for {', '.join(missing)}")
     if len(ns) > MOST_STAGES:
         raise ProtocolError(f"it has {len(ns)} times")
+    if longer := [name for name in ns if len(name) > LONGEST_STAGE]:
+        raise ProtocolError(f"its stage {clean(longer[0], 80)} has a name of more than {LONGEST_STAGE} characters")
     for name, value in ns.items():
         if type(value) is not int or not 0 <= value <= LARGEST:
             _whole(ns, name)

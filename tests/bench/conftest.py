@@ -16,7 +16,7 @@ import pytest
 from edge_seg.bundle import write_manifest
 from edge_seg.files import sha256
 from edge_seg.manifest import Golden, GraphSpec, Manifest, PostprocessSpec, PreprocessSpec, TensorSpec
-from edge_seg.records.board_state import BoardState
+from edge_seg.records.board_state import BoardState, Ticks
 from edge_seg.records.machine import Machine
 from edge_seg.records.record import STAGES, TOTAL, Image, Record, Sample, Scenario, Subject, Verdict
 from edge_seg.runtime.segmenter import Segmenter
@@ -101,6 +101,22 @@ def _manifest(folder: Path) -> Manifest:
     )
 
 
+def quiet_state(second: int) -> BoardState:
+    """A machine of two cores on which nothing else runs, that shows all that a verdict asks for."""
+    idle = Ticks(busy=0, idle=100 * second, stolen=0)
+    speed = {"cpu0": 2_400_000, "cpu1": 2_400_000}
+    return BoardState(
+        uptime_s=float(second),
+        load_average=(0.1, 0.1, 0.1),
+        governor=dict.fromkeys(speed, "performance"),
+        frequency_khz=speed,
+        temperature_c={"thermal_zone0 cpu-thermal": 55.0},
+        throttle={"firmware flags": 0},
+        ticks={"cpu": Ticks(0, 200 * second, 0), "cpu0": idle, "cpu1": idle},
+        max_frequency_khz=speed,
+    )
+
+
 def a_record() -> Record:
     """A valid record of a trained model: 30 samples of one picture, 10 ms of model time within 13 ms."""
     ns = dict(zip((*STAGES, TOTAL), (1_000_000, 8_000_000, 500_000, 1_500_000, 2_000_000, 13_000_000), strict=True))
@@ -134,9 +150,9 @@ def a_record() -> Record:
         load={},
         first_run={},
         samples=tuple(Sample(0, repeat, 7, ns) for repeat in range(30)),
-        before=(BoardState(uptime_s=1.0),),
-        during=(),
-        after=(),
+        before=(quiet_state(1), quiet_state(2)),
+        during=tuple(quiet_state(second) for second in range(3, 6)),
+        after=(quiet_state(6),),
         cpu_seconds=0.5,
         self_test=None,
         memory=None,

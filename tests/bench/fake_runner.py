@@ -34,6 +34,12 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "instances-are-text": {"instances": "3"},
     "more-instances": {"instances": 77},
     "negative-cpu": {"cpu_ns": -1},
+    "impossible-cpu": {"cpu_ns": 10**15},
+    "one-start-for-all": {"start_ns": 10**9},
+    "long-sample": {"more": "x" * 100_000},
+    "long-stage-name": {"ns": {**STAGES, "total": 13_000_000, "x" * 1000: 1}},
+    "nul-image": {"image": "a\x00b"},
+    "surrogate-image": {"image": "\ud800"},
     "deep": {"more": json.loads("[" * 60 + "]" * 60)},
 }
 LINES = {
@@ -47,6 +53,13 @@ LINES = {
     "nested": "[" * 100_000,
     "second-hello": '{"type": "hello"}',
     "type-is-a-list": '{"type": ["sample"]}',
+    "two-objects-in-a-line": '{"type": "memory"} {"type": "memory"}',
+    "cut-short": '{"type": "memory", "load_bytes": 1',
+    "byte-order-mark": '\ufeff{"type": "memory"}',
+    "same-key-twice": '{"type": "memory", "load_bytes": 1, "load_bytes": -1}',
+    "a-result-without-end": '{"type": "result", "width": 1, "height": 1, "instances": [' + "1," * 200_000 + "1]}",
+    "a-number": "1",
+    "empty-line": "",
     "large-memory": '{"type": "memory", "more": "' + "x" * (1 << 20) + '"}',
 }
 
@@ -82,6 +95,10 @@ def main() -> None:
         sys.stdout.flush()
     if fault == "sample-first":
         say("sample", image=options.images[0], repeat=0, instances=3, ns={**STAGES, "total": 13_000_000})
+    if fault == "hello-is-long":
+        say("hello", runner="fake", version="0" * (1 << 19))
+    if fault == "hello-is-deep":
+        say("hello", runner="fake", version=json.loads("[" * 40 + "]" * 40))
     say("hello", runner="fake", version="0")
     if fault == "error":
         say("error", code="wrong-target", message="an Arm bundle on an x86 host", remedy="convert with x86-fp32")
@@ -89,6 +106,10 @@ def main() -> None:
     if fault == "rude-error":
         say("error", code=["x"], message="\x1b]0;owned\x07\x1b[2J" + "y" * 100_000, remedy=None)
         sys.exit(1)
+    if fault == "engine-is-text":
+        say("load", ns=5_000_000, engine="fake 1.0")
+    if fault == "load-takes-no-time":
+        say("load", ns=-1)
     say("load", ns=5_000_000)
     if options.self_test:
         say("self_test", passed={"self-test-fails": False, "self-test-maybe": "yes"}.get(fault, True))

@@ -138,7 +138,7 @@ def test_show(call: Call, make_record: Make, tmp_path: Path) -> None:
     assert [line[:12] for line in text.splitlines()] == [record.id for record in records]
     _, text, _ = call("show", path, records[0].id[:6])
     assert "model time" in text
-    assert "temperature: not shown" in text
+    assert "temperature: 55 to 55 °C" in text
     assert call("show", path, "nothing")[0] == 2
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import pytest
 
 import edge_seg.process.running
 import edge_seg.records.board_state
-from bench.measure import Failure, Settings, measure
+from bench.measure import Failure, Forgetful, Measured, Settings, measure
+from bench.streams import Plan, measure_streams
 from edge_seg.records.board_state import BoardState, snapshots
 from edge_seg.records.machine import describe
 from edge_seg.records.record import Record
 from edge_seg.targets.local import Local, run_leashed
+from edge_seg.targets.named import NamedBoard
 from tests.bench.fake_runner import LINES, SAMPLES
 
 LONGEST_S = 30.0
@@ -24,6 +27,7 @@ GARBLED = ["binary", "garbage", "sample-first", "flood", "flood-after-done", "en
 SILENT = ["hang", "never-ends"]
 DYING = ["killed", "shell-code", "late-death", "exit-3", "no-done", "dies-at-3"]
 LYING = [*SAMPLES, *LINES, "no-stage", "one-missing", "clock-goes-back", "self-test-maybe"]
+LYING += ["hello-is-long", "hello-is-deep", "engine-is-text", "load-takes-no-time"]
 REFUSING = {"self-test-fails": "self-test-failed", "error": "wrong-target", "rude-error": "['x']"}
 
 
@@ -89,6 +93,32 @@ def test_the_samples_of_a_runner_that_dies_are_kept(fake_target: Any, bundle_pat
     assert partial.ended.code == "runner-died"
     assert partial.verdict.status == "degraded"
     assert "partial" in [reason.code for reason in partial.verdict.reasons]
+
+
+def test_good_boards_beside_hostile_ones(fake_target: Any, bundle_path: Path) -> None:
+    """Ten at once: each hostile one is its own failure, and costs the good ones nothing."""
+    faults = {
+        **{f"good-{n}": "none" for n in range(3)},
+        **{f"bad-{fault}": fault for fault in ("flood", "hang", "killed", "negative", "endless-line", "never-ends")},
+        "away": "",
+    }
+
+    def open_(board: NamedBoard, runner: Sequence[str]) -> Any:
+        if board.name == "away":
+            raise RuntimeError("a bug in opening this one")
+        return fake_target(faults[board.name])
+
+    settings = Settings(repeats=5, warmup=0, threads=(1,), silence=2.0, longest=10.0)
+    boards = [NamedBoard(name, "local") for name in faults]
+    taken: dict[str, Measured | Failure] = {}
+    begin = time.monotonic()
+    measure_streams(
+        Plan(boards, [bundle_path], settings, Forgetful(), lambda name, text: None, open_=open_),
+        lambda board, result: taken.update({board.name: result}),
+    )
+    assert time.monotonic() - begin < LONGEST_S
+    assert {name for name, result in taken.items() if isinstance(result, Measured)} == {"good-0", "good-1", "good-2"}
+    assert set(taken) == set(faults)
 
 
 class Talking(Local):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -96,22 +97,39 @@ def test_a_killed_harness(
     assert len(json.loads(capsys.readouterr().out)["records"]) == 2, "a command that ended well begins anew"
 
 
+MOMENTS = int(os.environ.get("EDGE_SEG_TEST_MOMENTS", "3"))
+"""How many random moments are tried; `EDGE_SEG_TEST_MOMENTS=50` takes ten minutes."""
+
+
 @pytest.mark.slow
-def test_any_moment(fake_target: Any, bundle_path: Path, tmp_path: Path) -> None:
-    draw = random.Random(1)
-    for attempt in range(3):
-        out = tmp_path / f"records{attempt}.jsonl"
-        words = words_of(bundle_path, out, fake_target("slow"))
-        process = start(words)
-        time.sleep(draw.uniform(0.2, 6.0))
-        process.kill()
-        process.communicate(timeout=120)
-        assert_nothing_runs(tmp_path)
-        assert main(words) == 0
-        records, bad = read(out)
-        assert bad == []
-        whole = sorted(record.scenario.threads for record in records if record.ended is None)
-        assert whole == [1, 2]
+@pytest.mark.parametrize("attempt", range(MOMENTS))
+def test_any_moment(fake_target: Any, bundle_path: Path, tmp_path: Path, attempt: int) -> None:
+    """The harness or its runner is killed; samples that were announced are kept, and the same command completes."""
+    draw = random.Random(attempt)
+    out = tmp_path / "records.jsonl"
+    words = words_of(bundle_path, out, fake_target("slow"))
+    process = start(words)
+    time.sleep(draw.uniform(0.2, 7.0))
+    kept_before = samples_kept(out)
+    its_runners = [pid for pid in runners(tmp_path) if pid != process.pid]
+    for victim in [process.pid] if draw.random() < 0.6 else its_runners or [process.pid]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGKILL)
+    process.communicate(timeout=120)
+    assert_nothing_runs(tmp_path)
+    kept = [*(read(out)[0] if out.exists() else []), *unfinished(out)]
+    assert sum(len(record.samples) for record in kept) >= kept_before
+    assert main(words) == 0
+    records, bad = read(out)
+    assert bad == []
+    assert {record.scenario.threads for record in records if record.ended is None} == {1, 2}
+    assert [path.name for path in tmp_path.glob("records.jsonl.partial-*")] == []
+
+
+def samples_kept(out: Path) -> int:
+    """Samples that the journals beside ``out`` hold, each on a line of its own."""
+    texts = [path.read_text() for path in out.parent.glob(f"{out.name}.partial-*")]
+    return sum(line.startswith('{"sample"') for text in texts for line in text.splitlines()[:-1])
 
 
 def test_a_runner_that_dies_leaves_a_partial_record(

@@ -28,13 +28,16 @@ MODELS = {"mask_rcnn_r50_fpn": 2.0, "mask_rcnn_r18_fpn": 1.0, "mask_rcnn_hrnet_f
 RECIPES = {"arm-fp32": 1.0, "arm-fp16": 0.6, "arm-int8": 0.5}
 
 
-def samples(base_ms: float, runs: int, objects: int, seed: int) -> tuple[Sample, ...]:
+def samples(base_ms: float, runs: int, objects: int, seed: int, inner: bool = False) -> tuple[Sample, ...]:
     generator = np.random.default_rng(seed)
     found = []
     for repeat in range(runs):
         parts = np.array([0.05, 0.6, 0.02, 0.03 * objects, 0.05]) * base_ms * 1e6 * generator.normal(1, 0.01)
         ns = {stage: int(part) for stage, part in zip(STAGES, parts, strict=True)}
-        found.append(Sample(0, repeat, objects, {**ns, TOTAL: sum(ns.values()) + 1000}))
+        shares = {"trunk": 0.72, "proposals": 0.04, "roi_align": 0.06, "box_head": 0.17}
+        more = {part: int(share * ns["detect"]) for part, share in shares.items()} if inner else {}
+        more.update({"mask_head": int(0.95 * ns["mask"])} if inner else {})
+        found.append(Sample(0, repeat, objects, {**ns, **more, TOTAL: sum(ns.values()) + 1000}))
     return tuple(found)
 
 
@@ -51,11 +54,13 @@ def states(seconds: int) -> tuple[BoardState, ...]:
 
 def many(make: Make) -> Iterator[Record]:
     """Three devices, models and recipes; on the first device also several objects and threads."""
-    cases = [(d, m, r, 4, 10) for d in DEVICES for m in MODELS for r in RECIPES]
+    everywhere: tuple[int, ...] | None = None
+    cases = [(d, m, r, 4, 10, everywhere) for d in DEVICES for m in MODELS for r in RECIPES]
     first = next(iter(DEVICES))
-    cases += [(first, "mask_rcnn_r18_fpn", "arm-fp32", threads, 10) for threads in (1, 2)]
-    cases += [(first, "mask_rcnn_r18_fpn", "arm-fp32", 4, objects) for objects in (1, 20)]
-    for seed, (device, model, recipe, threads, objects) in enumerate(cases):
+    cases += [(first, "mask_rcnn_r18_fpn", "arm-fp32", threads, 10, everywhere) for threads in (1, 2)]
+    cases += [(first, "mask_rcnn_r18_fpn", "arm-fp32", 4, objects, everywhere) for objects in (1, 20)]
+    cases += [(first, "mask_rcnn_r18_fpn", "arm-fp32", 2, 10, (0, 1))]
+    for seed, (device, model, recipe, threads, objects, cores) in enumerate(cases):
         base = 400 * DEVICES[device] * MODELS[model] * RECIPES[recipe] * (4 / threads) ** 0.7
         metrics = {"box_map": 0.39, "mask_map": 0.30 + MODELS[model] / 40}
         verdict = Verdict("valid")
@@ -70,8 +75,11 @@ def many(make: Make) -> Iterator[Record]:
             bundle__source={"metrics": metrics, "weights_sha256": model},
             scenario__threads=threads,
             scenario__instances=objects,
-            samples=samples(base, 64, objects, seed),
+            scenario__cores=cores,
+            samples=samples(base, 64, objects, seed, inner=model == "mask_rcnn_r18_fpn"),
+            before=(),
             during=states(20),
+            after=(),
             verdict=verdict,
             memory={"load_bytes": 95_000_000, "peak_bytes": 404_000_000},
         )
@@ -91,11 +99,18 @@ def test_three_devices_models_and_recipes(make_record: Make, browser: Browser, t
     assert "The fastest: ResNet18-FPN arm-int8 on Some x86 machine" in seen.answer
     assert "1 line could not be read" in seen.sections["matrix"]
     assert list(seen.sections) == [
-        "matrix", "raspberry-pi-5-script", "rk3588", "some-x86-machine", "accuracy-against-latency", "all-records",
+        "matrix", "raspberry-pi-5-script", "rk3588", "some-x86-machine", "all-records", "accuracy-against-latency",
     ]  # fmt: skip
     pi = seen.sections["raspberry-pi-5-script"]
     assert "Model time against objects" in pi
     assert "Model time against threads" in pi
+    assert "Model time against cores" in pi
+    assert "The parts of the model's time" in pi
+    assert "box head" in pi
+    fastest = make_matrix(records).cells
+    interval = next(iter(fastest.values())).model_interval()
+    assert interval.low <= interval.value <= interval.high
+    assert f"{interval.low:.0f}" in seen.sections["matrix"]
     assert "404 MB" in pi
     assert "The device meanwhile" in pi
     assert "model time against objects (--instances 1,5,20)" in seen.sections["rk3588"]
@@ -150,9 +165,14 @@ def test_runs_stand_beside_the_device_s_state_where_both_tell_the_time(
 ) -> None:
     runs = samples(10, 40, 5, 0)
     timed = tuple(dataclasses.replace(s, start_ns=int(102e9) + n * 10**8) for n, s in enumerate(runs))
-    whole = make_record(samples=timed, before=(), during=states(10), warm=(10,))
+    whole = make_record(samples=timed, before=(), after=(), during=states(10), warm=(10,))
     broken = make_record(
-        samples=runs[:20], before=(), during=states(10), ended=Ending("lost", "the <board> was lost"), time="2024-01-01"
+        samples=runs[:20],
+        before=(),
+        after=(),
+        during=states(10),
+        ended=Ending("lost", "the <board> was lost"),
+        time="2024-01-01",
     )
     make_page([whole, broken]).write(tmp_path / "page.html")
 

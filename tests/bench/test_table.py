@@ -118,6 +118,32 @@ def test_what_the_cost_depends_on_never_shares_a_row(make_record: Make) -> None:
     assert len(measured(record, *others)) == 1 + len(others)
 
 
+def test_rows_are_told_apart_in_words(make_record: Make) -> None:
+    image = make_record().scenario.images[0]
+    records = [
+        make_record(),
+        make_record(bundle__proposals=300),
+        make_record(bundle__score_threshold=0.5),
+        make_record(bundle__name="screws", bundle__source={"weights_sha256": "other"}),
+        make_record(scenario__images=(dataclasses.replace(image, sha256="q" * 64, width=640),)),
+        make_record(scenario__images=(dataclasses.replace(image, sha256="r" * 64, width=640),)),
+    ]
+    rows = measured(*records)
+    assert len({row.conditions for row in rows}) == len(records), [row.conditions for row in rows]
+    text = markdown(make_table(records)).partition("\n\n")[0]
+    for words in ("300 proposals", "above 0.5", "screws", "640x720"):
+        assert words in text
+    assert "q" * 12 not in text
+
+
+def test_what_a_device_calls_its_engine_is_cut_and_cleaned(make_record: Make) -> None:
+    record = make_record(load={"engine": {"name": "\x1b[2J" + "x" * 9000, "version": ["\ud800"]}})
+    text = markdown(make_table([record]))
+    assert "\x1b" not in text
+    assert "\ud800" not in text
+    assert "x" * 100 not in text
+
+
 def test_random_weights_are_marked_and_have_no_map(make_record: Make) -> None:
     row = the_row(make_record(bundle__random_weights=True))
     assert "random weights" in row.conditions

@@ -19,7 +19,7 @@ def ratios(measured: list[Round]) -> list[float]:
 
 
 def test_ratios() -> None:
-    assert ratios(rounds()) == [1.0, 1.0, round(1 / 106, 6), round(1 / 406, 6), 0.05, 0.25]
+    assert ratios(rounds()) == [1.0, 1.0, round(1 / 106, 6), round(1 / 406, 6), 0.05]
     assert all(result.holds for result in judge(rounds()))
 
 
@@ -30,7 +30,6 @@ def test_each_claim_can_fail() -> None:
         rounds(cpu_fp32={**TWO, "total": 120}),
         rounds(x86_fp32={**SLOW, "total": 450}),
         rounds(cpu_fp32={**TWO, "post": 12, "total": 115}),
-        rounds(x86_fp32={**SLOW, "detect": 150, "total": 236}, x86_fp32_full={"full": 230}),
     ]
     for index, measured in enumerate(failing):
         assert [result.holds for result in judge(measured)] == [other != index for other in range(len(CLAIMS))]

@@ -62,6 +62,36 @@ def test_state_of_a_board(raspberry: str) -> None:
     assert set(state.ticks) == {"cpu", "cpu0", "cpu1"}
 
 
+def test_temperatures_in_other_units_and_of_dead_sensors(tmp_path: Path) -> None:
+    """Old kernels write degrees or tenths; a processor's own sensor shows its limit as the critical temperature."""
+    files = {
+        **{f"class/thermal/thermal_zone{n}/type": f"zone-{n}\n" for n in range(5)},
+        "class/thermal/thermal_zone0/temp": "84\n",
+        "class/thermal/thermal_zone1/temp": "612\n",
+        "class/thermal/thermal_zone2/temp": "84000\n",
+        "class/thermal/thermal_zone3/temp": "0\n",
+        "class/thermal/thermal_zone4/temp": "999000\n",
+        "class/hwmon/hwmon0/name": "coretemp\n",
+        "class/hwmon/hwmon0/temp1_input": "70000\n",
+        "class/hwmon/hwmon0/temp1_crit": "100000\n",
+        "class/hwmon/hwmon1/name": "nvme\n",
+        "class/hwmon/hwmon1/temp1_input": "60000\n",
+        "class/hwmon/hwmon1/temp1_crit": "64850\n",
+    }
+    for name, content in files.items():
+        (tmp_path / "sys" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "sys" / name).write_text(content)
+    (state,) = snapshots(Local(), 1, str(tmp_path))
+    assert state.temperature_c == {
+        "thermal_zone0 zone-0": 84.0,
+        "thermal_zone1 zone-1": 61.2,
+        "thermal_zone2 zone-2": 84.0,
+        "hwmon0 coretemp temp1": 70.0,
+        "hwmon1 nvme temp1": 60.0,
+    }
+    assert state.trip_c == {"hwmon0 coretemp temp1": 100.0}
+
+
 def test_description_of_a_board(raspberry: str) -> None:
     machine = describe(Local(), raspberry)
     assert machine.cpu == "4x Cortex-A76"

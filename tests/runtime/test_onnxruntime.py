@@ -16,7 +16,8 @@ from edge_seg.bundle import open_bundle
 from edge_seg.errors import BundleError, MissingDependencyError
 from edge_seg.runtime.engines import open_engine
 from edge_seg.runtime.engines.device_tensor import DeviceTensor
-from edge_seg.runtime.engines.onnxruntime import OnnxRuntimeEngine, gpu_state
+from edge_seg.runtime.engines.gpu import gpu_state
+from edge_seg.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from edge_seg.runtime.segmenter import Segmenter
 
 onnxruntime = pytest.importorskip("onnxruntime")

@@ -19,6 +19,7 @@ from edge_seg.options import MAX_THREADS
 from edge_seg.runtime.engines.checks import Checked, check_graphs, check_machine, check_version, words_of
 from edge_seg.runtime.engines.engine import Arrays, Engine, ImageEngine
 from edge_seg.runtime.engines.three_graphs import in_two_steps
+from edge_seg.runtime.memory import check_memory
 
 __all__ = ["ENGINES", "Arrays", "Engine", "EngineSpec", "ImageEngine", "open_engine", "version_of"]
 
@@ -66,7 +67,7 @@ def open_engine(bundle: Bundle, engine: str | None = None, threads: int = 0) -> 
 
     ``threads`` 0 leaves the number to the engine. Raises UsageError for an unknown engine or number of threads,
     BundleError when the bundle isn't for this machine, engine or library version, MissingDependencyError when the
-    library isn't installed.
+    library isn't installed, EngineError where there isn't enough memory.
     """
     manifest = bundle.manifest
     name = engine or _engine_of(bundle)
@@ -78,6 +79,8 @@ def open_engine(bundle: Bundle, engine: str | None = None, threads: int = 0) -> 
     spec = ENGINES[name]
     module = importlib.import_module(spec.module)
     check_graphs(manifest)
+    if not spec.any_bundle:
+        check_memory(bundle)
     if spec.takes_images:
         whole: Engine = module.load(bundle, threads)
         return whole

@@ -7,6 +7,8 @@ run a Mask R-CNN, and all of them turn the same logits into the same instances.
 
 from __future__ import annotations
 
+from time import perf_counter_ns
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,14 +43,19 @@ class Convolutions(PyramidEngine):
         """The step's outputs by name, as the graph `detect` or `mask` would give them."""
         if graph == "mask":
             return {"masks": self._masks(inputs)}
+        self.inner_ns.clear()
+        begin = perf_counter_ns()
         maps = self._engine.run("trunk", inputs)
         levels = [self._engine.run("rpn", {"map": maps[name]}) for name in (*FEATURES, COARSEST)]
+        self._spent("trunk", begin)
+        begin = perf_counter_ns()
         rois = self._proposer.propose([found["logits"] for found in levels], [found["deltas"] for found in levels])
+        self._spent("proposals", begin)
         missing = self._proposals - len(rois)
         if missing:  # a box without area stands for all that are missing; the head sees it once
             rois = np.concatenate([rois, np.zeros((1, 4), np.float32)])
         features = {name: maps[name] for name in FEATURES}
-        found = self._engine.run("box_head", {"pooled": self._read(features).pool(rois, self._box_resolution)})
+        found = self._run_part("box_head", {"pooled": self._pool(features, rois, self._box_resolution)})
         boxes, scores = self._proposer.decode(rois, found["deltas"]), softmax(found["logits"])
         if missing > 1:
             boxes, scores = (np.concatenate([x, np.repeat(x[-1:], missing - 1, axis=0)]) for x in (boxes, scores))
@@ -56,6 +63,6 @@ class Convolutions(PyramidEngine):
 
     def _masks(self, inputs: Arrays) -> NDArray[np.float32]:
         boxes, channel = inputs["boxes"], inputs["channel"]
-        pooled = self._read(inputs).pool(boxes, self._mask_resolution)
-        logits = self._engine.run("mask_head", {"pooled": pooled})["logits"]
+        pooled = self._pool(inputs, boxes, self._mask_resolution)
+        logits = self._run_part("mask_head", {"pooled": pooled})["logits"]
         return sigmoid(logits.reshape(-1, *logits.shape[2:])[channel])

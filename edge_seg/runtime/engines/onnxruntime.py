@@ -7,7 +7,6 @@ were exported, so that one bundle serves all machines.
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from edge_seg.install import pip, pip_install
 from edge_seg.manifest import FEATURES, GraphSpec, Manifest
 from edge_seg.runtime.engines.checks import check_names, file_of, loading
 from edge_seg.runtime.engines.device_tensor import DeviceTensor
+from edge_seg.runtime.engines.gpu import gpu_state
 
 NAME = "onnxruntime"
 PORTABLE = True
@@ -105,29 +105,6 @@ def _cache(provider: str) -> dict[str, Any]:
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-seg" / "tensorrt"
     folder.mkdir(parents=True, exist_ok=True)
     return {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder)}
-
-
-_GPU_FIELDS = (
-    *("name", "driver_version", "clocks.sm", "clocks.max.sm", "clocks.mem", "power.draw", "power.limit"),
-    *("temperature.gpu", "pstate", "clocks_throttle_reasons.active", "utilization.gpu"),
-)
-
-
-def gpu_state() -> dict[str, Any]:
-    """What the driver's nvidia-smi shows of the first GPU, and how many processes compute on it; empty without it."""
-    try:
-        words = ["nvidia-smi", "-i", "0", "--format=csv,noheader,nounits"]
-        shown = subprocess.run(
-            [*words, f"--query-gpu={','.join(_GPU_FIELDS)}"], capture_output=True, text=True, timeout=20, check=True
-        )
-        others = subprocess.run(
-            [*words, "--query-compute-apps=pid"], capture_output=True, text=True, timeout=20, check=False
-        )
-    except (OSError, subprocess.SubprocessError):
-        return {}
-    values = [value.strip() for value in shown.stdout.splitlines()[0].split(",")] if shown.stdout else []
-    state: dict[str, Any] = dict(zip(_GPU_FIELDS, values, strict=False))
-    return {**state, "other_processes": len(set(others.stdout.split()) - {str(os.getpid())})}
 
 
 def _no_gpu(manifest: Manifest, reason: str) -> BundleError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,28 @@ class PyramidEngine:
         self._box_resolution, self._mask_resolution = box_resolution, mask_resolution
         self._maps: list[NDArray[np.float32]] = []
         self._pyramid: Pyramid | None = None
+        self.inner_ns: dict[str, int] = {}
+        """What the last `detect`, and the `mask` behind it, spent on each of their parts."""
 
-    def _read(self, arrays: Arrays) -> Pyramid:
-        """The pyramid of the maps in ``arrays``: the one made for `detect`, as long as `mask` is given the same."""
+    def _pool(self, arrays: Arrays, boxes: NDArray[np.float32], resolution: int) -> NDArray[np.float32]:
+        """RoIAlign from the maps in ``arrays``: the pyramid made for `detect`, as long as `mask` is given the same."""
+        begin = perf_counter_ns()
         maps = [arrays[name] for name in FEATURES]
         if self._pyramid is None or any(a is not b for a, b in zip(maps, self._maps, strict=True)):
             self._maps, self._pyramid = maps, Pyramid(maps, self._canonical_size)
-        return self._pyramid
+        pooled = self._pyramid.pool(boxes, resolution)
+        self._spent("roi_align", begin)
+        return pooled
+
+    def _run_part(self, graph: str, inputs: Arrays) -> Arrays:
+        """A graph of the engine below, its time noted."""
+        begin = perf_counter_ns()
+        outputs: Arrays = self._engine.run(graph, inputs)
+        self._spent(graph, begin)
+        return outputs
+
+    def _spent(self, part: str, begin: int) -> None:
+        self.inner_ns[part] = self.inner_ns.get(part, 0) + perf_counter_ns() - begin
 
     def describe(self) -> dict[str, Any]:
         """The engine's own description."""

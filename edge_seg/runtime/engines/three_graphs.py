@@ -59,9 +59,10 @@ class ThreeGraphs(PyramidEngine):
     def run(self, graph: str, inputs: Arrays) -> Arrays:
         """The step's outputs by name, as the graph `detect` or `mask` would give them."""
         if graph == "mask":
-            pooled = self._read(inputs).pool(inputs["boxes"], self._mask_resolution)
-            return self._engine.run("mask_head", {"pooled": pooled, "channel": inputs["channel"]})
-        found = self._engine.run("trunk", inputs)
+            pooled = self._pool(inputs, inputs["boxes"], self._mask_resolution)
+            return self._run_part("mask_head", {"pooled": pooled, "channel": inputs["channel"]})
+        self.inner_ns.clear()
+        found = self._run_part("trunk", inputs)
         rois = found.pop("rois")
-        pooled = self._read(found).pool(rois, self._box_resolution)
-        return {**self._engine.run("box_head", {"pooled": pooled, "rois": rois}), **found}
+        pooled = self._pool(found, rois, self._box_resolution)
+        return {**self._run_part("box_head", {"pooled": pooled, "rois": rois}), **found}

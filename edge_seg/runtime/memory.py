@@ -1,0 +1,126 @@
+"""How much memory a bundle needs at its peak, and whether this machine has it: known before a library is loaded.
+
+The estimate is ``base + weights * bytes of the graphs' files + pixels * input height * width``, fitted to the measured
+peaks of ResNet18- and ResNet50-FPN at 320 and 640 with 20 objects (docs/recipes.md); it is right to a fifth. A board
+without enough memory doesn't say so: the kernel ends the process, or it swaps for minutes.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_seg.bundle import Bundle
+from edge_seg.errors import EngineError
+from edge_seg.manifest import Manifest
+
+MB = 1_000_000
+DOUBT = 0.8
+"""A machine is refused below this share of the estimate."""
+OFF = "EDGE_SEG_MEMORY_CHECK"
+
+
+@dataclass(frozen=True)
+class Peak:
+    """``base`` in MB, ``weights`` in MB a MB of the files, ``pixels`` in MB a million pixels of the input."""
+
+    base: float
+    weights: float
+    pixels: float
+
+    def of(self, model_bytes: float, height: int, width: int) -> int:
+        """Bytes."""
+        return round((self.base + self.weights * model_bytes / MB + self.pixels * height * width / 1e6) * MB)
+
+
+# Paddle Lite and ncnn keep a second form of the weights; w8 and w16 are made floats before that. On x86 measured with
+# the Python runner; on Arm (Paddle Lite in the C++ runner, ncnn in Python) emulated.
+PEAKS = {
+    ("paddle-lite", "arm", "fp32"): Peak(0, 3.1, 1130),
+    ("paddle-lite", "arm", "w16"): Peak(0, 6.2, 1130),
+    ("paddle-lite", "arm", "w8"): Peak(0, 12.4, 1130),
+    ("paddle-lite", "arm", "int8"): Peak(0, 3.1, 1130),
+    ("paddle-lite", "x86", "fp32"): Peak(0, 1.6, 2845),
+    ("paddle-inference", "cpu", "fp32"): Peak(274, 2.2, 1690),
+    ("onnxruntime", "cpu", "fp32"): Peak(0, 2.2, 1195),
+    ("ncnn", "cpu", "fp32"): Peak(80, 3.1, 1260),
+    ("ncnn", "cpu", "fp16"): Peak(80, 2.0, 700),
+}
+
+
+def needed_bytes(manifest: Manifest, model_bytes: int) -> int | None:
+    """The peak of a process that runs the bundle; None where it was never measured."""
+    precision, weights = manifest.precision, float(model_bytes)
+    if manifest.engine == "ncnn" and precision == "fp16" and platform.machine() not in ("aarch64", "arm64"):
+        precision, weights = "fp32", weights / _SIZE["fp16"]  # there ncnn computes it in fp32
+    peak = PEAKS.get((manifest.engine, manifest.target, precision))
+    return None if peak is None else peak.of(weights, *manifest.preprocess.size)
+
+
+EXAMPLE_BYTES = 125.9 * MB
+"""The graphs' files of ResNet18-FPN at 320 x 320 in fp32."""
+
+
+def example_peak(engine: str, target: str, precision: str) -> int | None:
+    """The peak of ResNet18-FPN at 320 x 320 in bytes; None where it was never measured."""
+    peak = PEAKS.get((engine, target, precision))
+    return None if peak is None else peak.of(EXAMPLE_BYTES * _SIZE[precision], 320, 320)
+
+
+def free_bytes() -> int | None:
+    """What this process may still take: free memory and swap, or what its control group leaves it; None if unknown."""
+    found = {}
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if match := re.match(r"(MemAvailable|SwapFree): +([0-9]{1,15}) kB", line):
+                found[match[1]] = int(match[2]) * 1024
+    except OSError:
+        pass
+    if "MemAvailable" not in found:
+        return None
+    limits = [sum(found.values())]
+    try:
+        most, used = (Path("/sys/fs/cgroup", name).read_text().strip() for name in ("memory.max", "memory.current"))
+        if most.isdigit() and used.isdigit():
+            limits.append(int(most) - int(used))
+    except OSError:
+        pass
+    return min(limits)
+
+
+def check_memory(bundle: Bundle) -> None:
+    """Raises EngineError when the bundle needs clearly more memory than there is, naming what needs less."""
+    manifest = bundle.manifest
+    needed, free = needed_bytes(manifest, bundle.model_bytes), free_bytes()
+    if needed is None or free is None or free >= DOUBT * needed or os.environ.get(OFF) == "off":
+        return
+    fitting = [f"{name} ({need / MB:.0f} MB)" for name, need in _others(manifest, bundle.model_bytes) if need <= free]
+    remedy = "end other programs, convert with a smaller --size or fewer --proposals"
+    if fitting:
+        remedy = f"convert with {' or '.join(fitting[:3])}, with a smaller --size, or end other programs"
+    raise EngineError(
+        f"{bundle.path}: {manifest.recipe} needs about {needed / MB:.0f} MB at {manifest.preprocess.size[0]}x"
+        f"{manifest.preprocess.size[1]}, and this machine has {free / MB:.0f} MB free",
+        remedy=f"{remedy}; {OFF}=off tries it all the same",
+        code="memory",
+    )
+
+
+_SIZE = {"fp32": 1.0, "fp16": 0.73, "w16": 0.51, "w8": 0.26, "int8": 0.26}
+"""Of a bundle's files, as a part of those in fp32; ncnn's box head stays in fp32."""
+
+
+def _others(manifest: Manifest, model_bytes: int) -> list[tuple[str, int]]:
+    """Recipes of the same machines that need less, with their bytes, the most precise first."""
+    whole = model_bytes / _SIZE.get(manifest.precision, 1.0)
+    target = ("arm", "cpu") if manifest.target in ("arm", "cpu") else (manifest.target, "cpu")
+    names = {"paddle-lite": "", "paddle-inference": "cpu", "onnxruntime": "onnx", "ncnn": "ncnn"}
+    found = []
+    for (engine, where, precision), peak in PEAKS.items():
+        if where in target:
+            need = peak.of(whole * _SIZE[precision], *manifest.preprocess.size)
+            found.append((f"{names[engine] or where}-{precision}", need))
+    return sorted(found, key=lambda pair: (pair[0].rpartition("-")[2] != "fp32", pair[1]))
