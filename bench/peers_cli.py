@@ -47,7 +47,8 @@ def peers(
     \b
     Examples:
       edge-seg bench peers bundles/cpu-fp32 --peer torchvision
-      edge-seg bench peers bundles/cpu-fp32 bundles/onnx-fp32 --peer yolo11n-seg.onnx --images photo.jpg
+      edge-seg bench peers bundles/cpu-fp32 bundles/onnx-fp32 \\
+          --peer yolo11n-seg.onnx --images photo.jpg
     """
     import sys
 

@@ -412,15 +412,22 @@ def _all_above(axes: Axes, name: Literal["x", "y"]) -> bool:
 
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:
-    wrapped = ["\n".join(textwrap.wrap(name, 27, max_lines=2, placeholder="…")) or " " for name in names]
+    wrapped = [
+        "\n".join(textwrap.wrap(_drawable_text(name), 27, max_lines=2, placeholder="…")) or " " for name in names
+    ]
     axes.set_yticks(range(len(names)), wrapped)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
 
 
+def _drawable_text(text: str) -> str:
+    """Without lone surrogates, which end the library that draws letters."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _shortened(text: str, most: int) -> str:
-    plain = " ".join(text.split())
+    plain = " ".join(_drawable_text(text).split())
     return plain if len(plain) <= most else f"{plain[: most - 1]}…"
 
 
