@@ -39,5 +39,7 @@ except ImportError as problem:
 
 # paddle says so at every batch normalisation of every training.
 warnings.filterwarnings("ignore", message="When training, we now always track global mean and variance")
+# paddle 3.2 says so of its own split and max, whose arguments torch has in another order.
+warnings.filterwarnings("ignore", message=r"\s*Non compatible API")
 
 __all__ = ["THREADS_OF_USER", "nn", "paddle"]

@@ -210,6 +210,7 @@ def train(
         step = trainer.state.step
         display.say(f"stopped at step {step}; the same command with --resume goes on from the last checkpoint")
         raise
+    display.clear()
     if as_json:
         echo_json({"run": out, "steps": trainer.state.step, "seconds": trainer.state.seconds, **config.metrics})
     else:

@@ -91,7 +91,8 @@ def test_two_processes_have_the_losses_of_one_with_the_double_batch(
     assert read_config(two).settings.processes == 2
     assert read_config(two).settings.lr == read_config(one).settings.lr
     assert "effective batch" in (tmp_path / "logs/0").read_text()
-    assert (tmp_path / "logs/1").read_text() == ""
+    other = (tmp_path / "logs/1").read_text()  # paddle itself may say something there
+    assert not any(words in other for words in ("step", "to train on", "effective batch"))
     assert len(losses(one)) == len(losses(two)) == options[1]
     for wanted, found in zip(losses(one), losses(two), strict=True):
         assert found == pytest.approx(wanted, rel=1e-4)
