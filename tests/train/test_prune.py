@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from edge_seg.data.coco import load_split
 from edge_seg.errors import UsageError
 from edge_seg.train.prune import Activations, State, narrow, prune_box_head
-from edge_seg.train.run import Run, read_config
+from edge_seg.train.run import Run, load_run, read_config
 from edge_seg.train.weights import read_arrays
 
 INPUTS, WIDTH, CLASSES = 20, 12, 3
@@ -97,3 +98,13 @@ def test_a_width_that_does_not_narrow_is_refused(finished: Run, data: Path, tmp_
     with pytest.raises(UsageError, match="from 1 to 127"):
         prune_box_head(finished, width, load_split(data, "train"), tmp_path / "out", seed=0, command="x")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_goes_on_with_the_pruned_width(
+    finished: Run, data: Path, train: Callable[..., int], tmp_path: Path
+) -> None:
+    pruned = prune_box_head(finished, 16, load_split(data, "train"), tmp_path / "pruned", seed=5, command="x")
+    assert train(tmp_path / "run", "--weights", pruned.path, "--max-steps", 1, "--eval-every", 0) == 0
+    run = load_run(tmp_path / "run")
+    assert run.config.box_width == 16
+    assert run.build_model().settings.box_width == 16
