@@ -63,16 +63,27 @@ BASE = [
     "click>=8.2,<9",
     "pyelftools>=0.31,<1",
 ]
-# numpy <2 because paddlepaddle 2.6.2 was built against 1.x. opt needs the .pdmodel that 2.6.2 writes (3.x doesn't).
+# numpy <2 because paddlepaddle 2.6.2 was built against 1.x. opt needs the .pdmodel that 2.6.2 writes (3.x doesn't);
+# 2.6.2 has no wheels for Python 3.13, where 3.x trains and `convert` makes itself an environment with 2.6.2.
 # pyyaml reads the settings beside models that PaddleDetection or PaddleX exported; rich draws the training's line;
 # faster-coco-eval gives COCO's numbers in a seventh of pycocotools' time.
-TRAIN = ["paddlepaddle==2.6.2", "numpy<2", "pyyaml>=6,<7", "rich>=13,<16", "faster-coco-eval>=1.6,<2"]
-# A pre-release, and the last version with wheels for Python 3.10: only an exact pin makes pip take it.
-LITE = ["paddlelite==2.13rc0"]
+TRAIN = [
+    "paddlepaddle==2.6.2; python_version < '3.13'",
+    "paddlepaddle>=3.3.1,<4; python_version >= '3.13'",
+    "numpy<2; python_version < '3.13'",
+    "pyyaml>=6,<7",
+    "pyyaml>=6.0.1; python_version == '3.12'",
+    "pyyaml>=6.0.2; python_version >= '3.13'",
+    "rich>=13,<16",
+    "faster-coco-eval>=1.6,<2",
+    "faster-coco-eval>=1.6.4; python_version >= '3.13'",
+]
+# A pre-release: only an exact pin makes pip take it. No version has wheels for a newer Python.
+LITE = ["paddlelite==2.13rc0; python_version < '3.11'"]
 # Runs the bundles onnx-…; all that a board needs beside the base.
 ONNX = ["onnxruntime>=1.19,<2", "onnxruntime>=1.20; python_version >= '3.13'"]
 # Makes the bundles onnx-…, with paddle's protobuf, and checks them by running them.
-ONNX_EXPORT = [*ONNX, "onnx>=1.17,<2"]
+ONNX_EXPORT = [*ONNX, "onnx>=1.17,<2", "onnx>=1.18; python_version >= '3.13'"]
 # Wheels for x86-64 and aarch64, CPython 3.8 and newer.
 NCNN = ["ncnn>=1.0.20250503"]
 # Signatures of bundles; it has wheels for aarch64 and armv7l, so that boards can check them.

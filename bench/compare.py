@@ -24,6 +24,7 @@ from edge_seg.runtime.predict import find_files
 from edge_seg.targets import Target
 from edge_seg.targets.drive import Asked, Session, drive
 from edge_seg.targets.local import Local
+from edge_seg.words import counted
 
 FIELDS: dict[str, Callable[[Record], object]] = {
     "model": lambda record: record.bundle.model,
@@ -125,7 +126,7 @@ def _compare(first: Record, second: Record) -> Comparison:
         warnings.append(f"{first.objects():.3g} and {second.objects():.3g} objects an image were found")
     height, width = first.bundle.size
     return Comparison(
-        what=f"{first.bundle.model}, {height}x{width}, {first.objects():.3g} objects",
+        what=f"{first.bundle.model}, {height}x{width}, {counted(first.objects(), 'object')}",
         first=_name(first),
         second=_name(second),
         first_ms=first.model_ms().median,
@@ -138,8 +139,8 @@ def _compare(first: Record, second: Record) -> Comparison:
 
 def _name(record: Record) -> str:
     return (
-        f"{record.bundle.recipe} ({engine_of(record)}, {record.scenario.threads} threads, {record.machine.title},"
-        f" {record.id})"
+        f"{record.bundle.recipe} ({engine_of(record)}, {counted(record.scenario.threads, 'thread')},"
+        f" {record.machine.title}, {record.id})"
     )
 
 
@@ -187,7 +188,8 @@ def compare_bundles(
     manifest = opened[0].manifest
     height, width = manifest.preprocess.size
     return Comparison(
-        what=f"{manifest.model}, {height}x{width}, {counts[0]} objects, {threads or 'all'} threads, {target.name}",
+        what=f"{manifest.model}, {height}x{width}, {counted(counts[0], 'object')}, "
+        f"{counted(threads, 'thread') if threads else 'all threads'}, {target.name}",
         first=str(bundles[0]),
         second=str(bundles[1]),
         first_ms=statistics.median(times[0]),

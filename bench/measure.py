@@ -28,6 +28,7 @@ from edge_seg.targets import Target
 from edge_seg.targets.drive import Asked, Outcome, drive
 from edge_seg.targets.placing import place_bundle
 from edge_seg.targets.protocol import Message
+from edge_seg.words import counted
 
 __all__ = ["Failure", "Settings", "measure"]
 
@@ -227,7 +228,7 @@ class _Taking:
                 kind = message["type"]
                 if kind == "sample":
                     self._keep(_sample(message, number))
-                    progress(f"{len(self.samples)} of {wanted} samples")
+                    progress(f"{len(self.samples)} of {counted(wanted, 'sample')}")
                     return
                 self.single[kind] = message
                 if kind == "load":

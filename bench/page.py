@@ -25,7 +25,6 @@ from edge_seg.pages.blocks import (
     State,
     Table,
     absent,
-    counted,
 )
 from edge_seg.pages.page import Page
 from edge_seg.pages.plots import Axis, Evidence, Look, Panel, Series, chart, looks, panels, stacked, strips
@@ -33,6 +32,7 @@ from edge_seg.records.board_state import BoardState
 from edge_seg.records.record import MODEL_STAGES, STAGES, TOTAL, BadLine, Record
 from edge_seg.records.statistics import quantile
 from edge_seg.targets.protocol import INNER_STAGES
+from edge_seg.words import counted
 from edge_seg.zoo import ZOO
 
 _STATES: dict[str, State] = {"valid": "good", "degraded": "warn", "unknown": "warn", "emulated": "off"}
@@ -87,7 +87,7 @@ def _answer(matrix: Matrix, records: Sequence[Record]) -> Answer:
     detail = f"The fastest: {_series_name(fastest)} on {device}, model time {with_spread(fastest.model_ms())}."
     if len(valid) == len(matrix.cells):
         return Answer("good", f"All {len(valid)} cells of the matrix are valid", detail)
-    return Answer("warn", f"{len(valid)} of {len(matrix.cells)} cells of the matrix are valid", detail)
+    return Answer("warn", f"{len(valid)} of {counted(len(matrix.cells), 'cell')} of the matrix are valid", detail)
 
 
 def _matrix_blocks(matrix: Matrix, bad: Sequence[BadLine]) -> list[Block]:
@@ -147,7 +147,7 @@ def _device_section(device: str, own: Sequence[Record], shown: Sequence[Record],
     blocks.append(Grid([*_waterfall(shown), _spread(shown), *_against(own, look)]))
     blocks += [figure for record in over_time for figure in _over_time(record)]
     if len(shown) > len(over_time):
-        blocks.append(Prose(f"Runs one by one: {len(over_time)} of {len(shown)} records shown, the newest."))
+        blocks.append(Prose(f"Runs one by one: {len(over_time)} of {counted(len(shown), 'record')} shown, the newest."))
     blocks.append(_memory(shown))
     blocks += [Fold(f"Measure again: {_label(one)}", [Code(_command(one))]) for one in shown]
     return Section(device, blocks)
@@ -363,12 +363,12 @@ def _accuracy_blocks(matrix: Matrix) -> list[Block]:
     if not matrix.cells:
         return []
     why = "No record is of a bundle with a measured mAP: train a model, and convert its run."
-    evidence = Evidence(f"{sum(len(one.x) for one in series)} cells of the matrix", "their records' medians")
+    evidence = Evidence(f"{counted(sum(len(one.x) for one in series), 'cell')} of the matrix", "their records' medians")
     figure = chart(
         "Mask mAP against model time", series, Axis("model time", "ms", log=True), Axis("mask mAP", "%"), evidence,
         look=styles, wide=True, missing=why,
     )  # fmt: skip
-    return [figure, Prose(f"{without} of {len(matrix.cells)} cells have no mAP.")] if without else [figure]
+    return [figure, Prose(f"{without} of {counted(len(matrix.cells), 'cell')} have no mAP.")] if without else [figure]
 
 
 def _record_blocks(records: Sequence[Record], named: Devices) -> list[Block]:
@@ -415,9 +415,10 @@ def _command(record: Record) -> str:
 
 def _evidence(records: Sequence[Record], what: str = "", band: str = "") -> Evidence:
     counts = sorted({record.model_ms().runs for record in records}) or [0]
-    runs = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+    runs = counted(counts[-1], "run")
+    runs = runs if len(counts) == 1 else f"{counts[0]:,} to {runs}"
     named = ", ".join(record.id for record in records[:4]) + (" …" if len(records) > 4 else "")
-    return Evidence(f"{runs} runs an image{f', {what}' if what else ''}", f"records {named}", band)
+    return Evidence(f"{runs} an image{f', {what}' if what else ''}", f"records {named}", band)
 
 
 def _series_name(record: Record) -> str:

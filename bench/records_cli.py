@@ -12,6 +12,7 @@ import click
 
 from bench.peers_cli import peers
 from edge_seg.options import MAX_THREADS, Finite, echo_json, json_option
+from edge_seg.words import counted
 
 if TYPE_CHECKING:
     from bench.compare import Comparison
@@ -99,7 +100,9 @@ def import_(records: tuple[Path, ...], out: Path, as_json: bool) -> int:
     if as_json:
         echo_json({"out": out, "imported": [record.id for record in new], "known": len(found) - len(new), "bad": bad})
     else:
-        click.echo(f"{len(new)} records added to {out}, {len(found) - len(new)} were there already", err=True)
+        click.echo(
+            f"{counted(len(new), 'record')} added to {out}, {len(found) - len(new)} were there already", err=True
+        )
     return 1 if bad else 0
 
 
@@ -142,7 +145,7 @@ def export(records: tuple[Path, ...], form: str, samples: bool, out: Path | None
         click.echo(text, nl=False)
     else:
         write_text(out, text)
-        click.echo(f"{len(rows)} lines: {out}", err=True)
+        click.echo(f"{counted(len(rows), 'line')}: {out}", err=True)
 
 
 _ACROSS = click.option(
@@ -300,18 +303,20 @@ def cost(
     from bench.cost import append_cost, cost_of
     from edge_seg.plain import to_plain
 
-    counted = []
+    costs = []
     for path in bundles:
         found = cost_of(path, cpu, images, instances)
-        counted.append(found)
+        costs.append(found)
         if out is not None:
             append_cost(out, found)
         if not as_json:
-            click.echo(f"{found.model}, {found.recipe}, {found.instances} objects, {cpu}: million instructions")
+            click.echo(
+                f"{found.model}, {found.recipe}, {counted(found.instances, 'object')}, {cpu}: million instructions"
+            )
             for stage, number in [*found.instructions.items(), ("total", found.total)]:
                 click.echo(f"  {stage:8} {number / 1e6:10.2f}")
     if as_json:
-        echo_json({"costs": [{**to_plain(found), "total": found.total} for found in counted]})
+        echo_json({"costs": [{**to_plain(found), "total": found.total} for found in costs]})
 
 
 @click.command(short_help="Make a page of records, with plots.")
@@ -345,7 +350,7 @@ def report(records: tuple[Path, ...], html: Path, as_json: bool) -> None:
     if as_json:
         echo_json({"html": html, **matrix_json(made), "bad_lines": [str(line) for line in bad]})
     else:
-        click.echo(f"Page of {len(made)} records: {html}", err=True)
+        click.echo(f"Page of {counted(len(made), 'record')}: {html}", err=True)
 
 
 COMMANDS = (show, compare, peers, gate, import_, export, report, cost)

@@ -10,6 +10,7 @@ from bench.measure import Failure
 from bench.scenario import STRATA, stratum
 from edge_seg.records.record import STAGES, TOTAL, Record, Sample
 from edge_seg.records.statistics import Summary
+from edge_seg.words import counted
 
 
 def record_text(record: Record) -> str:
@@ -18,14 +19,15 @@ def record_text(record: Record) -> str:
     height, width = bundle.size
     model, total = record.model_ms(), record.stage_ms(TOTAL)
     stages = "   ".join(f"{stage} {milliseconds(record.stage_ms(stage).median)}" for stage in STAGES)
-    threads = f"{scenario.threads} thread{'s' * (scenario.threads != 1)}"
+    threads = f"{counted(scenario.threads, 'thread')}"
     if scenario.cores:
         threads += f" on cores {','.join(map(str, scenario.cores))}"
     tail = _tail(model)
     lines = [
-        f"{bundle.model}, {bundle.recipe}, {height}x{width}, {threads}, {record.objects():.3g} objects an image"
+        f"{bundle.model}, {bundle.recipe}, {height}x{width}, {threads}, {counted(record.objects(), 'object')} an image"
         + (" (random weights)" if bundle.random_weights else ""),
-        f"  model time  {with_spread(model)}   end to end  {with_spread(total)}   ({model.runs} runs an image)",
+        f"  model time  {with_spread(model)}   end to end  {with_spread(total)}"
+        f"   ({counted(model.runs, 'run')} an image)",
         f"  {stages}   (medians, ms)",
         *([f"  {tail}"] if tail else []),
         *_strata(record),
@@ -112,7 +114,8 @@ def record_line(record: Record) -> str:
     why = f" ({', '.join(dict.fromkeys(reason.code for reason in verdict.reasons))})" if verdict.reasons else ""
     return (
         f"{record.id}  {record.time[:16]}  {record.board or record.machine.title}  {record.bundle.model}"
-        f" {record.bundle.recipe} {height}x{width}  {record.scenario.threads} threads  {record.objects():.3g} objects"
+        f" {record.bundle.recipe} {height}x{width}  {counted(record.scenario.threads, 'thread')}"
+        f"  {counted(record.objects(), 'object')}"
         f"  {with_spread(record.model_ms())}  {verdict.status}{why}"
     )
 

@@ -20,6 +20,7 @@ from edge_seg.errors import TargetError
 from edge_seg.options import echo_json
 from edge_seg.records.record import Record
 from edge_seg.targets.named import NamedBoard
+from edge_seg.words import counted
 
 if TYPE_CHECKING:
     from bench.progress import Progress
@@ -114,7 +115,7 @@ class _Told:
         click.echo(f"{board.name}: {text}" if self._several else text, err=True)
         if failure.partial is not None:
             count = len(failure.partial.samples)
-            click.echo(f"  {count} samples are kept in the partial record {failure.partial.id}", err=True)
+            click.echo(f"  {counted(count, 'sample')} kept in the partial record {failure.partial.id}", err=True)
 
     def end(self) -> int:
         command = self._command

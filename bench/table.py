@@ -23,6 +23,7 @@ from bench.report import with_spread
 from bench.verdict import trusted
 from edge_seg.records.record import TOTAL, Record, Verdict
 from edge_seg.targets.protocol import clean
+from edge_seg.words import counted
 from edge_seg.zoo import ZOO, ZooModel
 
 Item = TypeVar("Item")
@@ -399,12 +400,12 @@ def _origin(record: Record) -> str:
         f"{gpu['name']} (driver {gpu.get('driver_version', 'unknown')})" if "name" in gpu else None,
         machine.title,
         machine.cpu if machine.cpu not in (None, machine.title) else None,
-        f"{machine.cores} cores" if machine.cores else None,
+        f"{counted(machine.cores, 'core')}" if machine.cores else None,
         f"{machine.memory_bytes / 2**30:.1f} GiB" if machine.memory_bytes else None,
         machine.os,
         engine_of(record),
-        f"{record.objects():.3g} objects an image",
-        f"{record.model_ms().runs} runs an image",
+        f"{counted(record.objects(), 'object')} an image",
+        f"{counted(record.model_ms().runs, 'run')} an image",
         record.time,
     ]
     return ", ".join(part for part in parts if part)

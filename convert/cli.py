@@ -117,6 +117,7 @@ def convert(
     recipes = parse(recipe)
     phase("converting")
     from convert.pipeline import check_destinations, make_bundles
+    from edge_seg.train.run import finds_nothing
 
     check_destinations(out, recipes)  # before the work, not after it
     seconds: dict[str, float] = {}
@@ -139,6 +140,9 @@ def convert(
         begun = time.monotonic()
         quantization = quantization_of(options, used=any(r.precision == "int8" for r in recipes))
         job = stack.enter_context(_job(source, random_weights, recipes, **quantization))
+        if warning := finds_nothing(Path(source), job.source.get("metrics", {})):
+            click.echo(wipe, terminal, nl=False)
+            click.echo(f"Warning: {warning}", err=True)
         note("model", time.monotonic() - begun)
         made = make_bundles(job, recipes, out, note)
     bundles = [_described(bundle.recipe.name, bundle.folder, bundle.report) for bundle in made]

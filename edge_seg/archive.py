@@ -22,6 +22,7 @@ from typing import IO, Any
 from edge_seg import files, limits
 from edge_seg.errors import EdgeSegError
 from edge_seg.printable import printable
+from edge_seg.words import counted
 
 BLOCK = 1 << 18
 LEVEL = 6
@@ -160,7 +161,7 @@ class _Unpacking:
     def spend(self, count: int) -> None:
         self.left -= count
         if self.left < 0:
-            raise self.refused(f"unpacks to far more than a file of {self.size} bytes honestly holds")
+            raise self.refused(f"unpacks to far more than a file of {counted(self.size, 'byte')} honestly holds")
 
     def refused(self, why: str) -> EdgeSegError:
         remedy = "don't use this archive, or unpack it by hand"

@@ -19,6 +19,7 @@ from edge_seg.files import read_json, sha256, write_json
 from edge_seg.manifest import SCHEMA, Manifest, check_values, invalid
 from edge_seg.plain import SHORT, from_plain
 from edge_seg.signature import SIGNATURE, check_made, read_signature
+from edge_seg.words import counted
 
 MANIFEST = "manifest.json"
 # File names that a manifest may hold: `golden/image.png`, nothing that any system reads otherwise.
@@ -174,7 +175,7 @@ def _check_file(folder: Path, name: str, expected: str) -> None:
         raise BundleError(f"{file}: can't be read: {problem.strerror}", remedy=remedy, code="file-missing") from None
     if found != expected:
         raise BundleError(
-            f"{file}: altered or damaged ({file.stat().st_size} bytes, sha256 {found[:12]}…, "
+            f"{file}: altered or damaged ({counted(file.stat().st_size, 'byte')}, sha256 {found[:12]}…, "
             f"expected {expected[:12]}…)",
             remedy=remedy,
             code="hash-mismatch",

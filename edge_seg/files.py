@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import itertools
 import json
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Set
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
@@ -221,15 +223,25 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
-def read_json(path: Path, error: type[EdgeSegError], most: int = limits.JSON_BYTES, *, allow_nan: bool = False) -> Any:
+def read_json(
+    path: Path,
+    error: type[EdgeSegError],
+    most: int = limits.JSON_BYTES,
+    *,
+    allow_nan: bool = False,
+    repeated: set[str] | None = None,
+) -> Any:
     """The file's JSON value; ``error`` is raised, naming file, line and column, when it can't be had.
 
     The file has at most ``most`` bytes. A byte order mark, which Windows programs write, is skipped. ``allow_nan``
-    leaves NaN to the reader of the value, which can tell where it stands.
+    leaves NaN to the reader of the value, which can tell where it stands. ``repeated``, when given, gets the names that
+    stand twice in one object, of which the last is taken.
     """
     content = read_limited(path, error, most)
+    constants = None if allow_nan else _refuse_constant
+    pairs = None if repeated is None else functools.partial(_object, repeated)
     try:
-        return json.loads(content.decode("utf-8-sig"), parse_constant=None if allow_nan else _refuse_constant)
+        return json.loads(content.decode("utf-8-sig"), parse_constant=constants, object_pairs_hook=pairs)
     except UnicodeDecodeError as problem:
         raise error(f"{path}: not UTF-8 text (byte {problem.start})", remedy=_AGAIN) from None
     except json.JSONDecodeError as problem:
@@ -239,6 +251,13 @@ def read_json(path: Path, error: type[EdgeSegError], most: int = limits.JSON_BYT
         raise error(f"{path}: invalid JSON: {problem}", remedy=_AGAIN) from None
     except RecursionError:
         raise error(f"{path}: invalid JSON: nested too deep", remedy=_AGAIN) from None
+
+
+def _object(repeated: set[str], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        repeated.update(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+    return found
 
 
 def _refuse_constant(name: str) -> NoReturn:

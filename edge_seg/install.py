@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import operator
 import os
 import re
 import shlex
@@ -116,16 +117,23 @@ def _of_folder(folder: Path, brackets: str, editable: bool) -> str:
 
 
 def _requirements(extra: str) -> list[str]:
-    """What the metadata asks for with ``extra``, or without any; lines for some Pythons only are left out."""
+    """What the metadata asks for with ``extra``, or without any, for this Python."""
     from importlib import metadata
 
     found = []
     for line in metadata.distribution(PACKAGE).requires or []:
         wanted, _, marker = (part.strip() for part in line.partition(";"))
         named = re.search(r"""extra\s*==\s*['"]([\w-]+)['"]""", marker)
-        if (named[1] if named else "") == extra and "python_version" not in marker:
+        if (named[1] if named else "") == extra and _holds(marker):
             found.append(wanted)
     return found
+
+
+def _holds(marker: str) -> bool:
+    """Whether all that a line of setup.py says of the Python version is true of this one."""
+    tests = {"<": operator.lt, ">=": operator.ge, "==": operator.eq}
+    said = re.findall(r"""python_version\s*(<|>=|==)\s*['"](\d+)\.(\d+)['"]""", marker)
+    return all(tests[sign](sys.version_info[:2], (int(major), int(minor))) for sign, major, minor in said)
 
 
 def _quoted(text: str) -> str:

@@ -6,7 +6,10 @@ holds the same figures. Nothing heavy is imported here.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
+from pathlib import Path
 
 MEBIBYTE = 1 << 20
 
@@ -59,12 +62,36 @@ IMAGE_BYTES = 512 * MEBIBYTE
 
 
 def image_pixels() -> int:
-    """The most pixels of an image: 178,956,970, fewer where a 24th of this machine's memory in bytes is fewer.
+    """The most pixels of an image: 178,956,970, fewer where a 24th of :func:`memory_bytes` is fewer.
 
     At least 16,777,216. The environment variable ``EDGE_SEG_MAX_PIXELS`` sets another number.
     """
     setting = os.environ.get(PIXELS_VARIABLE, "")
     if setting.isascii() and setting.isdecimal() and len(setting) <= 12 and int(setting) > 0:
         return int(setting)
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(_LEAST_PIXELS, min(_PIXELS, memory // _BYTES_OF_A_PIXEL))
+    return max(_LEAST_PIXELS, min(_PIXELS, memory_bytes() // _BYTES_OF_A_PIXEL))
+
+
+@functools.cache
+def memory_bytes(root: Path = Path("/")) -> int:
+    """This machine's memory, or what a container may use of it where that is less: Linux' control groups say so.
+
+    A group is bound by its own limit and by those of the groups around it (cgroups(7); version 1 and 2).
+    """
+    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    groups: list[str] = []
+    with contextlib.suppress(OSError, UnicodeError):
+        groups = (root / "proc/self/cgroup").read_text().splitlines()
+    for line in groups:
+        _, _, named = line.partition(":")
+        controllers, _, path = named.partition(":")
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        place, file = (
+            ("sys/fs/cgroup/memory", "memory.limit_in_bytes") if controllers else ("sys/fs/cgroup", "memory.max")
+        )
+        parts = [part for part in path.split("/") if part not in ("", "..")]
+        for depth in range(len(parts) + 1):
+            with contextlib.suppress(OSError, ValueError):  # not there, or "max"
+                found.append(int(root.joinpath(place, *parts[:depth], file).read_text()))
+    return min(found)

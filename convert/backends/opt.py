@@ -15,6 +15,7 @@ from pathlib import Path
 from edge_seg.errors import ConversionError, MissingDependencyError
 from edge_seg.install import pip_install
 from edge_seg.process.child import Outcome, no_core_file, run_module
+from edge_seg.words import counted
 
 LIMIT_S = 300.0
 MODEL_TYPE = "naive_buffer"
@@ -74,8 +75,8 @@ def _read_back(what: str, nb: Path, inputs: tuple[str, ...], outputs: int) -> No
     found = json.loads(outcome.stdout.splitlines()[-1])
     if tuple(found["inputs"]) != inputs or len(found["outputs"]) != outputs:
         raise ConversionError(
-            f"{what} wrote a {nb.name} with inputs {found['inputs']} and {len(found['outputs'])} outputs; "
-            f"expected inputs {list(inputs)} and {outputs} outputs",
+            f"{what} wrote a {nb.name} with inputs {found['inputs']} and {counted(len(found['outputs']), 'output')}; "
+            f"expected inputs {list(inputs)} and {counted(outputs, 'output')}",
             remedy="the exported program is incomplete: convert again, and report it if it happens twice",
             code="opt-failed",
         )

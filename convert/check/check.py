@@ -24,6 +24,7 @@ from edge_seg.files import scratch_dir
 from edge_seg.manifest import FEATURES, Manifest
 from edge_seg.process.child import failure, run_module
 from edge_seg.runtime.parity import Parity, Tolerance, compare
+from edge_seg.words import counted
 
 LIMIT_S = 600.0
 
@@ -118,7 +119,7 @@ def said(report: dict[str, Any]) -> str:
         )
     unsure = f"; {report['unsure']} that score less than {least:g} aren't judged" if report["unsure"] else ""
     return (
-        f"checked by {report['checked_by']}: {report['matched']} of {report['instances']} instances, "
+        f"checked by {report['checked_by']}: {report['matched']} of {counted(report['instances'], 'instance')}, "
         f"worst box {report['box_px']:g} px, score {report['score']:g}, mask IoU {report['mask_iou']:g}{unsure}"
     )
 
@@ -146,13 +147,15 @@ def _faults(parity: Parity, features: dict[str, float], repeats: bool, limit: To
     off = {name: value for name, value in features.items() if not value <= limit.feature}
     faults = [f"{name} differs by {value:.1e} of its range" for name, value in off.items()]
     if parity.share < limit.matched:
-        faults.append(f"{parity.matched} instances matched of {parity.expected} expected and {parity.found} found")
+        faults.append(
+            f"{counted(parity.matched, 'instance')} matched of {parity.expected} expected and {parity.found} found"
+        )
     if parity.box_px > limit.box_px * pixel:
         faults.append(f"a box differs by {parity.box_px:.4f} px")
     if parity.score > limit.score:
         faults.append(f"a score differs by {parity.score:.1e}")
     if parity.mask_iou < limit.mask_iou and parity.mask_pixels > limit.mask_pixels:
-        faults.append(f"a mask differs in {parity.mask_pixels} pixels, IoU {parity.mask_iou:.4f}")
+        faults.append(f"a mask differs in {counted(parity.mask_pixels, 'pixel')}, IoU {parity.mask_iou:.4f}")
     if not repeats:
         faults.append("the second run gave another result than the first")
     return faults

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from convert.doctor.stress import MAY_FIND_NOTHING, NO_ROWS, NOTHING_FOUND, ODD_SIZE, Trial
 from convert.program.program import FLATTEN, Operator, Program
+from edge_seg.words import counted
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def _scalars(program: Program) -> Iterator[Suspicion]:
         yield Suspicion(
             "scalar-constant",
             (made[0].kind,),
-            f"{len(made)} constants without dimensions, which paddle writes for x > 0.5, where(c, x, 0.0) and the like",
+            f"{counted(len(made), 'constant')} without dimensions, which paddle writes for x > 0.5, "
+            "where(c, x, 0.0) and the like",
             "give constants a dimension: x > paddle.full([1], 0.5)",
         )
 

@@ -32,6 +32,7 @@ from edge_seg.errors import EdgeSegError
 from edge_seg.files import scratch_dir
 from edge_seg.process.forks import warm
 from edge_seg.process.guard import phase
+from edge_seg.words import counted
 
 # Operators of detection are in libraries of Paddle Lite that were built "with extra" only.
 _EXTRA = ("roi_align", "generate_proposals", "distribute_fpn_proposals", "collect_fpn_proposals", "multiclass_nms")
@@ -110,7 +111,9 @@ def describe(program: Program, table: Kernels) -> Iterator[Finding]:
         places.setdefault(table.place(kind), []).append(f"{kind} ×{count}" if count > 1 else kind)
     missing, fused, host = (places.pop(place, []) for place in ("none", "fused", "host"))
     own = sum(len(names) for names in places.values())
-    yield Finding("ok", "operators", f"{own} kinds with kernels for {table.target}, {len(host)} for any host")
+    yield Finding(
+        "ok", "operators", f"{counted(own, 'kind')} with kernels for {table.target}, {len(host)} for any host"
+    )
     if host and table.target == "arm":
         extra = any(name.startswith(_EXTRA) for name in host)
         library = "; needs a Paddle Lite library built with extra" if extra else ""

@@ -14,6 +14,7 @@ from edge_seg.manifest import PostprocessSpec, PreprocessSpec
 from edge_seg.runtime.parity import compare
 from edge_seg.runtime.preprocess import preprocess
 from edge_seg.runtime.result import Instances
+from edge_seg.words import counted
 
 # The program clips boxes before it pastes, samples masks by other rounding, and writes boxes without clearing noise.
 _BOX_PX, _SCORE, _MASK_IOU, _MASK_PIXELS = 0.05, 1e-4, 0.95, 12
@@ -40,13 +41,13 @@ def compare_whole(
     parity = compare(expected, found)
     faults = []
     if parity.share < 1:
-        faults.append(f"{parity.matched} instances match of {parity.expected} and {parity.found}")
+        faults.append(f"{counted(parity.matched, 'instance')} matched of {parity.expected} and {parity.found}")
     if parity.box_px > _BOX_PX:
         faults.append(f"a box differs by {parity.box_px:.3f} px")
     if parity.score > _SCORE:
         faults.append(f"a score differs by {parity.score:.1e}")
     if parity.mask_iou < _MASK_IOU and parity.mask_pixels > _MASK_PIXELS:
-        faults.append(f"a mask differs in {parity.mask_pixels} pixels, IoU {parity.mask_iou:.4f}")
+        faults.append(f"a mask differs in {counted(parity.mask_pixels, 'pixel')}, IoU {parity.mask_iou:.4f}")
     if faults:
         raise ConversionError(
             f"cut as the runtime needs it, the model finds other things than as it was exported: {'; '.join(faults)}",

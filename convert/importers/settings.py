@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_seg import limits
-from edge_seg.errors import ConversionError, MissingDependencyError
-from edge_seg.files import read_limited
-from edge_seg.install import pip_install
+from edge_seg.errors import ConversionError
 from edge_seg.manifest import PreprocessSpec
+from edge_seg.yaml_file import read_yaml
 
 INFER_CFG, MODEL_YML = "infer_cfg.yml", "model.yml"
 _REMEDY = "export the model again, or mend the file; `edge-seg convert FILE --raw` converts the model without it"
@@ -75,45 +73,10 @@ def read_config(file: Path) -> ImportedConfig:
 
 
 def _load(file: Path) -> Mapping[str, Any]:
-    try:
-        import yaml
-    except ModuleNotFoundError:
-        raise MissingDependencyError(
-            f"reading {file} needs the Python library PyYAML", remedy=pip_install("train")
-        ) from None
-
-    class Loader(yaml.SafeLoader):
-        """Plain values, and the tuples and ordered dicts that both libraries write."""
-
-        def flatten_mapping(self, node: Any) -> None:
-            if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
-                raise yaml.YAMLError("mappings that are merged (<<), which such a file never holds")
-
-    Loader.add_constructor("tag:yaml.org,2002:python/tuple", lambda loader, node: loader.construct_sequence(node))
-    text = read_limited(file, ConversionError, limits.YAML_BYTES, "file of settings")
-    try:
-        content = yaml.load(text.decode("utf-8"), Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as problem:
-        raise _unusable(file, " ".join(str(problem).split())[:200]) from None
+    content = read_yaml(file, ConversionError, _REMEDY, "config-invalid")
     if not isinstance(content, dict):
         raise _unusable(file, "no settings by name")
-    if _holds_more(content, limits.YAML_VALUES):
-        raise _unusable(file, f"more than {limits.YAML_VALUES:,} values once its aliases are written out")
     return content
-
-
-def _holds_more(content: Any, most: int) -> bool:
-    """Whether it holds more than ``most`` values, each alias counted as what it stands for."""
-    waiting = [content]
-    for _ in range(most):
-        if not waiting:
-            return False
-        value = waiting.pop()
-        if isinstance(value, (dict, list, tuple, set)):
-            if len(value) > most:
-                return True
-            waiting += [*value, *value.values()] if isinstance(value, dict) else value
-    return bool(waiting)
 
 
 def _unusable(file: Path, said: str) -> ConversionError:

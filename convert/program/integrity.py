@@ -14,6 +14,7 @@ from convert.program.files import ModelFiles
 from convert.program.program import Program, Variable
 from convert.program.protobuf import DTYPES, framework
 from edge_seg.errors import ConversionError
+from edge_seg.words import counted
 
 _REMEDY = "copy the model again, or export it anew"
 _BYTES = {0: 1, 1: 2, 2: 4, 3: 8, 4: 2, 5: 4, 6: 8, 20: 1, 21: 1, 22: 2, 23: 8, 24: 16}
@@ -63,7 +64,7 @@ def _check_weights(shown: Path, file: Path, program: Program) -> None:
             for name in program.weights:
                 _check_record(data, name, program.variables[name], size)
             if data.tell() != size:
-                raise ValueError(f"{size - data.tell()} bytes too many")
+                raise ValueError(f"{counted(size - data.tell(), 'byte')} too many")
         except (struct.error, ValueError) as problem:
             raise ConversionError(
                 f"{shown}: doesn't hold the program's weights: {problem}", remedy=_REMEDY, code="weights-damaged"
@@ -94,7 +95,7 @@ def _check_record(data: IO[bytes], name: str, variable: Variable, size: int) -> 
         )
     end = data.tell() + math.prod(shape) * _BYTES[described.data_type]
     if end > size:
-        raise ValueError(f"it ends within {name!r}: {size} bytes, {end} needed")
+        raise ValueError(f"it ends within {name!r}: {counted(size, 'byte')}, {end} needed")
     _refuse_nonsense(data, name, dtype, math.prod(shape))
     data.seek(end)
 

@@ -13,6 +13,7 @@ from typing import Any
 from convert.program.protobuf import DTYPES, FIELDS, framework
 from edge_seg.errors import ConversionError
 from edge_seg.manifest import TensorSpec
+from edge_seg.words import counted
 
 _LOD_TENSOR = 7
 _PLUMBING = ("feed", "fetch")
@@ -98,7 +99,7 @@ def read_program(file: Path) -> Program:
     except Exception as problem:  # the protocol buffer library raises kinds of its own
         said = " ".join(str(problem).split()) or type(problem).__name__
         raise ConversionError(
-            f"{file}: not a whole Paddle program ({len(data)} bytes): {said[:200]}",
+            f"{file}: not a whole Paddle program ({counted(len(data), 'byte')}): {said[:200]}",
             remedy=_REMEDY,
             code="program-damaged",
         ) from None

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from convert.program.protobuf import framework
 from edge_seg.errors import ConversionError
+from edge_seg.words import counted
 
 Weights = dict[str, NDArray[Any]]
 
@@ -46,7 +47,7 @@ def read_weights(file: Path, names: Iterable[str]) -> Weights:
             if levels:
                 raise ValueError("levels of detail")
         if at != len(content):
-            raise ValueError(f"{len(content) - at} bytes too many")
+            raise ValueError(f"{counted(len(content) - at, 'byte')} too many")
     except (struct.error, ValueError, KeyError) as problem:
         raise ConversionError(
             f"{file.name} doesn't hold the program's weights: {problem}", code="export-failed"

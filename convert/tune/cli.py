@@ -6,7 +6,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from edge_seg.options import (
 )
 from edge_seg.process.environment import in_conversion_environment
 from edge_seg.process.guard import guarded, phase
+from edge_seg.words import counted
 
 if TYPE_CHECKING:
     from convert.tune.log import Log
@@ -132,6 +133,7 @@ def tune(
     from edge_seg.pages.page import check_output
     from edge_seg.pages.plots import check_plot
     from edge_seg.train.display import Display
+    from edge_seg.train.run import finds_nothing
 
     display = Display()
     if html is not None:
@@ -141,6 +143,8 @@ def tune(
     out = out or run.with_name(f"{run.resolve().name}-tune")
     counting = _counting(run, out, recipe, threads, options)
     plan = _plan(run, data, out, counting, options)
+    if nothing := finds_nothing(run, plan.run.config.metrics):
+        counting = replace(counting, warnings=(nothing, *counting.warnings))
     for warning in counting.warnings:
         display.say(f"Warning: {warning}")
     log = open_log(plan)
@@ -196,7 +200,8 @@ def _plan(run: Path, data: Path, out: Path, counting: _Counting, options: dict[s
     records = choose_images(dataset, options["images"], options["seed"])
     if not any(not item.crowd for record in records for item in record.annotations):
         raise DataError(
-            f"{dataset.coco_json}: none of the {len(records)} images to measure accuracy on has an annotation",
+            f"{dataset.coco_json}: none of the {counted(len(records), 'image')} to measure accuracy on has an "
+            "annotation",
             remedy="add annotations to it, or take more images (--images) or others (--seed)",
         )
     config = opened.config

@@ -17,6 +17,7 @@ from edge_seg.errors import UsageError
 from edge_seg.options import SIZE
 from edge_seg.records.record import Record, RecordError, read
 from edge_seg.tuning import Setting
+from edge_seg.words import counted
 
 _MEASURE = "measure bundles of this run there: edge-seg bench run BUNDLE… --on DEVICE --out FILE"
 
@@ -60,7 +61,7 @@ def read_device(files: Sequence[Path], threads: int | None, box_widths: Mapping[
     scenario, _ = Counter(map(_images, mine)).most_common(1)[0]
     chosen = [record for record in mine if _images(record) == scenario]
     if len(chosen) < len(mine):
-        warnings.append(f"{len(mine) - len(chosen)} records of other images or numbers of objects are left out")
+        warnings.append(f"left out: {counted(len(mine) - len(chosen), 'record')} of other images or numbers of objects")
     for record in chosen:
         if record.verdict.status != "valid":
             warnings.append(f"record {record.id} is {record.verdict.status}")

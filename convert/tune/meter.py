@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from convert.tune.device import Device
 from convert.tune.log import Log
 from convert.tune.timer import Timer
 from edge_seg.tuning import Point, Setting
+from edge_seg.words import counted
 
 SEARCH_PAIRS, FRONT_PAIRS = 2, 5
 """Paired measurements of a point during the search, and those that a point of the Pareto front gets at its end."""
@@ -24,67 +25,53 @@ Spread = tuple[float, float]
 """Lower and upper quartile of a cost."""
 
 
-class Meter(Protocol):
-    """Counts cost. ``label`` says how, for people."""
+class Meter(ABC):
+    """Counts cost in ``unit``; ``label`` says how, for people. What isn't overridden is that of an exact cost."""
 
     unit: str
     label: str
 
+    @abstractmethod
+    def cost(self, point: Point) -> float:
+        """The point's cost."""
+
     def knows(self, point: Point) -> bool:
         """Whether a point of the log has a cost already."""
+        return True
 
-    def measure(self, point: Point) -> None:
+    def measure(self, point: Point) -> None:  # noqa: B027 - there is nothing to do for an exact cost
         """Does what :meth:`cost` needs, once a point."""
 
     def settled(self, point: Point) -> bool:
         """Whether nothing more is to be measured of a point of the front."""
+        return True
 
-    def settle(self, points: Sequence[Point]) -> None:
+    def settle(self, points: Sequence[Point]) -> None:  # noqa: B027
         """Measures points of the front further, interleaved, so that a slow minute falls on all of them."""
-
-    def cost(self, point: Point) -> float:
-        """The point's cost."""
 
     def spread(self, point: Point) -> Spread | None:
         """Quartiles of the cost; None where it is exact."""
+        return None
 
 
-class Operations:
+class Operations(Meter):
     """Billions of multiply-accumulates, which follow from the point itself."""
 
     unit = "GMAC"
     label = "billions of multiply-accumulates an image"
 
-    def knows(self, point: Point) -> bool:
-        """Nothing need be measured."""
-        return True
-
-    def measure(self, point: Point) -> None:
-        """Nothing to do."""
-
-    def settled(self, point: Point) -> bool:
-        """Always."""
-        return True
-
-    def settle(self, points: Sequence[Point]) -> None:
-        """Nothing to do."""
-
     def cost(self, point: Point) -> float:
         """The point's."""
         return point.gmac
 
-    def spread(self, point: Point) -> Spread | None:
-        """It is exact."""
-        return None
 
-
-class Recorded(Operations):
+class Recorded(Meter):
     """Model time on a device, from records of the very bundles."""
 
     unit = "ms"
 
     def __init__(self, device: Device) -> None:
-        self.label = f"model time on {device.name}, {_threads(device.threads)}, as recorded there"
+        self.label = f"model time on {device.name}, {counted(device.threads, 'thread')}, as recorded there"
         self._ms = device.ms
 
     def cost(self, point: Point) -> float:
@@ -97,13 +84,13 @@ class Recorded(Operations):
         return float(low), float(high)
 
 
-class Measured:
+class Measured(Meter):
     """Model time on this machine, by :mod:`convert.tune.timer`; every paired measurement is in the log."""
 
     unit = "ms"
 
     def __init__(self, clock: Timer, log: Log, reference: Setting, threads: int, bundle: Bundle, say: Say) -> None:
-        self.label = f"model time on this machine, {_threads(threads)}"
+        self.label = f"model time on this machine, {counted(threads, 'thread')}"
         self._timer, self._log, self._bundle, self._say = clock, log, bundle, say
         self._reference, self.threads = reference, threads
 
@@ -158,7 +145,3 @@ class Measured:
     def _measure(self, point: Point) -> None:
         pair = self._timer.pair(self._bundle(self._reference), self._bundle(point.setting))
         self._log.add_pair(self._reference, point.setting, self.threads, pair)
-
-
-def _threads(count: int) -> str:
-    return f"{count} thread{'s' * (count != 1)}"

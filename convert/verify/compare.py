@@ -18,6 +18,7 @@ from edge_seg.manifest import FEATURES
 from edge_seg.runtime.parity import Tolerance, confident, confident_of, mask_difference, match, only
 from edge_seg.runtime.result import Instances
 from edge_seg.verification import Difference
+from edge_seg.words import counted
 
 # Proposals that may be others: where two scores differ in their last bits, the order of proposals, and which is the
 # last to be taken, hangs on rounding.
@@ -196,6 +197,6 @@ def _masks(expected: Instances, found: Instances, pairs: Pairs, limit: Tolerance
     pixels = max((pixels for _, pixels in both), default=0)
     judged = difference_of("masks", lost, "of the union", round(1 - limit.mask_iou, 9))
     whole = np.array([1 - iou for iou, _ in both])
-    note = f"at most {pixels} pixels differ" if pixels else ""
+    note = f"at most {counted(pixels, 'pixel')} may differ" if pixels else ""
     told = difference_of("masks", whole, "of the union", judged.limit, note)
     return dataclasses.replace(told, ok=judged.ok)

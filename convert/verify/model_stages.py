@@ -25,6 +25,7 @@ from edge_seg.runtime.segmenter import Segmenter
 from edge_seg.targets import Target, open_target
 from edge_seg.targets.drive import drive
 from edge_seg.verification import Difference, StageResult
+from edge_seg.words import counted
 
 _TOLD = Tolerance(matched=0.0, box_px=1e6, score=1.0, mask_iou=0.0, mask_pixels=10**9, feature=1e6)
 
@@ -195,7 +196,7 @@ def run_device(
     results = [_instances(line) for line in outcome.results]
     if len(results) not in (len(images), 2 * len(images)):
         raise EngineError(
-            f"{target.name}: the runner gave {len(results)} results for {2 * len(images)} images",
+            f"{target.name}: the runner gave {counted(len(results), 'result')} for {counted(2 * len(images), 'image')}",
             remedy="use a runner of the same version as this edge-seg",
             code="runner-protocol",
         )

@@ -26,6 +26,7 @@ from edge_seg.runtime.postprocess import select
 from edge_seg.runtime.result import Instances
 from edge_seg.runtime.selftest import read_golden
 from edge_seg.verification import Difference, Shown, StageResult
+from edge_seg.words import counted
 
 
 def files(bundle: Bundle, faults: Mapping[str, BundleError], checked: CheckReport) -> StageResult:
@@ -174,7 +175,7 @@ def _chosen(state: State, number: int, spec: PostprocessSpec) -> tuple[Chosen, C
 def _choice(expected: Chosen, found: Chosen) -> Difference:
     other = len(set(expected) ^ set(found)) or int(expected != found)
     total = max(1, len(expected) + len(found))
-    note = f"{len(found)} boxes kept, {len(expected)} by the rule"
+    note = f"{counted(len(found), 'box')} kept, {len(expected)} by the rule"
     return Difference("kept boxes", other / total, None, "not common", 0.0, other == 0, note)
 
 

@@ -25,6 +25,7 @@ from edge_seg.manifest import CONVOLUTION_GRAPHS, THREE_GRAPHS, TWO_GRAPHS, Mani
 from edge_seg.runtime.parity import Tolerance
 from edge_seg.runtime.result import Instances
 from edge_seg.verification import Difference, Shown, StageResult
+from edge_seg.words import counted
 
 if TYPE_CHECKING:
     from convert.pipeline import Pipeline
@@ -173,7 +174,7 @@ def map_difference(
     replay = _Replay(state.manifest.classes, dict(zip(state.data, found, strict=True)))
     done = evaluate(cast("Segmenter", replay), state.dataset, limit=len(state.data))
     state.maps[name] = done.mask_map, done.box_map
-    note = f"mask {_mean(done.mask_map)}, box {_mean(done.box_map)}, {done.images} images"
+    note = f"mask {_mean(done.mask_map)}, box {_mean(done.box_map)}, {counted(done.images, 'image')}"
     pairs = zip(state.maps[name], state.maps.get(previous or "", (None, None)), strict=True)
     apart = [b - a for a, b in pairs if a is not None and b is not None]
     if not apart:

@@ -24,6 +24,7 @@ from edge_seg.runtime.image import read_image
 from edge_seg.runtime.one_graph import FULL
 from edge_seg.runtime.overlay import draw
 from edge_seg.verification import TITLES, Compared, Difference, Report, Shown, StageResult
+from edge_seg.words import counted
 
 _STEPS: dict[str, Callable[[State], StageResult]] = {
     "preprocessing": rule_stages.preprocessing,
@@ -146,7 +147,9 @@ def _compared(state: State) -> Iterable[Compared]:
     ends = dict.fromkeys((next(iter(state.traces)), next(reversed(state.traces))))
     for image, *results in list(zip(state.images, *map(state.results, ends), strict=True))[:_MOST_SHOWN]:
         drawn = (
-            Shown(f"{TITLES[name]}: {len(found)} instances", draw(image.pixels, found, state.manifest.classes))
+            Shown(
+                f"{TITLES[name]}: {counted(len(found), 'instance')}", draw(image.pixels, found, state.manifest.classes)
+            )
             for name, found in zip(ends, results, strict=True)
         )
         yield Compared(image.name, tuple(drawn))

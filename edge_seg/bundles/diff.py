@@ -12,6 +12,7 @@ from edge_seg.bundle import MANIFEST, Bundle
 from edge_seg.bundles.text import megabytes, phrase, table, tensor
 from edge_seg.files import sha256
 from edge_seg.signature import SIGNATURE, read_signature
+from edge_seg.words import counted
 
 LISTED_WHOLE = 4
 """Longer lists (classes) are compared item by item."""
@@ -120,6 +121,6 @@ def _said(item: dict[str, Any]) -> str:
 def _said_file(item: dict[str, Any]) -> str:
     if "a" not in item or "b" not in item:
         side = "a" if "a" in item else "b"
-        return f"only in {side}, {item[side]['bytes']} bytes"
+        return f"only in {side}, {counted(item[side]['bytes'], 'byte')}"
     a, b = item["a"]["bytes"], item["b"]["bytes"]
-    return f"{a} → {b} bytes" if a != b else f"{a} bytes in both, contents differ"
+    return f"{a} → {counted(b, 'byte')}" if a != b else f"{counted(a, 'byte')} in both, contents differ"

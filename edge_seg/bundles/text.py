@@ -7,6 +7,7 @@ from typing import Any
 
 from edge_seg.manifest import TensorSpec
 from edge_seg.printable import printable
+from edge_seg.words import counted
 
 WIDTH = 100
 
@@ -37,7 +38,7 @@ def megabytes(count: int) -> str:
     for unit, size in (("MB", 1_000_000), ("kB", 1_000)):
         if count >= size:
             return f"{count / size:.1f} {unit}"
-    return f"{count} bytes"
+    return counted(count, "byte")
 
 
 def table(rows: list[tuple[str, str]], most_lines: int = 6) -> str:

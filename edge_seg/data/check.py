@@ -17,14 +17,18 @@ from numpy.typing import NDArray
 
 from edge_seg.data.coco import ReadOptions, align, read_file
 from edge_seg.data.dataset import CocoDataset, ImageRecord
-from edge_seg.data.findings import ERROR, WARNING, Findings
+from edge_seg.data.findings import ERROR, WARNING, Finding, Findings
 from edge_seg.data.header import read_header
-from edge_seg.data.layout import OPTIONAL_SPLITS, SPLITS, SplitFile, find_single, find_split, missing
+from edge_seg.data.layout import OPTIONAL_SPLITS, SPLITS, SplitFile, blocked, find_all, find_single, missing
 from edge_seg.data.left import Left, count_left, fitted, judge
+from edge_seg.data.locate import files_below
 from edge_seg.errors import ImageError
-from edge_seg.runtime.image import read_image
+from edge_seg.runtime.image import SUFFIXES, read_image
+from edge_seg.words import counted
 
 DEFAULT_SIZE = (320, 320)
+SAME_FAULT = {"image-size": "image-size", "exif-size": "image-size", "image-unreadable": "image-unreadable"}
+"""Kinds of findings that come of reading annotations, and the kind that opening the image gives for the same fault."""
 THINNED = 4
 """Of the pixels every so many rows and columns are compared first; only images equal in these are compared whole."""
 FULL_RANGE_BITS = 14
@@ -125,8 +129,12 @@ def read_splits(
     """
     places: dict[str, SplitFile] = {}
     if folder.is_dir():
-        found = {split: find_split(folder, split) for split in (*SPLITS, *OPTIONAL_SPLITS)}
-        places = {split: place for split, place in found.items() if place is not None}
+        for split in (*SPLITS, *OPTIONAL_SPLITS):
+            found = find_all(folder, split)
+            if found:
+                places[split] = found[0]
+            for other in found[1:]:
+                findings.add("layouts", found[0].file, "", f"{split} may also be {other.file} ({other.layout})")
     if not any(split in places for split in SPLITS):
         single = find_single(folder)
         if single is None:
@@ -145,7 +153,9 @@ def read_splits(
     elif whole:
         for split in SPLITS:
             if split not in places:
-                findings.add("not-split", "", "", missing(folder, split).message)
+                problem = blocked(folder, split)
+                kind = "not-split" if problem is None else "file"
+                findings.add(kind, "", "", (problem or missing(folder, split)).message)
     if strict_edits:
         options.edits.check({name for dataset, _ in read.values() for name in dataset.classes})
     return read
@@ -169,13 +179,15 @@ def check(
     total = sum(len(dataset) for dataset, _ in read.values())
     done = 0
     thinned: dict[bytes, list[tuple[str, ImageRecord]]] = {}
-    known_bad = {(f.file, f.image) for f in findings if f.kind in ("image-size", "exif-size")}
+    if folder.is_dir() and not any(map(_hides_names, findings)):
+        _find_unlisted(folder, read, findings)
+    known = {(f.file, f.image, SAME_FAULT[f.kind]) for f in findings if f.kind in SAME_FAULT}
     with ThreadPoolExecutor() as pool:
         for split, (dataset, layout) in read.items():
             report.splits[split] = SplitReport(dataset, count_left(dataset, fitted(size)), layout)
             for record, looked in zip(dataset.images, pool.map(look, dataset.images), strict=True):
                 for kind, text in looked.notes:
-                    if kind != "image-size" or (str(dataset.coco_json), str(record.path)) not in known_bad:
+                    if (str(dataset.coco_json), str(record.path), kind) not in known:
                         findings.add(kind, dataset.coco_json, record.path.name, text, str(record.path))
                 if looked.digest is not None:
                     thinned.setdefault(looked.digest, []).append((split, record))
@@ -203,17 +215,31 @@ def look(record: ImageRecord) -> Looked:
         image = read_image(record.path)
     except ImageError as problem:
         header = read_header(record.path)
-        if header is not None and header.format not in ("JPEG", "PNG", "BMP", "TIFF", "WebP"):
+        if header is not None and not header.readable:
             return Looked((("image-unreadable", f"{record.path}: {header.format}, which isn't read here"),))
         return Looked((("image-unreadable", problem.message),))
     notes = []
+    header = read_header(record.path)
+    if header is not None and header.several:
+        notes.append(("frames", header.format))
+    if header is not None and header.alpha and (share := _transparent(record.path)):
+        notes.append(("alpha", f"{share:.1%} of its pixels"))
     height, width = image.shape[:2]
     if (width, height) != (record.width, record.height):
         text = f"{width} x {height} pixels, its annotations say {record.width} x {record.height}"
         notes.append(("image-size", text))
     if int(image.max(initial=0)) < 1 << (FULL_RANGE_BITS - 8) and (bits := _bits_used(record.path)):
-        notes.append(("depth", f"its values go up to {(1 << bits) - 1} of 65535 ({bits} bits)"))
+        notes.append(("depth", f"its values go up to {(1 << bits) - 1} of 65535 ({counted(bits, 'bit')})"))
     return Looked(tuple(notes), _digest(image[::THINNED, ::THINNED], image.shape))
+
+
+def _transparent(path: Path) -> float:
+    """The share of pixels that aren't opaque."""
+    raw = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if raw is None or raw.ndim != 3 or raw.shape[2] != 4:
+        return 0.0
+    opaque = 255 if raw.dtype == np.uint8 else 65535
+    return float((raw[:, :, 3] < opaque).mean())
 
 
 def _bits_used(path: Path) -> int:
@@ -227,6 +253,22 @@ def _bits_used(path: Path) -> int:
 
 def _digest(pixels: NDArray[np.uint8], shape: tuple[int, ...]) -> bytes:
     return hashlib.blake2b(pixels.tobytes() + repr(shape).encode(), digest_size=16).digest()
+
+
+def _hides_names(finding: Finding) -> bool:
+    """Whether after it nobody knows which images are listed."""
+    return finding.kind in ("file", "panoptic", "not-split") or (
+        finding.kind == "entry" and finding.subject.startswith("image")
+    )
+
+
+def _find_unlisted(root: Path, read: dict[str, tuple[CocoDataset, str]], findings: Findings) -> None:
+    """Image files that lie there and take no part."""
+    listed = {str(record.path) for dataset, _ in read.values() for record in dataset.images}
+    listed |= {finding.image for finding in findings}
+    for file in files_below(root):
+        if file.suffix.lower() in SUFFIXES and str(file) not in listed and file.is_file():
+            findings.add("image-unlisted", "", "", str(file), str(file))
 
 
 def _find_same_images(

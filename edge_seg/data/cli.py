@@ -13,6 +13,7 @@ import click
 from edge_seg.data.formats import EXPORTS, IMPORTS
 from edge_seg.data.layout import HELP as LAYOUTS
 from edge_seg.options import SIZE, Finite, Group, echo_json, json_option
+from edge_seg.words import counted
 
 if TYPE_CHECKING:
     from edge_seg.data.findings import Findings
@@ -129,7 +130,7 @@ def check(
     for name, split in report.splits.items():
         click.echo(f"{name}: {_summary(split.as_json(), size)}")
     if written is not None:
-        click.echo(f"{fix}: written, with {written['changes']} changes (changes.jsonl)")
+        click.echo(f"{fix}: written, with {counted(written['changes'], 'change')} (changes.jsonl)")
         click.echo(f"{'ready to be trained on' if ready else 'not ready to be trained on'}: {fix}")
     else:
         click.echo("ready to be trained on" if ready else "can't be trained on as it is")
@@ -150,18 +151,20 @@ def tell_written(out: Path, counts: dict[str, Any], as_json: bool) -> None:
         return
     for split, held in counts.items():
         if isinstance(held, dict) and "images" in held:
-            click.echo(f"{out / split}.json: {held['images']} images, {held['instances']} instances")
+            click.echo(
+                f"{out / split}.json: {counted(held['images'], 'image')}, {counted(held['instances'], 'instance')}"
+            )
     click.echo(f"classes: {', '.join(counts['classes'])}")
 
 
 def _summary(figures: dict[str, Any], size: tuple[int, int]) -> str:
     """One line about a split."""
     per_class = ", ".join(f"{count} {name}" for name, count in figures["instances_per_class"].items())
-    text = f"{figures['images']} images ({figures['empty_images']} empty)"
+    text = f"{counted(figures['images'], 'image')} ({figures['empty_images']} empty)"
     if figures["smallest"]:
         smallest, largest = ("x".join(map(str, figures[key])) for key in ("smallest", "largest"))
         text += f", {smallest if smallest == largest else f'{smallest} to {largest}'} pixels"
-    text += f"; {figures['instances']} instances ({per_class}), {figures['crowds']} crowds"
+    text += f"; {counted(figures['instances'], 'instance')} ({per_class}), {counted(figures['crowds'], 'crowd')}"
     under = ", ".join(f"{count} under {side}" for side, count in figures["instances_under_pixels"].items())
     return f"{text}; shorter side in pixels at {size[0]}x{size[1]}: {under}"
 
@@ -443,14 +446,14 @@ def export_command(
     with progress_bar("writing") as advance:
         crowds = writer.write(splits, out, advance)
     if crowds:
-        click.echo(f"Warning: {crowds} crowds were left out: {kind} has no such thing", err=True)
+        click.echo(f"Warning: {counted(crowds, 'crowd')} left out: {kind} has no such thing", err=True)
     counts = counts_of(splits)
     if as_json:
         echo_json({"out": out, "format": kind, "crowds_left_out": crowds, **counts})
         return
     for name, held in counts.items():
         if isinstance(held, dict):
-            click.echo(f"{name}: {held['images']} images, {held['instances']} instances")
+            click.echo(f"{name}: {counted(held['images'], 'image')}, {counted(held['instances'], 'instance')}")
     click.echo(f"{out}: written as {kind}")
 
 

@@ -6,6 +6,7 @@ edge, an image named as on another machine); what can't is named, all of it in o
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from edge_seg.data.locate import ImageFinder, name_parts
 from edge_seg.data.outline import Fault, Notes, choose_area, choose_box, decode, is_number, read_outline, shown
 from edge_seg.errors import DataError
 from edge_seg.files import read_json
+from edge_seg.words import counted
 
 __all__ = [
     "Annotation",
@@ -33,6 +35,12 @@ __all__ = [
     "load_split",
     "load_splits",
 ]
+
+
+_NAME_FIELDS = ("file_name", "path", "coco_url", "flickr_url")
+"""Where an image's name stands, the first that is there."""
+_FEWEST_IMAGES, _FEWEST_OBJECTS = 3, 8
+"""Of fewer the places say nothing."""
 
 
 @dataclass(frozen=True)
@@ -98,20 +106,45 @@ def read_file(
 ) -> CocoDataset | None:
     """What can be read of a COCO file, all faults added to ``findings``; None when it isn't a COCO file at all."""
     try:
-        plain = read_json(file, DataError, limits.DATASET_JSON_BYTES, allow_nan=True)
+        repeated: set[str] = set()
+        plain = read_json(file, DataError, limits.DATASET_JSON_BYTES, allow_nan=True, repeated=repeated)
     except DataError as problem:
         findings.add("file", "", "", f"{problem.message}{': ' if problem.remedy else ''}{problem.remedy}")
         return None
     if not isinstance(plain, dict):
-        found = f"expected an object with images, annotations and categories, found {shown(plain)}"
+        found = f"expected an object with images, annotations and categories, found {shown(plain)}{_like(plain)}"
         findings.add("file", file, "", found)
         return None
+    if repeated:
+        findings.add("key-twice", file, "", ", ".join(map(repr, sorted(repeated))))
     bad = [part for part in ("images", "annotations", "categories") if not isinstance(plain.get(part), list)]
     for part in bad:
-        findings.add("file", file, part, f"expected a list, found {shown(plain.get(part, 'nothing'))}")
+        found = shown(plain[part]) if part in plain else "nothing"
+        findings.add("file", file, part, f"expected a list, found {found}{_like(plain)}")
     if bad:
         return None
+    if any(isinstance(entry, dict) and "segments_info" in entry for entry in plain["annotations"][:1]):
+        findings.add("panoptic", file, "annotations", "they have segments_info")
+        return None
     return _Reader(file, ImageFinder(folders, root), findings, options or ReadOptions()).read(plain)
+
+
+def _like(plain: Any) -> str:
+    """What else a JSON file may be, for a message."""
+    if isinstance(plain, dict) and ("shapes" in plain or "_via_img_metadata" in plain):
+        return ": this is labelme's" if "shapes" in plain else ": this is VIA's own project; export COCO there"
+    first = plain[0] if isinstance(plain, list) and plain else None
+    if not isinstance(first, dict):
+        return ""
+    if "data" in first and ("annotations" in first or "predictions" in first):
+        return ": this is Label Studio's; `edge-seg data import labelstudio` converts it"
+    if "score" in first:
+        return ": these are results (detections), not annotations"
+    if "bbox_mode" in first or (isinstance(first.get("annotations"), list) and "file_name" in first):
+        return (
+            ": this is Detectron2's list of images; convert_to_coco_json of detectron2.data.datasets.coco writes COCO"
+        )
+    return ""
 
 
 @dataclass
@@ -136,28 +169,44 @@ class _Reader:
     def __init__(self, file: Path, finder: ImageFinder, findings: Findings, options: ReadOptions) -> None:
         self._file, self._finder, self._findings, self._options = file, finder, findings, options
         self._ids: set[int] = set()
+        self._unreadable: set[int | str] = set()
+        """Ids of categories that are listed, and can't be used."""
+        self._lost: set[int | str] = set()
+        """Ids of such images."""
         self._next = 0
 
     def read(self, plain: dict[str, Any]) -> CocoDataset | None:
         """The data set; None when it has no class or no image."""
         labels, classes, category_ids = self._categories(plain["categories"])
         images = self._images(plain["images"])
-        if not classes or not images:
-            return None
         numbers = [key for entry in plain["annotations"] if isinstance(entry, dict) for key in [_key(entry.get("id"))]]
         self._next = max((number for number in numbers if isinstance(number, int)), default=0)
         for position, entry in enumerate(plain["annotations"]):
             self._annotation(position, entry, images, labels)
+        if not classes or not images:
+            return None
         evidence = Evidence()
         for image in images.values():
             if image.frame.stored is not None and image.found:
                 evidence.add(image.frame, *(max(a.box[edge] for a in image.found) for edge in (2, 3)))
         if evidence.text:
             self._add("exif-evidence", "", evidence.text)
+        self._look_at_corners(images)
         return CocoDataset(self._file, self._records(images), classes, category_ids)
 
     def _add(self, kind: str, subject: str, text: str, image: str = "") -> None:
         self._findings.add(kind, self._file, subject, text, image)
+
+    def _id(self, where: str, entry: Any, expected: str) -> int | str | None:
+        """An entry's id; None, with a finding, for one that has none."""
+        if not isinstance(entry, dict):
+            self._add("entry", where, f"expected {expected}, found {shown(entry)}")
+            return None
+        key = _key(entry.get("id"))
+        if key is None:
+            found = shown(entry["id"]) if "id" in entry else "nothing"
+            self._add("entry", f"{where}.id", f"expected a whole number, found {found}")
+        return key
 
     def _categories(self, entries: list[Any]) -> tuple[dict[int | str, int | None], tuple[str, ...], tuple[int, ...]]:
         """Category id → label, or None for a dropped class; the classes, and a category id for each."""
@@ -166,17 +215,20 @@ class _Reader:
         names: list[str] = []
         ids: list[int] = []
         for position, entry in enumerate(entries):
-            key = _key(entry.get("id")) if isinstance(entry, dict) else None
+            key = self._id(f"categories[{position}]", entry, "an object with id and name")
             if key is None:
-                found = entry.get("id") if isinstance(entry, dict) else entry
-                self._add("entry", f"categories[{position}].id", f"expected a whole number, found {shown(found)}")
                 continue
             name = entry.get("name")
             if isinstance(name, int) and not isinstance(name, bool):
                 name = str(name)
-            if not isinstance(name, str) or not name.strip():
-                self._add("entry", f"category {key}: name", f"expected a name, found {shown(name)}")
+            if not isinstance(name, str) or not name.strip() or len(name) > limits.NAME_LENGTH:
+                length = (
+                    f" of at most {limits.NAME_LENGTH} characters" if isinstance(name, str) and name.strip() else ""
+                )
+                self._add("entry", f"category {key}: name", f"expected a name{length}, found {shown(name)}")
+                self._unreadable.add(key)
                 continue
+            name = unicodedata.normalize("NFC", name)
             if key in own:
                 if own[key] != name:
                     text = f"expected an id used only once, found {key} for {own[key]!r} and {name!r}"
@@ -194,7 +246,7 @@ class _Reader:
                 names.append(new)
                 ids.append(key if isinstance(key, int) else 0)
             labels[key] = len(names) - 1 - names[::-1].index(new)
-        if not names:
+        if not entries:
             self._add("file", "categories", f"expected at least one, found {shown(entries)}")
         similar: dict[str, list[str]] = {}
         for name in dict.fromkeys(names):
@@ -211,13 +263,12 @@ class _Reader:
         if not entries:
             self._add("file", "images", "expected at least one image, found []")
         for position, entry in enumerate(entries):
-            key = _key(entry.get("id")) if isinstance(entry, dict) else None
+            key = self._id(f"images[{position}]", entry, "an object with id and file_name")
             if key is None:
-                found = entry.get("id") if isinstance(entry, dict) else entry
-                self._add("entry", f"images[{position}].id", f"expected a whole number, found {shown(found)}")
                 continue
             image = self._image(key, entry)
             if image is None:
+                self._lost.add(key)
                 continue
             if key in images:
                 before = images[key]
@@ -229,19 +280,21 @@ class _Reader:
         return images
 
     def _image(self, key: int | str, entry: dict[str, Any]) -> _Image | None:
-        name = entry.get("file_name")
+        field = next((field for field in _NAME_FIELDS if isinstance(entry.get(field), str)), "file_name")
+        name = entry.get(field)
+        path = None
         if not isinstance(name, str) or not name.strip():
             self._add("entry", f"image {key}: file_name", f"expected a file name, found {shown(name)}")
-            return None
-        subject = f"image {key} ({name})"
-        path = None
-        try:
-            located = self._finder.find(name)
-            path = located.path
-            if not located.exact:
-                self._add("image-elsewhere", subject, f"found as {path}", str(path))
-        except Fault as fault:
-            self._add(fault.kind, subject, fault.text, str(path or name))
+            name = ""
+        subject = f"image {key} ({_short(name)})" if name else f"image {key}"
+        if name:
+            try:
+                located = self._finder.find(name)
+                path = located.path
+                if not located.exact or field != "file_name":
+                    self._add("image-elsewhere", subject, f"found as {path}, by its {field}", str(path))
+            except Fault as fault:
+                self._add(fault.kind, subject, fault.text, str(path or name))
         notes: Notes = []
         try:
             stated = entry.get("width"), entry.get("height")
@@ -261,12 +314,18 @@ class _Reader:
             return
         number = _key(entry.get("id"))
         where = f"annotation {number}" if number is not None else f"annotations[{position}]"
-        image = images.get(_known(entry.get("image_id")))
-        label = labels.get(_known(entry.get("category_id")), -1)
-        if image is None:
+        image_key, category = _known(entry.get("image_id")), _known(entry.get("category_id"))
+        image = images.get(image_key)
+        label = labels.get(category, -1)
+        usable = label != -1
+        if image is None and image_key in self._lost:
+            self._add("left-with", where, f"image_id {image_key}")
+        elif image is None:
             text = f"expected the id of an image in the same file, found {shown(entry.get('image_id'))}"
             self._add("image-unknown", f"{where}: image_id", text)
-        if label == -1:
+        if label == -1 and (category in self._unreadable or not labels):
+            self._add("left-with", where, f"category_id {category}", image.place if image else "")
+        elif label == -1:
             text = f"expected one of {shown(sorted(labels, key=str))}, found {shown(entry.get('category_id'))}"
             self._add("category-unknown", f"{where}: unknown category_id", text, image.place if image else "")
         crowd = entry.get("iscrowd")
@@ -274,13 +333,13 @@ class _Reader:
             self._add(
                 "entry", f"{where}: iscrowd", f"expected 0 or 1, found {shown(crowd)}", image.place if image else ""
             )
-            return
-        if image is None or label == -1:
+            usable = False
+        if image is None:
             return
         if label is None:
             self._add("dropped", where, f"its class is dropped, category_id {entry.get('category_id')}", image.place)
             return
-        self._outline(entry, where, image, label, number, crowd in (1, "1"))
+        self._outline(entry, where, image, label if usable else -1, number, crowd in (1, "1"))
 
     def _outline(
         self, entry: dict[str, Any], where: str, image: _Image, label: int, number: int | str | None, crowd: bool
@@ -309,24 +368,42 @@ class _Reader:
         area = choose_area(entry.get("area"), outline, notes)
         for kind, text in notes:
             self._add(kind, where, text, image.place)
+        if label == -1:  # its other faults were to be told
+            return
         outline, box = frame.turn(outline, box)
         if not isinstance(number, int) or number in self._ids:
             self._next += 1
-            shown_id = "nothing" if number is None else repr(entry["id"])
+            shown_id = shown(entry["id"]) if entry.get("id") is not None else "nothing"
             self._add("new-ids", where, f"expected a whole number used only once, found {shown_id}", image.place)
             number = self._next
         self._ids.add(number)
         image.found.append(Annotation(number, label, box, area, crowd, outline.segmentation))
+
+    def _look_at_corners(self, images: dict[int | str, _Image]) -> None:
+        """Says so where no outline of many reaches the middle of its image: values of another scale lie up left."""
+        held = [image for image in images.values() if image.found]
+        objects = sum(len(image.found) for image in held)
+        if len(held) < _FEWEST_IMAGES or objects < _FEWEST_OBJECTS or any(image.frame.stored for image in held):
+            return
+        if any(f.kind == "image-size" and f.file == str(self._file) for f in self._findings):
+            return  # which says the same, and why
+        across = max(a.box[2] / image.frame.width for image in held for a in image.found)
+        down = max(a.box[3] / image.frame.height for image in held for a in image.found)
+        if max(across, down) <= 0.5:
+            reach = f"the furthest reaches {across:.0%} of the width and {down:.0%} of the height"
+            self._add("outline-corner", "", f"of {objects} objects in {len(held)} images {reach}")
 
     def _records(self, images: dict[int | str, _Image]) -> tuple[ImageRecord, ...]:
         by_path: dict[Path, list[_Image]] = {}
         for image in images.values():
             if image.path is not None:
                 by_path.setdefault(image.path, []).append(image)
+            elif image.found:
+                self._add("left-with", f"image {image.number}", counted(len(image.found), "object"))
         taken = {image.number for image in images.values() if isinstance(image.number, int)}
         text_ids = [image for image in images.values() if not isinstance(image.number, int)]
         if text_ids:
-            text = f"{len(text_ids)} images are numbered from {max(taken, default=0) + 1} on"
+            text = f"{counted(len(text_ids), 'image')} numbered from {max(taken, default=0) + 1} on"
             self._add("new-ids", f"image {text_ids[0].number}", text)
         following = max(taken, default=0)
         records = []
@@ -353,7 +430,7 @@ class _Reader:
         sizes = dict.fromkeys((entry.frame.width, entry.frame.height) for entry in entries)
         if len(sizes) > 1:
             found = ", ".join(f"{width} x {height}" for width, height in sizes)
-            self._add("image-twice-differs", subject, f"expected one size, found {found}", path.name)
+            self._add("image-twice-differs", subject, f"expected one size, found {found}", str(path))
             return False
         counts = ", ".join(str(len(entry.found)) for entry in entries)
         text = f"one image with {len(entries)} entries of {counts} objects: in each the others would be background"
@@ -394,7 +471,8 @@ def align(train: CocoDataset, val: CocoDataset, findings: Findings) -> CocoDatas
         return val
     used = Counter(a.label for record in val.images for a in record.annotations)
     extra = [name for label, name in enumerate(val.classes) if name not in mine and used[label]]
-    if extra:
+    categories = (f for f in findings if f.file == str(train.coco_json) and f.subject.startswith("categor"))
+    if extra and not any(f.kind in ("entry", "duplicate-id") for f in categories):  # train may list it, badly
         text = f"its categories {theirs} differ from {mine} in {train.coco_json.name}: {', '.join(map(repr, extra))}"
         findings.add("category-extra", val.coco_json, "categories", text)
     differing = [name for name, number in theirs.items() if mine.get(name, number) != number]
@@ -411,6 +489,10 @@ def align(train: CocoDataset, val: CocoDataset, findings: Findings) -> CocoDatas
         for record in val.images
     )
     return replace(val, images=images, classes=train.classes, category_ids=train.category_ids)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 80 else f"{name[:77]}..."
 
 
 def _key(value: Any) -> int | str | None:

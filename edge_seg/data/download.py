@@ -13,6 +13,7 @@ from typing import IO
 
 from edge_seg import files
 from edge_seg.errors import DataError, UsageError
+from edge_seg.words import counted
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there and the bytes of the whole file, None where the server doesn't say."""
@@ -132,4 +133,4 @@ def _copy(source: IO[bytes], file: IO[bytes], done: int, total: int | None, prog
         if progress is not None:
             progress(done, total)
     if total is not None and done < total:
-        raise ConnectionError(f"the connection ended after {done} of {total} bytes")
+        raise ConnectionError(f"the connection ended after {done} of {counted(total, 'byte')}")

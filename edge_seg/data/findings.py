@@ -38,6 +38,13 @@ EXIF = (
 KINDS: dict[str, Kind] = {
     # The files
     "file": Kind(ERROR, "a file can't be used"),
+    "panoptic": Kind(ERROR, "COCO panoptic, which has no outlines", "convert it to instances (panopticapi does)"),
+    "key-twice": Kind(
+        ERROR, "one name stands twice in a JSON object: a reader takes one of them", "keep the right one"
+    ),
+    "layouts": Kind(
+        WARNING, "several annotation files may be one split's: the first was taken", "move the others away"
+    ),
     "not-split": Kind(
         ERROR, "not divided into train and val", "`edge-seg data split DIR OUT` divides it into train and val"
     ),
@@ -47,6 +54,7 @@ KINDS: dict[str, Kind] = {
     "new-ids": Kind(WARNING, "ids are missing, no whole numbers, or used twice: numbered anew"),
     "category-unknown": Kind(ERROR, "annotations name a category that isn't listed", f"list it, or: {FIX}"),
     "image-unknown": Kind(ERROR, "annotations belong to an image that isn't listed", f"list it, or: {FIX}"),
+    "left-with": Kind(NOTE, "annotations go with a category or an image that can't be read"),
     "category-names": Kind(
         ERROR,
         "two categories have one name",
@@ -71,6 +79,11 @@ KINDS: dict[str, Kind] = {
     "category-order": Kind(WARNING, "categories of val have other ids than those of train: matched by name"),
     # Image entries and files
     "image-missing": Kind(ERROR, "image files are missing", f"copy them there; {FIX}"),
+    "image-unlisted": Kind(
+        NOTE, "image files that no annotation file lists: not used", "list those without objects too: they teach much"
+    ),
+    "image-unannotated": Kind(NOTE, "image files without an annotation file: left out"),
+    "image-background": Kind(NOTE, "image files without a text file of outlines: taken as images without objects"),
     "image-ambiguous": Kind(ERROR, "image files can't be told apart", "give file_name with its folder"),
     "image-elsewhere": Kind(WARNING, "image files were found by the last part of their name"),
     "image-twice": Kind(WARNING, "images have several entries: their objects were put together"),
@@ -98,6 +111,12 @@ KINDS: dict[str, Kind] = {
         "16-bit images use only a part of their range, and come out nearly black",
         "stretch the values to 0…65535 (multiply 12-bit values by 16)",
     ),
+    "frames": Kind(WARNING, "files hold several images (pages, an animation): the first is taken"),
+    "alpha": Kind(
+        WARNING,
+        "images have transparent pixels: the colours that lie under them are taken",
+        "lay them on the background that the camera would see",
+    ),
     "same-pixels": Kind(WARNING, "images have the same pixels", "keep one of them"),
     "both-splits": Kind(
         WARNING,
@@ -120,6 +139,16 @@ KINDS: dict[str, Kind] = {
     ),
     "outline-cut": Kind(WARNING, "outlines reach over the image's edge: cut off there"),
     "outline-parts": Kind(WARNING, "parts of outlines have fewer than three points: left out"),
+    "outline-inside": Kind(
+        WARNING,
+        "parts of outlines lie inside other parts: they are joined, no hole is cut",
+        "a hole needs run lengths (RLE), or one polygon that goes round it",
+    ),
+    "outline-corner": Kind(
+        WARNING,
+        "no outline reaches the right or the lower half of its image",
+        "were images enlarged after they were annotated, or are values percentages? Look: `data check DIR --html FILE`",
+    ),
     "no-pixels": Kind(WARNING, "outlines cover no pixel: left out"),
     "box": Kind(WARNING, "boxes are missing, empty, or not where the outline is: taken from the outline"),
     "area": Kind(WARNING, "areas are missing, 0, or not those of the outline: taken from the outline"),
@@ -129,16 +158,37 @@ KINDS: dict[str, Kind] = {
     "not-annotated": Kind(NOTE, "files aren't annotations of the format: left out"),
     "duplicate": Kind(WARNING, "several annotation files are for one image: the one with its name was taken"),
     "hole": Kind(NOTE, "shapes named __hole__ were cut out of the object around them"),
+    "ignored": Kind(NOTE, "shapes named __ignore__ or _background_ are no objects: left out"),
+    "grouped": Kind(NOTE, "shapes with one label and one group_id were put together: parts of one object"),
+    "labels-several": Kind(WARNING, "regions have several labels: the first was taken"),
+    "classes-mixed": Kind(WARNING, "objects have pixels of several classes: the class of most was taken"),
+    "names-twice": Kind(ERROR, "several classes have one name", "give each a name of its own in data.yaml"),
+    "names-missing": Kind(WARNING, "the classes have no names: their numbers are taken", "list names in data.yaml"),
+    "task-unannotated": Kind(NOTE, "tasks without an annotation, or with a cancelled one: left out"),
+    "turned-view": Kind(
+        WARNING,
+        "regions were drawn on an image that the tool showed turned (image_rotation)",
+        "look at them: `edge-seg data check OUT --html FILE`",
+    ),
+    "image-data": Kind(
+        WARNING,
+        "the image in the file (imageData) isn't the one beside it, which was taken",
+        "labelme shows the one in the file: compare them",
+    ),
+    "split-anew": Kind(NOTE, "the source's own division isn't one into train and val: divided anew"),
+    "list-missing": Kind(WARNING, "lists of a split name images that aren't there"),
     "versions": Kind(WARNING, "images were annotated more than once: the first annotation was taken"),
     "label-unknown": Kind(ERROR, "labels aren't among the classes", "add them to --classes, or correct them"),
     # What is left for training
-    "nothing-left": Kind(ERROR, "nothing to train on", "crowds, and what is too small at this size, teach nothing"),
+    "nothing-left": Kind(ERROR, "nothing to train on", "crowds, and what is too small at this size, aren't trained on"),
     "vanish": Kind(
         WARNING, "objects vanish at the network's size", "train with a larger --size, or cut the images into tiles"
     ),
     "few": Kind(WARNING, "classes with few objects to train on", "annotate more, or merge classes"),
     "crowd": Kind(WARNING, "objects are marked as crowds: not trained on", "set iscrowd to 0 if each is one object"),
-    "val-empty": Kind(WARNING, "val has no object: mAP can't be measured", "put annotated images into it"),
+    "val-empty": Kind(
+        WARNING, "val has no object that can be used: mAP can't be measured", "put annotated images into it"
+    ),
 }
 
 

@@ -15,11 +15,11 @@ from edge_seg.errors import DataError
 
 UNUSABLE_IMAGES = ("image-unreadable", "image-size", "exif-size")
 """Errors that leave an image out, with all that is in it."""
-UNDECIDED = ("exif-size", "category-names", "duplicate-id", "image-twice-differs", "file")
+UNDECIDED = ("exif-size", "category-names", "duplicate-id", "image-twice-differs", "file", "key-twice")
 """Errors that only a person can decide: a copy would be a guess."""
 _AS_IT_WAS = """
 same-pixels both-splits depth few category-empty category-similar crowd vanish val-empty exif-unclear nothing-left
-not-split
+not-split frames alpha layouts outline-inside outline-corner
 """
 NOT_CHANGED = frozenset(_AS_IT_WAS.split())
 """What the copy holds as it was."""

@@ -10,6 +10,7 @@ from edge_seg.data.header import Header, read_header
 from edge_seg.data.outline import Box, Fault, Notes, Outline, shown, turn, turn_point
 from edge_seg.errors import ImageError
 from edge_seg.runtime.image import read_image
+from edge_seg.words import counted
 
 LONGEST_SIDE = 65_535
 _ROUNDING = 1.0
@@ -54,6 +55,11 @@ def find_frame(path: Path | None, width: Any, height: Any, exif: str, notes: Not
     """
     stated = _side("width", width), _side("height", height)
     header = read_header(path) if path is not None else None
+    if path is not None and (header is None or not header.readable):
+        fault = Fault("image-unreadable", _unreadable(path, header))
+        if stated[0] is None or stated[1] is None:
+            raise fault
+        notes.append((fault.kind, fault.text))
     if stated[0] is None or stated[1] is None:
         found = _read_size(path, header)
         notes.append(("size-read", f"{found[0]} x {found[1]}"))
@@ -125,11 +131,18 @@ class Evidence:
         total = self.upright + self.unturned + self.both
         if not total:
             return ""
-        told = f"of {total} images the outlines of {self.upright} fit the upright image only, of {self.unturned} the "
-        told += f"unturned one only, of {self.both} both"
+        told = f"of {counted(total, 'image')} the outlines of {self.upright} fit the upright image only, "
+        told += f"of {self.unturned} the unturned one only, of {self.both} both"
         if bool(self.upright) != bool(self.unturned):
             told += f": use --exif {'apply' if self.upright else 'ignore'}"
         return told
+
+
+def _unreadable(path: Path, header: Header | None) -> str:
+    if header is not None:
+        return f"{path}: {header.format}, which isn't read here"
+    empty = path.stat().st_size == 0
+    return f"{path}: {'empty file, not an image' if empty else 'damaged, or not an image'}"
 
 
 def _differing(found: tuple[int, int], stated: tuple[int, int]) -> str:

@@ -1,14 +1,16 @@
-"""An image file's header: format, size, EXIF orientation and depth, without decoding the pixels."""
+"""An image file's header: format, size, EXIF orientation, frames and transparency, without decoding the pixels."""
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-_EXIF_HEADER = b"Exif\0\0"
-_ORIENTATION_TAG = 0x0112
+from edge_seg import limits
+from edge_seg.runtime.image_size import read_size
+from edge_seg.runtime.orientation import EXIF_HEADER, orientation_of, webp_orientation
+
 _LONGEST_EXIF = 1 << 16
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # JPEG markers without a length
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -18,14 +20,17 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 class Header:
     """What a file's first bytes say. ``width`` and ``height`` are of the pixels as stored, 0 where not known.
 
-    ``orientation`` is EXIF's, 1 (upright) to 8; ``bits`` those of a value, 0 where not known.
+    ``orientation`` is EXIF's, 1 (upright) to 8. ``several`` says that the file holds more than one image (pages, an
+    animation), ``alpha`` that pixels may be transparent, ``readable`` that the format is one that is read here.
     """
 
     format: str
     width: int = 0
     height: int = 0
     orientation: int = 1
-    bits: int = 0
+    several: bool = False
+    alpha: bool = False
+    readable: bool = True
 
     @property
     def turned(self) -> bool:
@@ -47,6 +52,18 @@ def read_header(path: Path) -> Header | None:
         return None
 
 
+_FOREIGN: tuple[tuple[bytes, str], ...] = (
+    (b"GIF8", "GIF"),
+    (b"%PDF", "PDF"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"version https://git-lfs", "a Git LFS pointer, not the image itself"),
+)
+_BRANDS = {
+    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+    **dict.fromkeys((b"heic", b"heix", b"mif1", b"msf1", b"hevc"), "HEIC"),
+}
+
+
 def _read(file: IO[bytes]) -> Header | None:
     start = file.read(32)
     if start.startswith(b"\xff\xd8\xff"):
@@ -55,31 +72,28 @@ def _read(file: IO[bytes]) -> Header | None:
     if start.startswith(b"\x89PNG\r\n\x1a\n"):
         file.seek(8)
         return _png(file)
-    if start.startswith(b"BM"):
-        width, height = struct.unpack_from("<ii", start, 18)
-        return Header("BMP", width, abs(height), bits=8)
-    if start.startswith((b"GIF87a", b"GIF89a")):
-        return Header("GIF", *struct.unpack_from("<HH", start, 6))
+    if foreign := _foreign(start):
+        return Header(foreign, readable=False)
+    content = start + file.read(limits.IMAGE_BYTES)
+    size = read_size(content)
+    if size is None:
+        return None
+    header = Header(size.format, size.width, size.height)
+    if size.format == "TIFF":
+        return replace(header, orientation=orientation_of(content), several=_has_pages(content))
+    if size.format == "WebP" and content[12:16] == b"VP8X":
+        flags = content[20]
+        return replace(header, orientation=webp_orientation(content), several=bool(flags & 2), alpha=bool(flags & 16))
+    return header
+
+
+def _foreign(start: bytes) -> str:
+    """The name of a format that isn't read here, "" for any other."""
     if start[4:8] == b"ftyp":
-        brand = start[8:12]
-        if brand in (b"avif", b"avis"):
-            return Header("AVIF")
-        return (
-            Header("HEIC")
-            if brand in (b"heic", b"heix", b"mif1", b"msf1", b"hevc")
-            else Header("a video or another MP4 file")
-        )
-    if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
-        return Header("WebP")
-    if start.startswith((b"II*\0", b"MM\0*")):
-        return Header("TIFF")
-    if start.startswith(b"%PDF"):
-        return Header("PDF")
+        return _BRANDS.get(start[8:12], "a video or another MP4 file")
     if start.lstrip()[:5].lower() in (b"<?xml", b"<svg ", b"<html", b"<!doc"):
-        return Header("text (SVG or HTML)")
-    if start.startswith(b"version https://git-lfs"):
-        return Header("a Git LFS pointer, not the image itself")
-    return None
+        return "text (SVG or HTML)"
+    return next((name for begins, name in _FOREIGN if start.startswith(begins)), "")
 
 
 def _jpeg(file: IO[bytes]) -> Header:
@@ -94,44 +108,42 @@ def _jpeg(file: IO[bytes]) -> Header:
             continue
         (length,) = struct.unpack(">H", file.read(2))
         if marker[1] in _FRAMES:
-            bits, height, width = struct.unpack(">BHH", file.read(5))
-            return Header("JPEG", width, height, orientation, bits)
+            _bits, height, width = struct.unpack(">BHH", file.read(5))
+            return Header("JPEG", width, height, orientation)
         if marker[1] == 0xE1 and orientation == 1:
             segment = file.read(length - 2)
-            if segment.startswith(_EXIF_HEADER):
-                orientation = _orientation(segment[len(_EXIF_HEADER) :])
+            if segment.startswith(EXIF_HEADER):
+                orientation = orientation_of(segment[len(EXIF_HEADER) :])
         else:
             file.seek(length - 2, 1)
 
 
 def _png(file: IO[bytes]) -> Header:
-    width = height = bits = 0
-    orientation = 1
+    header = Header("PNG")
     while len(head := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)
         if kind == b"IHDR":
-            width, height, bits = struct.unpack(">IIB", file.read(9))
-            file.seek(length - 9 + 4, 1)
+            width, height, _bits, colors = struct.unpack(">IIBB", file.read(10))
+            header = replace(header, width=width, height=height, alpha=colors in (4, 6))
+            file.seek(length - 10 + 4, 1)
         elif kind == b"eXIf" and length <= _LONGEST_EXIF:
-            orientation = _orientation(file.read(length))
+            header = replace(header, orientation=orientation_of(file.read(length)))
             file.seek(4, 1)
         elif kind in (b"IDAT", b"IEND"):
             break
         else:
+            header = replace(header, alpha=header.alpha or kind == b"tRNS", several=header.several or kind == b"acTL")
             file.seek(length + 4, 1)
-    return Header("PNG", width, height, orientation, bits)
+    return header
 
 
-def _orientation(tiff: bytes) -> int:
-    """EXIF's orientation in a TIFF block, 1 where it has none."""
+def _has_pages(tiff: bytes) -> bool:
+    """Whether a second directory follows the first."""
     try:
-        order = {b"II": "<", b"MM": ">"}[tiff[:2]]
+        order = "<" if tiff[:2] == b"II" else ">"
         (start,) = struct.unpack_from(order + "I", tiff, 4)
         (count,) = struct.unpack_from(order + "H", tiff, start)
-        for entry in range(start + 2, start + 2 + 12 * count, 12):
-            tag, _kind, _values, value = struct.unpack_from(order + "HHIH", tiff, entry)
-            if tag == _ORIENTATION_TAG:
-                return int(value) if 1 <= value <= 8 else 1
-    except (KeyError, struct.error):
-        pass
-    return 1
+        (following,) = struct.unpack_from(order + "I", tiff, start + 2 + 12 * count)
+    except struct.error:
+        return False
+    return bool(following)

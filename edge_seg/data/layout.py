@@ -11,6 +11,7 @@ from edge_seg.errors import DataError
 
 SPLITS = ("train", "val")
 OPTIONAL_SPLITS = ("test",)
+ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 ALIASES = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 """What a split is called in file and folder names."""
 
@@ -54,14 +55,29 @@ class SplitFile:
     layout: str
 
 
-def find_split(folder: Path, split: str) -> SplitFile | None:
-    """Where ``split`` of the data set in ``folder`` is; None when no layout fits."""
+def find_all(folder: Path, split: str) -> list[SplitFile]:
+    """Every place where ``split`` of the data set in ``folder`` may be; the first is taken."""
+    found: list[SplitFile] = []
     for layout in LAYOUTS:
         for name in ALIASES.get(split, (split,)):
-            file = folder / layout.annotations.format(split=name)
-            if file.is_file():
-                return SplitFile(file, tuple(folder / place.format(split=name) for place in layout.images), layout.name)
-    return None
+            file = _file(folder / layout.annotations.format(split=name))
+            if file is not None and all(file != other.file for other in found):
+                images = tuple(folder / place.format(split=name) for place in layout.images)
+                found.append(SplitFile(file, images, layout.name))
+    return found
+
+
+def _file(path: Path) -> Path | None:
+    """The file, also one whose ending has another case (train.JSON)."""
+    if path.is_file():
+        return path
+    other = path.with_suffix(path.suffix.upper())
+    return other if other.is_file() else None
+
+
+def find_split(folder: Path, split: str) -> SplitFile | None:
+    """Where ``split`` of the data set in ``folder`` is; None when no layout fits."""
+    return next(iter(find_all(folder, split)), None)
 
 
 def has_split(folder: Path, split: str = "train") -> bool:
@@ -75,6 +91,8 @@ def find_single(place: Path) -> SplitFile | None:
     Its images may lie beside it, in ``images/``, or, for ``instances_NAME.json``, in ``images/NAME`` (CVAT).
     """
     if place.is_file():
+        if place.suffix.lower() in ARCHIVES:
+            return None
         file = place
     else:
         files = [
@@ -102,7 +120,8 @@ def _other_format(folder: Path) -> str | None:
         return "yolo"
     if (folder / "annotations.xml").is_file():
         return "cvat"
-    for file in itertools.islice(sorted(folder.glob("*.json")), 3):
+    files = (file for file in sorted(folder.glob("*.json")) if file.is_file())  # not a pipe, which would be waited for
+    for file in itertools.islice(files, 3):
         with contextlib.suppress(OSError), file.open("rb") as opened:
             start = opened.read(1 << 16)
             if b'"shapes"' in start and not file.name.startswith("."):
@@ -112,10 +131,30 @@ def _other_format(folder: Path) -> str | None:
     return None
 
 
+def blocked(folder: Path, split: str) -> DataError | None:
+    """The error for a split whose file's name is there, but no file."""
+    for layout in LAYOUTS:
+        file = folder / layout.annotations.format(split=split)
+        if file.is_symlink() and not file.exists():
+            return DataError(f"{file}: a link that leads nowhere", remedy="copy the file itself there")
+        if file.exists() and not file.is_file():
+            return DataError(f"{file}: a folder, a pipe or a device, expected a file", remedy="put the COCO file there")
+    return None
+
+
 def missing(folder: Path, split: str) -> DataError:
     """The error for a folder without that split."""
+    if folder.is_file():
+        if folder.suffix.lower() in ARCHIVES:
+            return DataError(f"{folder}: an archive, not a folder", remedy="unpack it, and give the folder")
+        return DataError(
+            f"{folder}: a file, expected the folder that holds train.json and val.json",
+            remedy=f"give its folder; `edge-seg data split {folder} OUT` divides one COCO file into train and val",
+        )
     if not folder.is_dir():
         return DataError(f"{folder}: no such folder", remedy="give the folder that holds train.json and val.json")
+    if (problem := blocked(folder, split)) is not None:
+        return problem
     names = ", ".join(layout.annotations.format(split=split) for layout in LAYOUTS)
     remedy = (
         "put a COCO file there, or make one: `edge-seg data import` converts other tools' files, `edge-seg data synth` "

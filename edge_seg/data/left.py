@@ -10,6 +10,7 @@ from typing import Any
 from edge_seg.data.dataset import CocoDataset, ImageRecord
 from edge_seg.data.findings import ERROR, WARNING, Findings
 from edge_seg.data.transforms import LEAST_SIDE, letterbox, short_side
+from edge_seg.words import counted
 
 FEW = 10
 """Fewer objects of a class than this teach little; a training on them is warned of, not refused."""
@@ -87,18 +88,22 @@ def judge(split: str, dataset: CocoDataset, left: Left, size: str, findings: Fin
     if left.vanished:
         per_class = ", ".join(f"{count} {name}" for name, count in left.vanished.items())
         many = "all" if not left.total else str(sum(left.vanished.values()))
-        text = f"{many} of {objects} objects of {split} have a side under {LEAST_SIDE:g} pixel at {size}: {per_class}"
+        few = f"{many} of {counted(objects, 'object')} of {split}"
+        text = f"{few} have a side under {LEAST_SIDE:g} pixel at {size}: {per_class}"
         findings.add("vanish", file, "", text)
     if left.crowds and split == "train":
-        findings.add("crowd", file, "", f"{left.crowds} of {objects + left.crowds} objects of {split}")
+        findings.add("crowd", file, "", f"{left.crowds} of {counted(objects + left.crowds, 'object')} of {split}")
     if split == "val" and not objects:
-        findings.add("val-empty", file, "", f"{len(dataset)} images")
+        findings.add("val-empty", file, "", counted(len(dataset), "image"))
     if split != "train":
         return
     if not left.total:
         why = [f"{left.crowds} are crowds"] * bool(left.crowds)
         why += [f"{sum(left.vanished.values())} vanish at {size}"] * bool(left.vanished)
-        text = f"no object is left of {objects + left.crowds} in {len(dataset)} images"
+        text = f"no object is left of {objects + left.crowds} in {counted(len(dataset), 'image')}"
+        if not objects + left.crowds:
+            held = f"{counted(len(dataset), 'image')} without an object" if len(dataset) else "no image"
+            text = f"{held} that can be used"
         findings.add("nothing-left", file, "", f"{text}{': ' if why else ''}{', '.join(why)}")
         return
     annotated = Counter(a.label for record in dataset.images for a in record.annotations)
@@ -107,7 +112,7 @@ def judge(split: str, dataset: CocoDataset, left: Left, size: str, findings: Fin
         if not annotated[label]:
             findings.add("category-empty", file, f"class {name!r}", "no object has it")
         elif count < FEW:
-            findings.add("few", file, f"class {name!r}", f"{count} objects to train on at {size}")
+            findings.add("few", file, f"class {name!r}", f"{counted(count, 'object')} to train on at {size}")
 
 
 def before_training(train: CocoDataset, val: CocoDataset, fit: Fit, input_size: tuple[int, int]) -> list[str]:

@@ -10,12 +10,13 @@ import contextlib
 import difflib
 import os
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from edge_seg.data.outline import Fault
+from edge_seg.data.outline import Fault, shown
 from edge_seg.runtime.image import SUFFIXES
 
 _KNOWN = SUFFIXES | {".gif", ".heic", ".avif"}
@@ -55,16 +56,19 @@ class ImageFinder:
                 if _is_file(path):
                     return Found(path, False)
         last = parts[-1]
-        stem = _stem(last)
-        wanted = [last.casefold(), stem + ".*"]
+        wanted = [*_keys(last)]
         if _UPLOAD_PREFIX.match(last):
-            short = _UPLOAD_PREFIX.sub("", last)
-            wanted += [short.casefold(), _stem(short) + ".*"]
+            wanted += _keys(_UPLOAD_PREFIX.sub("", last))
         for key in wanted:
             for index in self._index():
-                if candidates := index.get(key):
+                if candidates := list(filter(_is_file, index.get(key, ()))):  # links may lead nowhere
                     return Found(_only(name, parts, candidates), False)
-        raise Fault("image-missing", f"no image {name!r} in {self._places()}{self._near(last)}")
+        for folder in self._folders:
+            if os.path.lexists(folder / last):
+                raise Fault(
+                    "image-missing", f"{folder / last}: a link that leads nowhere, a folder or a pipe, not a file"
+                )
+        raise Fault("image-missing", f"no image {shown(name)} in {self._places()}{self._near(last)}")
 
     def _places(self) -> str:
         return ", ".join(str(folder) for folder in self._folders) or str(self._root)
@@ -86,12 +90,26 @@ class ImageFinder:
                     _add(own, entry)
             below: dict[str, list[Path]] = {}
             if self._root is not None:
-                for place, folders, files in os.walk(self._root):
-                    folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
-                    for file in sorted(files):
-                        _add(below, Path(place, file))
+                for file in files_below(self._root):
+                    _add(below, file)
             self._indices = [own, below]
         return self._indices
+
+
+def files_below(root: Path) -> Iterator[Path]:
+    """All files in and below a folder, sorted; not hidden ones, nor what macOS adds to archives.
+
+    Links to folders are followed, each folder once.
+    """
+    seen: set[str] = set()
+    for place, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
+        yield from (Path(place, name) for name in sorted(files) if not name.startswith("."))
 
 
 def name_parts(name: str) -> tuple[str, ...]:
@@ -107,15 +125,20 @@ def name_parts(name: str) -> tuple[str, ...]:
 
 def _add(index: dict[str, list[Path]], path: Path) -> None:
     if path.suffix.lower() in _KNOWN and not path.name.startswith("."):
-        for key in (path.name.casefold(), _stem(path.name) + ".*"):
+        for key in _keys(path.name):
             paths = index.setdefault(key, [])
             if path not in paths:
                 paths.append(path)
 
 
-def _stem(name: str) -> str:
-    stem, dot, _ending = name.rpartition(".")
-    return (stem if dot else name).casefold()
+def _keys(name: str) -> tuple[str, str]:
+    """What names of one file have in common: case, blanks around it and the form of accents (macOS) are no matter.
+
+    The second holds for any ending.
+    """
+    plain = unicodedata.normalize("NFC", name.strip()).casefold()
+    stem, dot, _ending = plain.rpartition(".")
+    return plain, f"{stem if dot else plain}.*"
 
 
 def _only(name: str, parts: tuple[str, ...], candidates: list[Path]) -> Path:

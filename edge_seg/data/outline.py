@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from edge_seg.data.rle import read_lengths
+from edge_seg.limits import RLE_GROUPS
+from edge_seg.runtime.rle import run_lengths
 
 Box = tuple[float, float, float, float]
 Notes = list[tuple[str, str]]
@@ -30,6 +31,8 @@ AREA_RATIO = 4.0
 EDGE_TOLERANCE = 1.0
 """Outlines that reach over the edge by less, in pixels, are cut without a word: it is rounding."""
 _PLAIN = frozenset({int, float})
+_MOST_COMPARED = 30
+"""Parts of one object that are compared with each other."""
 FAR = 1.0
 """Points further outside than so many widths or heights belong to no image of this size."""
 
@@ -119,6 +122,8 @@ def read_outline(
         polygons = scaled
     inside = cut_polygons(polygons, width, height, notes)
     box = box_of(inside)
+    if len(inside) > 1:
+        _note_inner(inside, notes)
     area = _area(inside)
     flat = min(box[2] - box[0], box[3] - box[1]) < 3 or area < 4
     if flat and raster_area(inside, box) == 0:
@@ -143,10 +148,11 @@ def _read_polygons(value: Any, notes: Notes) -> list[list[float]]:
         where = f"segmentation[{number}]"
         if isinstance(polygon, list) and polygon and all(isinstance(p, list) and len(p) == 2 for p in polygon):
             polygon = [v for point in polygon for v in point]
-        if not isinstance(polygon, list) or len(polygon) % 2 or not are_numbers(polygon):
-            raise Fault(
-                "outline", f"{where}: expected [x, y, x, y, …] with at least three points, found {shown(polygon)}"
-            )
+        if not isinstance(polygon, list) or not are_numbers(polygon):
+            raise Fault("outline", f"{where}: expected finite numbers [x, y, x, y, …], found {shown(polygon)}")
+        if len(polygon) % 2:
+            text = f"{where}: expected pairs [x, y, x, y, …], found {len(polygon)} numbers, {shown(polygon)}"
+            raise Fault("outline", text)
         if len(polygon) < 6:
             short = short or (where, polygon)
         else:
@@ -158,6 +164,29 @@ def _read_polygons(value: Any, notes: Notes) -> list[list[float]]:
             raise Fault("outline", text)
         notes.append(("outline-parts", text))
     return polygons
+
+
+def _note_inner(polygons: list[list[float]], notes: Notes) -> None:
+    """Notes the first part that lies inside another: as a rule it was meant as a hole."""
+    boxes = [box_of([polygon]) for polygon in polygons[:_MOST_COMPARED]]
+    for inner, a in enumerate(boxes):
+        for outer, b in enumerate(boxes):
+            around = inner != outer and b[0] <= a[0] and b[1] <= a[1] and b[2] >= a[2] and b[3] >= a[3]
+            if around and polygons[inner] != polygons[outer] and _encloses(polygons[outer], polygons[inner]):
+                notes.append(("outline-inside", f"segmentation[{inner}] in segmentation[{outer}]"))
+                return
+
+
+def _encloses(outer: list[float], inner: list[float]) -> bool:
+    """Whether all corners of one polygon lie inside the other: a ray to the right crosses it an odd number of times."""
+    edges = np.array(outer, np.float64).reshape(-1, 2)
+    ends = np.roll(edges, -1, axis=0)
+    points = np.array(inner, np.float64).reshape(-1, 1, 2)
+    x, y = points[..., 0], points[..., 1]
+    crossed = (edges[:, 1] > y) != (ends[:, 1] > y)
+    rise = np.where(ends[:, 1] == edges[:, 1], 1.0, ends[:, 1] - edges[:, 1])
+    at = edges[:, 0] + (y - edges[:, 1]) * (ends[:, 0] - edges[:, 0]) / rise
+    return bool(((crossed & (x < at)).sum(axis=1) % 2 == 1).all())
 
 
 def _is_normalised(polygons: list[list[float]], width: int, height: int, bbox: Any) -> bool:
@@ -232,7 +261,7 @@ def _read_rle(rle: dict[str, Any], width: int, height: int) -> Outline:
         raise Fault("outline", f"segmentation.size: expected {own}, found {shown(size)}")
     counts = rle.get("counts")
     if isinstance(counts, str):
-        lengths = read_lengths(counts)
+        lengths = run_lengths(counts.encode("ascii")) if counts.isascii() and len(counts) <= RLE_GROUPS else None
         if lengths is None:
             raise Fault(
                 "outline",
@@ -313,7 +342,12 @@ def choose_box(bbox: Any, outline: Outline, width: int, height: int, notes: Note
     if box[0] < box[2] and box[1] < box[3] and (near or overlap(box, outline.box) >= LEAST_OVERLAP):
         return box
     own = [round(v, 1) for v in (*outline.box[:2], outline.box[2] - outline.box[0], outline.box[3] - outline.box[1])]
-    notes.append(("box", f"bbox is {shown(bbox)}, that of the outline {own}"))
+    text = f"bbox is {shown(bbox)}, that of the outline {own}"
+    if overlap((y0, x0, y1, x1), outline.box) >= LEAST_OVERLAP:
+        text += ": they agree with x and y exchanged, so one of them has the wrong order"
+    elif overlap((x0, y0, x1 - x0, y1 - y0), outline.box) >= LEAST_OVERLAP:
+        text += ": it holds corners, not a width and height"
+    notes.append(("box", text))
     return outline.box
 
 

@@ -33,7 +33,6 @@ from edge_seg.pages.blocks import (
     Section,
     State,
     Table,
-    counted,
     percent,
 )
 from edge_seg.pages.images import inline
@@ -41,6 +40,7 @@ from edge_seg.pages.page import Page
 from edge_seg.pages.plots import Axis, Evidence, Line, Look, Series, chart, histogram, looks
 from edge_seg.pages.shapes import Shape, draw_shapes, outlines_of
 from edge_seg.runtime.image import read_image
+from edge_seg.words import counted
 
 _STATES: dict[str, State] = {ERROR: "bad", WARNING: "warn", NOTE: "off"}
 _SHOWN_IMAGES, _SHOWN_OF_A_KIND, _SHOWN_FINDINGS = 24, 6, 20
@@ -132,7 +132,7 @@ def _split(name: str, split: SplitReport, report: Report, look: dict[str, Look])
     empty = sum(not record.annotations for record in dataset.images)
     cards = [
         Card("images", f"{len(dataset):,}", f"{empty:,} without an object" if empty else ""),
-        Card("objects", f"{objects:,}", f"{left.crowds:,} crowds beside them" if left.crowds else ""),
+        Card("objects", f"{objects:,}", f"{counted(left.crowds, 'crowd')} beside them" if left.crowds else ""),
         Card("to train on", f"{left.total:,}", f"of {objects:,}", "good" if left.total else "bad"),
         *(Card(f"under {side} px", f"{left.under[side]:,}", f"shorter side, {_size(report)}") for side in SMALL),
     ]

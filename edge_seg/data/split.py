@@ -12,6 +12,7 @@ import numpy as np
 
 from edge_seg.data.dataset import CocoDataset, ImageRecord
 from edge_seg.errors import DataError, UsageError
+from edge_seg.words import counted
 
 Group = Callable[[ImageRecord], str]
 
@@ -62,9 +63,9 @@ def divide(
     for place, record in enumerate(dataset.images):
         groups[group(record) if group is not None else str(place)].append(place)
     if len(groups) < len(parts):
-        what = "images" if group is None else "groups of images"
+        what = ("image", "") if group is None else ("group of images", "groups of images")
         raise DataError(
-            f"{dataset.coco_json}: {len(groups)} {what}; at least {len(parts)} are needed, one for each of "
+            f"{dataset.coco_json}: {counted(len(groups), *what)}; at least {len(parts)} are needed, one for each of "
             f"{', '.join(parts)}",
             remedy="annotate more images",
         )

@@ -116,7 +116,7 @@ def make(
     can't be had, and when ``out`` exists and isn't an empty folder.
     """
     if images < 2:
-        raise UsageError(f"{images} images: at least 2 are needed, one to train on and one to validate on")
+        raise UsageError(f"images {images}: at least 2 are needed, one to train on and one to validate on")
     if size < MINIMUM_SIZE:
         raise UsageError(f"size {size}: at least {MINIMUM_SIZE} is needed for shapes that can be told apart")
     if seed < 0:

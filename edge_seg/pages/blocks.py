@@ -253,11 +253,6 @@ def number(value: float | None, unit: str = "", *, digits: int = 3, missing: str
     return f"{text} {unit}" if unit else text
 
 
-def counted(count: int, what: str) -> str:
-    """``1 image``, ``1,312 images``."""
-    return f"{count:,} {what}{'s' * (count != 1)}"
-
-
 def percent(value: float | None, *, digits: int = 1, missing: str = "–") -> str:
     """A share of 1 as a percentage."""
     return missing if value is None or not math.isfinite(value) else f"{100 * value:.{digits}f} %"

@@ -23,6 +23,7 @@ from edge_seg.pages.blocks import (
 from edge_seg.pages.page import Page
 from edge_seg.pages.pareto import FrontPlot, Mark
 from edge_seg.tuning import Placed, Tuning
+from edge_seg.words import counted
 
 
 def front_plot(tuning: Tuning) -> FrontPlot:
@@ -31,7 +32,7 @@ def front_plot(tuning: Tuning) -> FrontPlot:
     return FrontPlot(
         title=f"Mask mAP against cost, {tuning.run.name}",
         unit=tuning.unit,
-        n=f"{len(tuning.others) + len(tuning.front)} points on {tuning.images} images",
+        n=f"{counted(len(tuning.others) + len(tuning.front), 'point')} on {counted(tuning.images, 'image')}",
         source=str(tuning.result),
         others=[_mark(placed) for placed in tuning.others],
         front=[_mark(placed) for placed in tuning.front],
@@ -77,7 +78,7 @@ def _answer(tuning: Tuning) -> Answer:
         return Answer("bad", f"Nothing within {tuning.target:g} {tuning.unit}", nearest)
     return Answer(
         "good",
-        f"{len(tuning.front)} points on the Pareto front",
+        f"{counted(len(tuning.front), 'point')} on the Pareto front",
         f"From {_cost(least, tuning)} for mask mAP {percent(least.point.mask_map)} "
         f"to {_cost(best, tuning)} for {percent(best.point.mask_map)}.",
     )

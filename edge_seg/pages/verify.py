@@ -21,6 +21,7 @@ from edge_seg.pages.images import inline
 from edge_seg.pages.page import Page
 from edge_seg.pages.plots import Axis, Evidence, Line, strips
 from edge_seg.verification import TITLES, Difference, Report, Shown, StageResult
+from edge_seg.words import counted
 
 _STATES: dict[str, State] = {"ok": "good", "failed": "bad", "skipped": "off"}
 _WORDS = {"ok": "within tolerance", "failed": "out of tolerance", "skipped": "not run"}
@@ -132,11 +133,11 @@ def _plot(stages: list[StageResult], report: Report) -> Figure:
         "How near each tensor comes to its limit",
         {name: [share for share in values if share] for name, values in shares.items()},
         Axis("largest difference as a part of its limit", log=True),
-        Evidence(f"{count} tensors, {equal} of them equal and not drawn", f"bundle {report.bundle.id[:16]}"),
+        Evidence(f"{counted(count, 'tensor')}, {equal} of them equal and not drawn", f"bundle {report.bundle.id[:16]}"),
         lines=[Line("limit", 1.0)],
         median=False,
         wide=True,
-        missing="No difference was measured." if not count else f"All {count} tensors are equal to the last bit.",
+        missing="No difference was measured." if not count else f"{counted(count, 'tensor')}: equal to the last bit.",
     )
 
 

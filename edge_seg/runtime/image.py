@@ -13,6 +13,8 @@ from edge_seg import files, limits
 from edge_seg.errors import ImageError
 from edge_seg.process import guard
 from edge_seg.runtime.image_size import read_size
+from edge_seg.runtime.orientation import turn_upright, webp_orientation
+from edge_seg.words import counted
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"})
 
@@ -71,14 +73,14 @@ def _check_size(path: Path, content: bytes) -> None:
         )
     if len(content) < size.least_bytes:
         raise ImageError(
-            f"{path}: cut short: {len(content)} bytes can't hold {size.width} x {size.height} pixels",
+            f"{path}: cut short: {counted(len(content), 'byte')} can't hold {size.width} x {size.height} pixels",
             remedy=_REMEDY,
             code="image-unreadable",
         )
     if size.scans > limits.JPEG_SCANS or size.scans * size.pixels > limits.JPEG_SCAN_PIXELS:
         raise ImageError(
-            f"{path}: {size.scans} scans of {size.width} x {size.height} pixels, expected at most {limits.JPEG_SCANS}"
-            f" scans and {limits.JPEG_SCAN_PIXELS:,} pixels in all of them",
+            f"{path}: {counted(size.scans, 'scan')} of {size.width} x {size.height} pixels, expected at most"
+            f" {limits.JPEG_SCANS} scans and {limits.JPEG_SCAN_PIXELS:,} pixels in all of them",
             remedy=_REMEDY,
             code="image-too-large",
         )
@@ -87,9 +89,15 @@ def _check_size(path: Path, content: bytes) -> None:
 def _decode(path: Path, content: bytes) -> NDArray[Any] | None:
     level = _LOGGING.getLogLevel()
     _LOGGING.setLogLevel(0)  # silent: the one message is ours
+    # With any depth, because OpenCV would turn floating-point images into nearly black ones without a word.
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+    # Not every version of OpenCV turns WebP as EXIF says.
+    orientation = webp_orientation(content) if content.startswith(b"RIFF") else 1
+    if orientation != 1:
+        flags |= cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        # With any depth, because OpenCV would turn floating-point pictures into nearly black ones without a word.
-        return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        found = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+        return found if found is None or orientation == 1 else turn_upright(found, orientation)
     except cv2.error as problem:
         raise ImageError(f"{path}: can't be decoded: {problem.err}", remedy=_REMEDY, code="image-unreadable") from None
     finally:

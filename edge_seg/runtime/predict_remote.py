@@ -19,6 +19,7 @@ from edge_seg.runtime.predict import PREDICTIONS, Done, Picture, Report, line_of
 from edge_seg.runtime.result import Instances
 from edge_seg.targets import Target
 from edge_seg.targets.drive import Message, drive
+from edge_seg.words import counted
 
 BATCH = 50
 """Pictures that are copied and done at a time: a runner loads the model once for them."""
@@ -140,7 +141,7 @@ def _ask(
             raise
         refused = problem
     if len(results) != len(samples) or (refused is None and len(results) != len(pictures)):
-        raise _protocol(target, f"{len(results)} results for {len(pictures)} pictures")
+        raise _protocol(target, f"{counted(len(results), 'result')} for {counted(len(pictures), 'image')}")
     try:
         found = [
             (

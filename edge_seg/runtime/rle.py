@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_seg.limits import RLE_GROUPS
+from edge_seg.words import counted
 
 _GROUPS_OF_A_NUMBER = 7
 """The lengths of an image of 2^31 pixels and their differences fit in 35 bits."""
@@ -34,7 +35,9 @@ def read_code(segmentation: Any, height: int, width: int) -> dict[str, Any]:
     if lengths is None or lengths.min(initial=0) < 0 or lengths.max(initial=0) > height * width:
         raise ValueError("a mask's counts aren't run lengths")
     if int(lengths.sum()) != height * width:
-        raise ValueError(f"a mask's run lengths cover {int(lengths.sum())} pixels, expected {height * width}")
+        raise ValueError(
+            f"a mask's run lengths cover {counted(int(lengths.sum()), 'pixel')}, expected {height * width}"
+        )
     return {"size": [height, width], "counts": counts.encode("ascii")}
 
 

@@ -23,6 +23,7 @@ from edge_seg.runtime.postprocess import Detections, select, to_picture
 from edge_seg.runtime.preprocess import Geometry, preprocess
 from edge_seg.runtime.result import Instances
 from edge_seg.runtime.turns import turns_at
+from edge_seg.words import counted
 
 
 class Segmenter:
@@ -200,7 +201,10 @@ class Segmenter:
         inputs["channel"] = (np.arange(count) * classes + kept.classes).astype(np.int32)
         masks = self.engine.run("mask", inputs)["masks"]
         if masks.shape[0] != count:
-            raise EngineError(f"{self.engine.name}: {masks.shape[0]} masks for {count} boxes", code="engine-output")
+            raise EngineError(
+                f"{self.engine.name}: {counted(masks.shape[0], 'mask')} for {counted(count, 'box')}",
+                code="engine-output",
+            )
         return masks
 
     def close(self) -> None:

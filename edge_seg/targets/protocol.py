@@ -12,6 +12,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
+from edge_seg.words import counted
+
 Message = dict[str, Any]
 
 MODEL_STAGES = ("detect", "nms", "mask")
@@ -121,7 +123,7 @@ class Checker:
         if self._images is None or self._repeats is None:
             return ""
         wanted = len(self._images) * self._repeats
-        return "" if len(self._samples) == wanted else f"{wanted - len(self._samples)} of {wanted} samples"
+        return "" if len(self._samples) == wanted else f"{wanted - len(self._samples)} of {counted(wanted, 'sample')}"
 
     def _load(self, message: Message) -> None:
         _whole(message, "ns")
@@ -163,7 +165,7 @@ class Checker:
     def _count(self, message: Message) -> None:
         count = _whole(message, "instances")
         if self._instances is not None and count != self._instances:
-            raise ProtocolError(f"it has {count} objects, {self._instances} were asked for")
+            raise ProtocolError(f"it has {counted(count, 'object')}, {self._instances} were asked for")
 
     def _claim(self, ns: int) -> None:
         self._claimed_ns += ns
@@ -181,7 +183,7 @@ class Checker:
         if len(instances) > MOST_INSTANCES:
             raise ProtocolError(f"it has {len(instances)} objects, more than {MOST_INSTANCES}")
         if self._instances is not None and len(instances) != self._instances:
-            raise ProtocolError(f"it has {len(instances)} objects, {self._instances} were asked for")
+            raise ProtocolError(f"it has {counted(len(instances), 'object')}, {self._instances} were asked for")
 
     def _self_test(self, message: Message) -> None:
         if not isinstance(message.get("passed"), bool):

@@ -20,7 +20,8 @@ from edge_seg.manifest import PostprocessSpec, PreprocessSpec
 from edge_seg.options import SIZE, THREADS, Finite, echo_json, json_option
 from edge_seg.process.guard import guarded, phase
 from edge_seg.train.options import augmentation_options, loader_options, optimizer_options
-from edge_seg.train.run import CONFIG, RunConfig, TrainSettings, load_run, read_config
+from edge_seg.train.run import CONFIG, RunConfig, TrainSettings, finds_nothing, load_run, read_config
+from edge_seg.words import counted
 
 if TYPE_CHECKING:
     from edge_seg.data.coco import CocoDataset
@@ -41,6 +42,10 @@ _DEVICE = click.option(
 DEFAULT_SIZE = (320, 320)
 DEFAULT_LONG_SIDE = 1333
 LR_PER_IMAGE = 0.00125  # of the published recipe: 0.01 at batch 8
+RANDOM_WEIGHTS = (
+    "starting from random weights: with a few hundred images and epochs the model will find little; --weights takes "
+    "trained ones"
+)
 
 
 def _read_config(context: click.Context, _parameter: click.Parameter, file: Path | None) -> None:
@@ -186,13 +191,14 @@ def train(
     for line in before_training(*splits, whole, input_size):
         display.say(line)
     if settings.qat and not settings.weights:
-        display.say("Warning: --qat without --weights: what is fine-tuned for int8 is an untrained model")
+        display.say("Warning: --qat fine-tunes trained weights for int8, and none are given (--weights)")
     if resumed:
         context.with_resource(folder.held(out))
     trainer = trainer_of(config)
     if resumed:
         trainer.resume()
     elif source is None:
+        display.say(RANDOM_WEIGHTS)
         trainer.start()
     else:
         trainer.start(source if classes is None else dataclasses.replace(source, classes=classes), partial=partial)
@@ -201,7 +207,8 @@ def train(
     write_options(out, context)
     display.say(_frozen(settings))
     display.say(_steps(settings))
-    display.say(f"{model}: {len(splits[0])} images, {len(config.classes)} classes, {trainer.total_steps} steps")
+    sizes = (len(splits[0]), "image"), (len(config.classes), "class"), (trainer.total_steps, "step")
+    display.say(f"{model}: {', '.join(counted(*size) for size in sizes)}")
     try:
         processes.share(config)
         trainer.share()
@@ -211,6 +218,8 @@ def train(
         display.say(f"stopped at step {step}; the same command with --resume goes on from the last checkpoint")
         raise
     display.clear()
+    if warning := finds_nothing(out, config.metrics):
+        display.say(f"Warning: {warning}")
     if as_json:
         echo_json({"run": out, "steps": trainer.state.step, "seconds": trainer.state.seconds, **config.metrics})
     else:
@@ -408,7 +417,8 @@ def evaluate(
         echo_json({"evaluated": what, "split": split, **dataclasses.asdict(found), "coco": breakdown.as_json()})
         return
     click.echo(f"{what}: {_summary({'box_map': found.box_map, 'mask_map': found.mask_map})}")
-    click.echo(f"{found.images} pictures, {found.objects} objects, {found.detections} detections")
+    sizes = (found.images, "image"), (found.objects, "object"), (found.detections, "detection")
+    click.echo(", ".join(counted(*size) for size in sizes))
     for name, value in found.class_mask_map.items():
         click.echo(f"  {name}: mask mAP {_shown(value)}")
 

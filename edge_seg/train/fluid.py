@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_seg.errors import DataError
+from edge_seg.words import counted
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -133,7 +134,7 @@ def _variable(content: bytes) -> NDArray[Any]:
         raise ValueError(f"data type {kind}, shape {shape}")
     start = 20 + length
     if len(content) - start != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"{len(content) - start} bytes of values, expected {shape} of {dtype}")
+        raise ValueError(f"{counted(len(content) - start, 'byte')} of values, expected {shape} of {dtype}")
     return np.frombuffer(content, dtype, offset=start).reshape(shape).copy()
 
 

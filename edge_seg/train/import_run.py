@@ -14,6 +14,7 @@ from edge_seg.train.initial import LoadReport, count_classes, load, read_source
 from edge_seg.train.pretrained import coco_classes
 from edge_seg.train.run import COMMAND, GOLDEN, WEIGHTS, RunConfig, TrainSettings, write_config
 from edge_seg.train.weights import build, write_arrays
+from edge_seg.words import counted
 
 
 def import_run(
@@ -40,7 +41,7 @@ def import_run(
     if names is None or (count and len(names) != count):
         found = "no names" if names is None else f"{len(names)} names ({', '.join(names[:4])}…)"
         raise UsageError(
-            f"{file}: a detector of {count or 'unknown'} classes, {found} given",
+            f"{file}: a detector of {counted(count, 'class') if count else 'unknown classes'}, {found} given",
             remedy="give --classes with as many names, in the order in which it was trained",
             code="class-count",
         )

@@ -23,6 +23,7 @@ from edge_seg.models.fake_quant import RANGE
 from edge_seg.train import fluid
 from edge_seg.train.run import CONFIG, WEIGHTS, RunConfig, read_config
 from edge_seg.train.weights import CLASS_LAYERS, fault_of, read_arrays
+from edge_seg.words import counted
 
 if TYPE_CHECKING:
     from edge_seg.models.mask_rcnn import MaskRCNN
@@ -69,16 +70,20 @@ class LoadReport:
     def lines(self, file: Path) -> list[str]:
         """The report for the user."""
         theirs, ours = self.classes
-        count = f"{theirs} classes in the file, {ours} in the model" if theirs != ours else "other classes in the file"
+        count = (
+            f"{counted(theirs, 'class')} in the file, {ours} in the model"
+            if theirs != ours
+            else "other classes in the file"
+        )
         kept = (
             (self.other_classes, f"for {count}: left untrained"),
             (self.other_shape, "of another shape, left untrained"),
             (self.missing, "not in the file, left untrained"),
             (self.unused, "in the file but not in the model, ignored"),
         )
-        lines = [f"weights from {file}: {len(self.loaded)} arrays loaded"]
+        lines = [f"weights from {file}: {counted(len(self.loaded), 'array')} loaded"]
         if self.kept_classes:
-            known = f"{len(self.kept_classes)} of {ours} classes are known to the file and keep their weights"
+            known = f"{len(self.kept_classes)} of {counted(ours, 'class')} are known to the file and keep their weights"
             lines.append(f"  {known}: {_some(self.kept_classes)}")
         return lines + [f"  {len(names)} {why}: {_some(names)}" for names, why in kept if names]
 
@@ -175,8 +180,8 @@ def _refuse(report: LoadReport, file: Path, whole: bool, partial: bool) -> None:
     if not report.loaded:
         names = _some([name.removeprefix("backbone.") for name in report.unused + report.other_shape])
         raise DataError(
-            f"{file}: none of its {len(report.unused) + len(report.other_shape)} arrays fits the model; it holds "
-            f"{names}",
+            f"{file}: none of its {counted(len(report.unused) + len(report.other_shape), 'array')} fits the "
+            f"model; it holds {names}",
             remedy="give weights of the same architecture, with PaddleDetection's or PaddleX's names",
             code="weights-invalid",
         )
@@ -191,7 +196,7 @@ def _refuse(report: LoadReport, file: Path, whole: bool, partial: bool) -> None:
     ):
         if wrong:
             raise DataError(
-                f"{file}: weights of another model: {len(wrong)} arrays {what}: {_some(wrong)}",
+                f"{file}: weights of another model: {counted(len(wrong), 'array')} {what}: {_some(wrong)}",
                 remedy="name the model that they belong to, or add --partial to load what fits",
                 code="weights-mismatch",
             )

@@ -8,8 +8,10 @@ from typing import Any
 
 import click
 
+from edge_seg import limits
 from edge_seg.errors import UsageError
-from edge_seg.files import write_text
+from edge_seg.files import read_limited, write_text
+from edge_seg.yaml_file import read_yaml
 
 OPTIONS = "options.yaml"
 _NOT_KEPT = {"config", "model", "data", "out", "resume", "as_json", "help"}
@@ -41,25 +43,16 @@ def read_options(file: Path, command: click.Command) -> dict[str, Any]:
 
 
 def _parse(file: Path) -> Any:
+    if file.suffix.lower() != ".toml":
+        return read_yaml(file, UsageError, "write options by name, such as epochs: 24")
     try:
-        text = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as problem:
-        raise UsageError(f"{file}: not a text file in UTF-8: {problem}") from None
-    if file.suffix.lower() == ".toml":
-        try:
-            toml = importlib.import_module("tomllib")
-        except ModuleNotFoundError:
-            raise UsageError(f"{file}: this Python reads no TOML before 3.11", remedy="write it as YAML") from None
-        try:
-            return toml.loads(text)
-        except ValueError as problem:
-            raise UsageError(f"{file}: not TOML: {problem}") from None
-    import yaml
-
+        toml = importlib.import_module("tomllib")
+    except ModuleNotFoundError:
+        raise UsageError(f"{file}: this Python reads no TOML before 3.11", remedy="write it as YAML") from None
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as problem:
-        raise UsageError(f"{file}: not YAML: {' '.join(str(problem).split())}") from None
+        return toml.loads(read_limited(file, UsageError, limits.YAML_BYTES, "file of options").decode("utf-8-sig"))
+    except (ValueError, RecursionError) as problem:
+        raise UsageError(f"{file}: not TOML: {problem}") from None
 
 
 def _plain(file: Path, key: str, value: Any, option: click.Option) -> Any:

@@ -31,7 +31,6 @@ from edge_seg.pages.blocks import (
     Section,
     Table,
     absent,
-    counted,
     percent,
 )
 from edge_seg.pages.images import inline
@@ -41,6 +40,7 @@ from edge_seg.pages.shapes import Shape, draw_shapes
 from edge_seg.runtime.image import read_image
 from edge_seg.train.breakdown import ERRORS, SURE, Breakdown, ImageErrors, Scores, break_down
 from edge_seg.train.run import METRICS, REPORT, RunConfig
+from edge_seg.words import counted
 
 Metrics = Sequence[Mapping[str, Any]]
 """The lines of a run's ``metrics.jsonl``."""
@@ -275,7 +275,7 @@ def _precision(breakdown: Breakdown, look: dict[str, Look]) -> Figure:
     chosen = known if len(known) <= _MOST_CURVES else [*ranked[: _MOST_CURVES // 2], *ranked[-_MOST_CURVES // 2 :]]
     recalls = np.linspace(0, 100, 101).tolist()
     series = [Series(one.name, recalls, (100 * one.precision).tolist()) for one in chosen]
-    which = "" if len(chosen) == len(known) else f", the {len(chosen)} best and worst of {len(known)} classes"
+    which = "" if len(chosen) == len(known) else f", the {len(chosen)} best and worst of {counted(len(known), 'class')}"
     objects = sum(one.objects for one in known)
     return chart(
         "Precision against recall, masks at IoU 0.50",

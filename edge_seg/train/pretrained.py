@@ -28,7 +28,6 @@ MIRROR = "EDGE_SEG_MIRROR"
 """Names the address of a folder that holds the files under their own names, to be asked in place of the publisher."""
 
 _REACH_SECONDS = 3.0
-_RANDOM = "The training starts from random weights"
 
 
 @dataclass(frozen=True)
@@ -133,14 +132,13 @@ def locate(text: str, model: str, say: Callable[[str], None]) -> tuple[Path | No
             raise UsageError(f"no {text} weights of {model} are published", remedy="give a file, or leave it out")
         return None, None
     if text == "":
-        missing = f"{_RANDOM}: with a few hundred images it will find little"
         if not entry.cached and not is_reachable(entry.address):
-            say(f"Warning: no ImageNet weights ({entry.address} can't be reached). {missing}")
+            say(f"Warning: no ImageNet weights ({entry.address} can't be reached)")
             return None, None
         try:
             return _fetched(entry, say), None
         except DataError as problem:
-            say(f"Warning: no ImageNet weights: {problem.message}. {missing}")
+            say(f"Warning: no ImageNet weights: {problem.message}")
             return None, None
     return _fetched(entry, say), coco_classes() if entry.data == "coco" else None
 

@@ -22,6 +22,7 @@ from edge_seg.errors import RunError
 from edge_seg.files import read_json, write_json
 from edge_seg.manifest import PostprocessSpec, PreprocessSpec, check_processing
 from edge_seg.plain import from_plain
+from edge_seg.words import counted
 from edge_seg.zoo import ZOO
 
 if TYPE_CHECKING:
@@ -202,7 +203,8 @@ def read_config(path: Path) -> RunConfig:
         )
     if not config.classes or len(config.classes) != len(config.category_ids):
         raise RunError(
-            f"{file}: {len(config.classes)} classes and {len(config.category_ids)} category ids, expected as many",
+            f"{file}: {counted(len(config.classes), 'class')} and "
+            f"{counted(len(config.category_ids), 'category id')}, expected as many",
             remedy=_UNDO,
             code="run-invalid",
         )
@@ -230,3 +232,17 @@ def load_run(path: Path | str) -> Run:
             code="run-unfinished",
         )
     return run
+
+
+def finds_nothing(path: Path, metrics: dict[str, float | None]) -> str:
+    """What whoever uses a run must know whose mask mAP is 0, to three digits; "" for all others.
+
+    Without evaluation, and where there was nothing to find, nothing is known.
+    """
+    value = metrics.get("mask_map")
+    if value is None or round(value, 3) > 0:
+        return ""
+    return (
+        f"{path}: mask mAP is 0: the model finds no object of the validation images well enough to count; train it for "
+        "longer, with more images or from trained weights before it is used"
+    )

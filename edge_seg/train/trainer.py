@@ -39,6 +39,7 @@ from edge_seg.train.run import METRICS, REPORT, SCALARS, WEIGHTS, RunConfig, wri
 from edge_seg.train.scalars import NoScalars, Scalars, open_scalars
 from edge_seg.train.schedule import Schedule
 from edge_seg.train.weights import build, write_arrays
+from edge_seg.words import counted
 
 REPORT_EVERY_S = 60.0
 """A page takes a few seconds: short trainings get one at their end."""
@@ -251,7 +252,7 @@ class Trainer:
         if not patience or self.state.stale < patience:
             return False
         self._display.say(
-            f"stopped early: no better mask mAP in {self.state.stale} evaluations (--patience {patience})"
+            f"stopped early: no better mask mAP in {counted(self.state.stale, 'evaluation')} (--patience {patience})"
         )
         return True
 

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_seg.limits import NAME_LENGTH, PICKLE_STEPS
+from edge_seg.words import counted
 
 _SHORT_TEXT = 4096
 _MOST_DIMENSIONS = 32  # numpy 1's own limit
@@ -134,7 +135,9 @@ class _Machine:
     def _bytes(self, count: int) -> bytearray:
         if count > self._left:
             raise Refused(
-                "it ends early" if count <= 8 else f"it ends early: {count} bytes expected, {self._left} left"
+                "it ends early"
+                if count <= 8
+                else f"it ends early: {counted(count, 'byte')} expected, {self._left} left"
             )
         content = bytearray(count)
         self._left -= count
@@ -286,7 +289,9 @@ class _Machine:
         for side in shape:
             count *= side
         if count * kind.itemsize != len(content):
-            raise Refused(f"an array of {len(content)} bytes, expected {count * kind.itemsize} for its shape and type")
+            raise Refused(
+                f"an array of {counted(len(content), 'byte')}, expected {count * kind.itemsize} for its shape and type"
+            )
         self._array_bytes += len(content)
         if self._array_bytes > self._size:  # the same bytes, used again and again
             raise Refused("its arrays are larger than the file")

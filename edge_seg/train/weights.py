@@ -17,6 +17,7 @@ from edge_seg.errors import DataError, RunError
 from edge_seg.files import atomic_file, open_regular
 from edge_seg.paddle_env import paddle
 from edge_seg.train.unpickle import Refused, read_pickled_arrays
+from edge_seg.words import counted
 
 if TYPE_CHECKING:
     from edge_seg.models.mask_rcnn import MaskRCNN
@@ -106,7 +107,7 @@ def fault_of(name: str, value: np.ndarray[Any, Any]) -> str:
         return f"{value.dtype}, expected float32"
     strange = int((~np.isfinite(value)).sum())
     if strange:
-        return f"{strange} of {value.size} values aren't finite"
+        return f"{strange} of {counted(value.size, 'value')} aren't finite"
     if name.endswith("._variance") and value.min(initial=0.0) < 0:
         return f"a variance of {value.min():g}, expected none below 0"
     return ""

@@ -12,6 +12,7 @@ import click
 from edge_seg import zoo
 from edge_seg.errors import UsageError
 from edge_seg.options import SIZE, Group, echo_json, json_option
+from edge_seg.words import counted
 
 _PATH = click.Path(path_type=Path)
 
@@ -130,7 +131,7 @@ def import_(
     if as_json:
         echo_json({"run": out, **asdict(report)})
     else:
-        click.echo(f"{out}: a run of {model} with {report.classes[1]} classes")
+        click.echo(f"{out}: a run of {model} with {counted(report.classes[1], 'class')}")
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:

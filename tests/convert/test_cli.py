@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from convert.verify.source import rebuild
 from edge_seg.bundle import open_bundle
 from edge_seg.data.synth import draw
 from edge_seg.manifest import PostprocessSpec, PreprocessSpec
-from edge_seg.train.run import RunConfig, TrainSettings, write_config
+from edge_seg.train.run import RunConfig, TrainSettings, read_config, write_config
 from edge_seg.train.weights import write_arrays
 
 TINY = "mask_rcnn_tiny_fpn"
@@ -48,6 +49,7 @@ def run(job: Job, tmp_path: Path) -> Path:
 def test_a_run_becomes_a_bundle(edge_seg: Callable[..., Any], run: Path, tmp_path: Path) -> None:
     done = edge_seg("convert", "run", "--recipe", "x86-fp32", "--out", "bundle", "--proposals", 20, "--json")
     assert done.returncode == 0, done.stderr
+    assert "mAP is 0" not in done.stderr
     (said,) = json.loads(done.stdout)["bundles"]
     manifest = open_bundle(tmp_path / "bundle").manifest
     assert said["id"] == open_bundle(tmp_path / "bundle").id
@@ -64,8 +66,11 @@ def test_a_run_becomes_a_bundle(edge_seg: Callable[..., Any], run: Path, tmp_pat
 def test_options_take_the_place_of_the_runs(edge_seg: Callable[..., Any], run: Path, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "photo.jpg"), np.full((50, 40, 3), 90, np.uint8))
     options = ["--size", "96x64", "--keep", "5", "--score", "0.9", "--golden", "photo.jpg", "--before-nms", "40"]
+    config = read_config(run)
+    write_config(run, dataclasses.replace(config, metrics={"box_map": 0.1, "mask_map": 0.0}))
     done = edge_seg("convert", "run", "--recipe", "cpu-fp32", "--out", "bundle", *options)
     assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Warning: run: mask mAP is 0: ") == 1
     manifest = open_bundle(tmp_path / "bundle").manifest
     assert manifest.preprocess.size == (96, 64)
     assert (manifest.postprocess.keep, manifest.postprocess.score_threshold) == (5, 0.9)

@@ -156,7 +156,7 @@ def test_any_labelme_file(plain: dict[str, Any]) -> None:
         if "duplicate" in {f.kind for f in findings}:
             return
         out = sum(counts[split]["instances"] for split in ("train", "val"))
-        named = [f for f in findings if f.kind in ("no-area", "no-pixels", "same-object")]
-        grouped = [s["group_id"] for s in plain.get("shapes", []) if s["label"] not in ("__ignore__", "__hole__")]
-        if not any(grouped):  # shapes of one group are one object
-            assert len(grouped) + 2 == out + len(named) or any(f.kind == "not-annotated" for f in findings)
+        left_out = ("no-area", "no-pixels", "same-object", "ignored", "grouped", "hole")
+        named = [f for f in findings if f.kind in left_out]
+        shapes = plain.get("shapes", [])
+        assert len(shapes) + 2 == out + len(named) or any(f.kind == "not-annotated" for f in findings)

@@ -169,7 +169,7 @@ def test_a_name_of_two_files_is_refused(given: Set) -> None:
 def test_two_names_that_would_be_one_file_are_refused(given: Set) -> None:
     given.files["train"]["images"][0]["file_name"] = "a/p1.jpg"
     given.files["train"]["images"][1]["file_name"] = "b/p1.jpg"
-    assert kinds(check(given.write())) == {"image-elsewhere": 2, "image-ambiguous": 1}
+    assert kinds(check(given.write())) == {"image-elsewhere": 2, "image-ambiguous": 1, "image-unlisted": 1}
 
 
 def test_a_missing_image_is_named_with_the_nearest(given: Set) -> None:
@@ -222,7 +222,7 @@ def test_an_entry_for_each_object(given: Set) -> None:
         one |= {"segmentation": [[x, 10, x + 12, 10, x + 12, 30, x, 30]], "bbox": [x, 10, 12, 20], "area": 240}
     root = given.write()
     report = check(root)
-    assert kinds(report) == {"image-twice": 1}
+    assert kinds(report) == {"image-twice": 1, "image-unlisted": 3}
     assert len(report.splits["train"].dataset) == 1
     assert trained_on(root) == 4
 

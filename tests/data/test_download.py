@@ -101,7 +101,7 @@ def test_a_broken_connection_is_taken_up_where_it_broke(server: Server, tmp_path
 
 def test_a_later_call_goes_on(server: Server, tmp_path: Path) -> None:
     server.stop_after = [300_000, 0, 0, 0, 0]
-    with pytest.raises(DataError, match="300000 of 1024000 bytes") as caught:
+    with pytest.raises(DataError, match="300000 of 1,024,000 bytes") as caught:
         fetch(server.url, tmp_path / "set.bin")
     assert "goes on" in caught.value.remedy
     assert not (tmp_path / "set.bin").exists()

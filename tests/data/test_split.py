@@ -73,9 +73,9 @@ def test_groups_stay_together() -> None:
 
 
 def test_what_cannot_be_divided_is_refused() -> None:
-    with pytest.raises(DataError, match="1 images; at least 2"):
+    with pytest.raises(DataError, match="1 image; at least 2"):
         divide(dataset([[0]]), shares(0.2), 0)
-    with pytest.raises(DataError, match="1 groups of images"):
+    with pytest.raises(DataError, match="1 group of images"):
         divide(dataset([[0], [1]]), shares(0.2), 0, group=group_by("png"))
     for val, test in ((0.0, 0.0), (1.0, 0.0), (0.6, 0.4), (0.5, -0.1)):
         with pytest.raises(UsageError):

@@ -33,4 +33,6 @@ def test_the_zoo_answers_within_a_second(edge_seg: Callable[..., Finished]) -> N
 
 def test_counted() -> None:
     assert [counted(n, "image") for n in (0, 1, 2, 1312)] == ["0 images", "1 image", "2 images", "1,312 images"]
-    assert [counted(n, "class", "classes") for n in (1, 2)] == ["1 class", "2 classes"]
+    assert [counted(n, "class") for n in (1, 2)] == ["1 class", "2 classes"]
+    assert [counted(n, "box") for n in (1, 2.5)] == ["1 box", "2.5 boxes"]
+    assert counted(2, "person", "people") == "2 people"

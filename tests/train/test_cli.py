@@ -233,7 +233,9 @@ def test_pretrained_layers_are_frozen_as_published(
 
 def test_without_weights_all_layers_are_trained(train: Train, tmp_path: Path, capsys: Any) -> None:
     assert train(tmp_path / "run", "--max-steps", 1, "--eval-every", 0) == 0
-    assert "all layers are trained" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "all layers are trained" in said
+    assert said.count("starting from random weights") == 1
     settings = read_config(tmp_path / "run").settings
     assert (settings.freeze_at, settings.frozen_norm) == (0, False)
 
@@ -278,8 +280,11 @@ def test_a_full_disk_leaves_no_run(edge_seg: Any, data: Path, tmp_path: Path) ->
 
 def test_train_prints_one_json_object(train: Train, tmp_path: Path, capsys: Any) -> None:
     assert train(tmp_path / "run", "--epochs", 1, "--json") == 0
-    answer = json.loads(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    answer = json.loads(out)
     assert answer["steps"] == 4
+    assert answer["mask_map"] < 0.0005  # after four steps
+    assert err.count("mask mAP is 0") == 1
     assert answer["mask_map"] == read_config(tmp_path / "run").metrics["mask_map"]
 
 
@@ -295,7 +300,7 @@ def test_eval_of_a_run_gives_the_training_s_figures(finished: Run, data: Path, c
     assert answer["mask_map"] == finished.config.metrics["mask_map"]
     assert answer["box_map"] == finished.config.metrics["box_map"]
     assert main(["eval", str(finished.path), "--data", str(data), "--split", "train", "--limit", "2"]) == 0
-    assert "2 pictures" in capsys.readouterr().out
+    assert "2 images" in capsys.readouterr().out
 
 
 def test_eval_of_something_else_is_refused(data: Path, tmp_path: Path, capsys: Any) -> None:

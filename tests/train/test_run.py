@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from edge_seg.errors import RunError
-from edge_seg.train.run import Run, load_run, read_config, write_config
+from edge_seg.train.run import Run, finds_nothing, load_run, read_config, write_config
 from edge_seg.train.weights import read_arrays
 
 
@@ -90,7 +90,7 @@ def test_config_survives_writing_and_reading(copy: Path) -> None:
         (lambda run: edit(run, lambda c: c["preprocess"].update(size=[32 * 10**8, 32])), "run-invalid", "up to 99968"),
         (lambda run: edit(run, lambda c: c["postprocess"].update(nms_iou=-1)), "run-invalid", "nms_iou"),
         (lambda run: edit(run, lambda c: c.pop("classes")), "run-invalid", "classes: missing"),
-        (lambda run: edit(run, lambda c: c.update(category_ids=[1])), "run-invalid", "3 classes and 1 category ids"),
+        (lambda run: edit(run, lambda c: c.update(category_ids=[1])), "run-invalid", "3 classes and 1 category id,"),
         (lambda run: edit(run, lambda c: c["settings"].update(lr="big")), "run-invalid", "settings.lr"),
     ],
 )
@@ -117,7 +117,7 @@ def _spoil(value: np.ndarray, to: float) -> np.ndarray:
 @pytest.mark.parametrize(
     ("name", "change", "words"),
     [
-        ("neck.fpn_res2_sum.weight", lambda value: _spoil(value, np.nan), r"1 of \d+ values aren't finite"),
+        ("neck.fpn_res2_sum.weight", lambda value: _spoil(value, np.nan), r"1 of [\d,]+ values aren't finite"),
         ("backbone.conv1.conv1.norm._variance", lambda value: _spoil(value, -1), "a variance of -1"),
         ("neck.fpn_res2_sum.weight", lambda value: value.astype(np.float64), "float64, expected float32"),
     ],
@@ -141,3 +141,18 @@ def test_damaged_weights_are_refused(copy: Path) -> None:
     with pytest.raises(RunError, match="damaged") as caught:
         load_run(copy).build_model()
     assert str(file) in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("metrics", "told"),
+    [
+        ({}, False),
+        ({"box_map": None, "mask_map": None}, False),
+        ({"box_map": 0.2, "mask_map": 0.001}, False),
+        ({"box_map": 0.2, "mask_map": 0.0}, True),
+        ({"box_map": 0.0, "mask_map": 0.0004}, True),
+    ],
+)
+def test_a_run_that_finds_nothing_is_called_that(metrics: dict[str, float | None], told: bool) -> None:
+    text = finds_nothing(Path("run"), metrics)
+    assert text.startswith("run: mask mAP is 0: ") if told else text == ""

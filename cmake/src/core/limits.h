@@ -20,8 +20,12 @@ constexpr uint64_t kBytesOfAPixel = 24;     // what reading, resizing and drawin
 constexpr size_t kNameLineBytes = 1 << 16;  // a file's name on standard input
 constexpr char kPixelsVariable[] = "EDGE_SEG_MAX_PIXELS";
 
-// The most pixels of an image: kPixels, fewer where a 24th of this machine's memory in bytes is fewer, but at least
-// kLeastPixels. The environment variable EDGE_SEG_MAX_PIXELS sets another number.
+// This machine's memory, or what a container may use of it where that is less: control groups (version 1 and 2) say so,
+// each bound by those around it. `root` is the file system's.
+uint64_t memory_bytes(const std::string& root = "");
+
+// The most pixels of an image: kPixels, fewer where a 24th of memory_bytes() is fewer, but at least kLeastPixels. The
+// environment variable EDGE_SEG_MAX_PIXELS sets another number.
 uint64_t image_pixels();
 
 // Throws Error (image-too-large) when an image of that name has more pixels.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.data.check import look
+from edge_seg.data.check import SAME_FAULT, look
 from edge_seg.data.classes import ClassEdits
 from edge_seg.data.dataset import Annotation, CocoDataset, ImageRecord
 from edge_seg.data.findings import Findings
 from edge_seg.data.frame import Evidence, Frame, find_frame
 from edge_seg.data.layout import ALIASES
+from edge_seg.data.locate import files_below
 from edge_seg.data.outline import Fault, Notes, box_of, cut_polygons, decode, encode, read_outline
 from edge_seg.errors import DataError, UsageError
+from edge_seg.runtime.image import SUFFIXES
+from edge_seg.words import counted
 
 Polygon = list[float]
 Mask = NDArray[np.uint8]
@@ -141,7 +144,6 @@ def build(
             findings.add("category-similar", place, "labels", ", ".join(map(repr, group)))
     records: list[ImageRecord] = []
     splits: list[str] = []
-    bare = [ImageRecord(0, one.path, one.frame.width, one.frame.height, ()) for one in drawn]
     evidence = Evidence()
     for one in drawn:
         flat = [part for shape in one.shapes for part in shape.parts if isinstance(part, list)]
@@ -149,12 +151,14 @@ def build(
             evidence.add(one.frame, *box_of(flat)[2:])
     if evidence.text:
         findings.add("exif-evidence", place, "", evidence.text)
-    sized = {finding.image for finding in findings if finding.kind in ("image-size", "exif-size")}
+    drawn = _merged(drawn, findings)
+    bare = [ImageRecord(0, one.path, one.frame.width, one.frame.height, ()) for one in drawn]
+    known_bad = {(finding.image, SAME_FAULT[finding.kind]) for finding in findings if finding.kind in SAME_FAULT}
     with ThreadPoolExecutor() as pool:
         for done, (one, looked) in enumerate(zip(drawn, pool.map(look, bare), strict=True), 1):
             known = {kind for kind, _ in looked.notes}
             for kind, text in looked.notes:
-                if kind != "image-size" or str(one.path) not in sized:
+                if (str(one.path), kind) not in known_bad:
                     findings.add(kind, one.file, one.path.name, text, str(one.path))
             objects = _objects(one, renamed, names, findings)
             if "image-unreadable" not in known:
@@ -163,6 +167,27 @@ def build(
             if progress is not None:
                 progress(done, len(drawn))
     return CocoDataset(place, tuple(records), names, tuple(range(1, len(names) + 1))), splits
+
+
+def _merged(drawn: Sequence[Drawn], findings: Findings) -> list[Drawn]:
+    """One entry for each image: of several the shapes are put together."""
+    by_image: dict[Path, Drawn] = {}
+    for one in drawn:
+        first = by_image.setdefault(one.path.resolve(), one)
+        if first is one:
+            continue
+        if first.frame != one.frame:
+            text = f"{first.path.name} and {one.path.name} are one file, of different sizes"
+            findings.add("image-twice-differs", one.file, "", text, str(one.path))
+            continue
+        if first.split != one.split:
+            text = f"{one.path} is in {first.split or 'no split'} and {one.split or 'no split'}: the first was taken"
+            findings.add("both-splits", one.file, "", text, str(one.path))
+        counts = f"{len(first.shapes)}, {len(one.shapes)}"
+        text = f"one image with entries of {counts} objects: in each the others would be background"
+        findings.add("image-twice", one.file, one.path.name, text, str(one.path))
+        first.shapes += one.shapes
+    return list(by_image.values())
 
 
 def _objects(
@@ -236,7 +261,7 @@ def paste(drawn: NDArray[Any], x: int, y: int, width: int, height: int, notes: N
         raise Fault("outline-outside", f"expected a mask inside the image, {width} x {height}, found {found}")
     mask[rows, columns] = inside > 0
     if (lost := int(np.count_nonzero(drawn)) - int(np.count_nonzero(mask))) > 0:
-        notes.append(("outline-cut", f"{lost} pixels of a mask of {drawn.shape[1]} x {drawn.shape[0]}"))
+        notes.append(("outline-cut", f"{counted(lost, 'pixel')} of a mask of {drawn.shape[1]} x {drawn.shape[0]}"))
     return mask
 
 
@@ -257,3 +282,12 @@ def refuse_empty(place: Path, drawn: Sequence[Drawn], what: str) -> None:
     """Raises :class:`DataError` when nothing was found to import."""
     if not drawn:
         raise DataError(f"{place}: holds no {what}", remedy="give the folder or file that the tool wrote")
+
+
+def note_unannotated(folder: Path, images: Iterable[Path], source: Source, files: Sequence[Path] = ()) -> None:
+    """Adds the image files below ``folder`` that are none of ``images``, and have the name of none of ``files``."""
+    used = {image.resolve() for image in images}
+    stems = {file.with_suffix("") for file in files}
+    for file in files_below(folder):
+        if file.suffix.lower() in SUFFIXES and file.resolve() not in used and file.with_suffix("") not in stems:
+            source.findings.add("image-unannotated", "", "", str(file), str(file))

@@ -13,6 +13,7 @@ from edge_seg.data.dataset import CocoDataset
 from edge_seg.data.findings import ERROR, NOTE, Findings
 from edge_seg.data.fix import UNDECIDED, UNUSABLE_IMAGES
 from edge_seg.data.formats.build import Progress, Source, build
+from edge_seg.data.layout import ARCHIVES
 from edge_seg.data.split import counts_of, divide, shares
 from edge_seg.data.write import write_dataset
 from edge_seg.errors import DataError
@@ -54,6 +55,8 @@ def import_dataset(
     empty folder.
     """
     parts = shares(DEFAULT_VAL if options.val is None else options.val, options.test)
+    if place.is_file() and place.suffix.lower() in ARCHIVES:
+        raise DataError(f"{place}: an archive", remedy="unpack it, and give the folder")
     if not place.exists():
         raise DataError(f"{place}: no such folder or file", remedy="give what the annotation tool wrote")
     check_replaceable(out.resolve(), None)
@@ -73,6 +76,9 @@ def import_dataset(
         if not any(record.annotations for record in whole.images):
             raise DataError(f"{place}: no object is left of it", remedy="mend what is named above, in the files")
         splits = _kept_splits(whole, [own[n] for n in keep]) if options.val is None and not options.test else {}
+        if not splits and options.val is None and not options.test and any(own):
+            held = ", ".join(f"{own.count(split)} {split or 'without a split'}" for split in dict.fromkeys(own))
+            findings.add("split-anew", place, "", f"images: {held}")
         splits = splits or divide(whole, parts, options.seed)
         log = [f for f in findings if f.severity != NOTE] if options.skip_invalid else None
         write_dataset(out, splits, log=log, root=place if place.is_dir() else place.parent)

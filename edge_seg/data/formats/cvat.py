@@ -13,10 +13,23 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from edge_seg.data.formats.build import Drawn, Part, Shape, Source, ellipse, paste, refuse_empty, split_name, turned
-from edge_seg.data.locate import ImageFinder
+from edge_seg import limits
+from edge_seg.data.formats.build import (
+    Drawn,
+    Part,
+    Shape,
+    Source,
+    ellipse,
+    note_unannotated,
+    paste,
+    refuse_empty,
+    split_name,
+    turned,
+)
+from edge_seg.data.locate import ImageFinder, files_below
 from edge_seg.data.outline import Fault, Notes, shown
 from edge_seg.errors import DataError
+from edge_seg.files import read_limited
 
 WITHOUT_AREA = frozenset({"polyline", "points", "skeleton"})
 KNOWN = frozenset({"polygon", "mask", "box", "ellipse"})
@@ -54,6 +67,7 @@ def read(source: Source) -> tuple[list[Drawn], list[str]]:
         one = Drawn(file, located.path, frame, split_name(subset))
         one.shapes = _shapes(entry, subject, one, source)
         drawn.append(one)
+    note_unannotated(folder, [one.path for one in drawn], source)
     if not any(f.severity == "error" for f in source.findings):
         refuse_empty(source.place, drawn, "images")
     return drawn, list(dict.fromkeys(labels))
@@ -62,7 +76,7 @@ def read(source: Source) -> tuple[list[Drawn], list[str]]:
 def _find(place: Path) -> Path:
     if place.is_file():
         return place
-    files = sorted(file for file in place.rglob("*.xml") if not file.name.startswith("."))
+    files = sorted(file for file in files_below(place) if file.suffix.lower() == ".xml")
     if len(files) != 1:
         found = f"{len(files)} XML files" if files else "no XML file"
         raise DataError(f"{place}: {found}; expected one, annotations.xml", remedy="give the file itself")
@@ -70,7 +84,7 @@ def _find(place: Path) -> Path:
 
 
 def _parse(file: Path) -> ElementTree.Element:
-    content = file.read_bytes()
+    content = read_limited(file, DataError, limits.DATASET_JSON_BYTES)
     # CVAT writes none; entities can blow a small file up to any size, or read other files.
     if _ENTITIES.search(content):
         raise DataError(

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import math
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,20 @@ from numpy.typing import NDArray
 
 from edge_seg import limits
 from edge_seg.data.dataset import CocoDataset
-from edge_seg.data.formats.build import Drawn, Mask, Part, Polygon, Shape, Source, paste, refuse_empty, split_name
-from edge_seg.data.locate import ImageFinder, name_parts
+from edge_seg.data.formats.build import (
+    Drawn,
+    Mask,
+    Part,
+    Polygon,
+    Shape,
+    Source,
+    note_unannotated,
+    paste,
+    refuse_empty,
+    split_name,
+)
+from edge_seg.data.header import read_header
+from edge_seg.data.locate import ImageFinder, files_below, name_parts
 from edge_seg.data.outline import Fault, Notes, box_of, decode, is_number, shown
 from edge_seg.data.write import Progress, place
 from edge_seg.errors import DataError
@@ -33,6 +47,8 @@ IGNORED_LABELS = frozenset({"__ignore__", "_background_"})
 """labelme's conventional names for what is no object."""
 HOLE = "__hole__"
 CIRCLE_POINTS = 64
+ANOTHER = 8.0
+"""A mean difference of the values, 0 to 255, that no second compression makes."""
 POLYGONS = frozenset({"polygon", "rotation", "oriented_rectangle", "quadrilateral"})
 WITHOUT_AREA = frozenset({"point", "points", "line", "linestrip", "polyline"})
 
@@ -49,7 +65,10 @@ def read(source: Source) -> tuple[list[Drawn], list[str]]:
         except DataError as problem:
             source.findings.add("file", "", "", problem.message)
             continue
-        if not isinstance(plain, dict) or not {"shapes", "imagePath"} & plain.keys():
+        if isinstance(plain, list) and plain and isinstance(plain[0], dict) and "labelIdx" in plain[0]:
+            text = "EISeg's own file: let EISeg save COCO, and give that to `edge-seg data check`"
+            source.findings.add("not-annotated", file, "", text)
+        elif not isinstance(plain, dict) or not {"shapes", "imagePath"} & plain.keys():
             source.findings.add("not-annotated", file, "", "not a labelme file: it has no shapes and imagePath")
         elif not isinstance(plain.get("shapes"), list):
             text = f"not a labelme file: expected a list of shapes, found {shown(plain.get('shapes'))}"
@@ -60,6 +79,8 @@ def read(source: Source) -> tuple[list[Drawn], list[str]]:
             except Fault as fault:
                 source.findings.add(fault.kind, file, "imagePath", fault.text)
                 _shapes(file, plain, Drawn(file, file, _endless(plain)), source)  # its other faults are told as well
+    if folder.is_dir():
+        note_unannotated(folder, [image for _, image, _ in found], source, files)
     drawn = []
     for file, image, plain in _without_duplicates(found, source):
         frame = source.frame(file, image, plain.get("imageWidth"), plain.get("imageHeight"), "imageWidth, imageHeight")
@@ -74,13 +95,7 @@ def read(source: Source) -> tuple[list[Drawn], list[str]]:
 
 def _json_files(folder: Path) -> list[Path]:
     """JSON files; not hidden ones (macOS' ``._a.json``) nor those in hidden folders (``.ipynb_checkpoints``)."""
-    return sorted(
-        file
-        for file in folder.rglob("*")
-        if file.suffix.lower() == ".json"
-        and not any(part.startswith(".") or part == "__MACOSX" for part in file.relative_to(folder).parts)
-        and file.is_file()
-    )
+    return sorted(file for file in files_below(folder) if file.suffix.lower() == ".json" and file.is_file())
 
 
 def _split(file: Path, root: Path) -> str:
@@ -105,12 +120,15 @@ def _image(file: Path, plain: dict[str, Any], source: Source, finder: ImageFinde
     if parts:
         for path in (file.parent / name.replace("\\", "/"), file.parent.joinpath(*parts), file.parent / parts[-1]):
             if _is_file(path):
+                _compare(path, file, plain.get("imageData"), source)
                 return path
     if isinstance(plain.get("imageData"), str) and plain["imageData"]:
         suffix = Path(parts[-1]).suffix.lower() if parts else ""
-        inside = source.store / f"{len(list(source.store.iterdir()))}" / f"{file.stem}{suffix or '.png'}"
-        inside.parent.mkdir()
+        inside = Path(tempfile.mkdtemp(dir=source.store)) / f"{file.stem}{suffix or '.png'}"
         inside.write_bytes(_base64("imageData", plain["imageData"]))
+        header = read_header(inside)
+        if header is None or not header.readable:
+            raise Fault("image-unreadable", "imageData: damaged, or not an image")
         return inside
     for other in sorted(file.parent.glob(f"{_escaped(file.stem)}.*")):
         if other.suffix.lower() in SUFFIXES:
@@ -125,6 +143,22 @@ def _image(file: Path, plain: dict[str, Any], source: Source, finder: ImageFinde
         raise Fault(fault.kind, f"{fault.text}, and the file holds none itself") from None
     source.findings.add("image-elsewhere", file, "imagePath", f"{stated!r} found as {path}", str(path))
     return path
+
+
+def _compare(path: Path, file: Path, inside: Any, source: Source) -> None:
+    """Says so when the file holds another image than the one beside it: labelme shows, and is drawn on, its own."""
+    if not isinstance(inside, str) or not inside:
+        return
+    with contextlib.suppress(Fault, OSError):
+        own, beside = _base64("imageData", inside), path.read_bytes()
+        if own == beside:
+            return
+        seen = [cv2.imdecode(np.frombuffer(one, np.uint8), cv2.IMREAD_REDUCED_COLOR_4) for one in (own, beside)]
+        a, b = (None if one is None else one.astype(np.float32) for one in seen)
+        # labelme writes images that EXIF turns anew, as JPEG: the pixels differ a bit.
+        if a is not None and b is not None and (a.shape != b.shape or float(np.abs(a - b).mean()) > ANOTHER):
+            text = f"{path.name} and imageData differ"
+            source.findings.add("image-data", file, "imageData", text, str(path))
 
 
 def _is_file(path: Path) -> bool:
@@ -178,9 +212,10 @@ def _shapes(file: Path, plain: dict[str, Any], image: Drawn, source: Source) -> 
             text = f"expected a name, found {shown(label if isinstance(entry, dict) else entry)}"
             source.findings.add("entry", file, f"{subject}.label", text, str(image.path))
             continue
-        if label in IGNORED_LABELS:
-            continue
         subject = f"{subject} ({label})"
+        if label in IGNORED_LABELS:
+            source.findings.add("ignored", file, subject, "left out", str(image.path))
+            continue
         notes: Notes = []
         try:
             part = _part(entry, image.width, image.height, notes)
@@ -195,6 +230,8 @@ def _shapes(file: Path, plain: dict[str, Any], image: Drawn, source: Source) -> 
         elif group is None:
             shapes.append(Shape(label, [part], subject))
         elif (label, group) in grouped:
+            text = f"with {grouped[label, group].subject}, group_id {group}"
+            source.findings.add("grouped", file, subject, text, str(image.path))
             grouped[label, group].parts.append(part)
         else:
             grouped[label, group] = Shape(label, [part], subject)
@@ -274,14 +311,23 @@ def _part(shape: dict[str, Any], width: int, height: int, notes: Notes) -> Part:
         radius = math.dist((x, y), edge)
         angles = [2 * math.pi * n / CIRCLE_POINTS for n in range(CIRCLE_POINTS)]
         return [v for angle in angles for v in (x + radius * math.cos(angle), y + radius * math.sin(angle))]
-    if kind == "rectangle" and len(points) == 2:
-        (x0, y0), (x1, y1) = points
-        points = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
+    if kind == "rectangle":
+        points = _rectangle(points)
     polygon = [float(v) if isinstance(v, int) else v for point in points for v in point]
     box = box_of([polygon])
     if min(box[2] - box[0], box[3] - box[1]) == 0:
         raise Fault("outline", f"points: expected a {kind} with an area, found {shown(points)}")
     return polygon
+
+
+def _rectangle(points: list[Any]) -> list[Any]:
+    """The corners in order: of two opposite ones, or of four, in whatever order they stand (X-AnyLabeling has four)."""
+    if len(points) not in (2, 4):
+        raise Fault("outline", f"points: expected 2 or 4 for a rectangle, found {shown(points)}")
+    xs, ys = ([point[axis] for point in points] for axis in (0, 1))
+    x0, y0, x1, y1 = min(xs), min(ys), max(xs), max(ys)
+    upright = all(x in (x0, x1) and y in (y0, y1) for x, y in points)
+    return [(x0, y0), (x1, y0), (x1, y1), (x0, y1)] if upright else points
 
 
 def _is_point(value: Any) -> bool:

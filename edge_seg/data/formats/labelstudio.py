@@ -18,6 +18,7 @@ from edge_seg.data.locate import ImageFinder
 from edge_seg.data.outline import Fault, is_number, shown
 from edge_seg.errors import DataError
 from edge_seg.files import read_json
+from edge_seg.words import counted
 
 IMAGE_KEYS = ("image", "img", "picture", "photo")
 WITHOUT_AREA = frozenset({"keypointlabels", "keypoint", "vectorlabels"})
@@ -63,11 +64,11 @@ def _task(task: dict[str, Any], subject: str, file: Path, finder: ImageFinder, s
         return None
     kept = [a for a in annotations if isinstance(a, dict) and not a.get("was_cancelled")]
     if not kept:
-        findings.add("not-annotated", file, subject, "nobody has annotated it")
+        findings.add("task-unannotated", file, subject, "nobody has annotated it, or it was cancelled")
         return None
     chosen = next((a for a in kept if a.get("ground_truth")), kept[0])
     if len(kept) > 1:
-        findings.add("versions", file, subject, f"annotated {len(kept)} times")
+        findings.add("versions", file, subject, f"annotated {counted(len(kept), 'time')}")
     name = _image_name(task)
     if name is None:
         findings.add("entry", file, subject, f"data: expected an image's address, found {shown(task.get('data'))}")
@@ -79,7 +80,10 @@ def _task(task: dict[str, Any], subject: str, file: Path, finder: ImageFinder, s
         return None
     if not located.exact:
         findings.add("image-elsewhere", file, subject, f"{name!r} found as {located.path}", str(located.path))
-    results = [r for r in chosen.get("result") or [] if isinstance(r, dict)]
+    results = chosen.get("result") or []
+    if not isinstance(results, list) or not all(isinstance(r, dict) for r in results):
+        findings.add("entry", file, f"{subject}: result", f"expected a list of objects, found {shown(results)}")
+        return None
     frame = source.relative_frame(file, located.path, subject, upright=True)
     if frame is None:
         return None
@@ -101,13 +105,23 @@ def _image_name(task: dict[str, Any]) -> str | None:
 
 def _shapes(results: list[dict[str, Any]], image: Drawn, subject: str, source: Source) -> list[Shape]:
     shapes = []
+    # With a <Labels> tag of its own, a region and its label are two results of one id.
+    apart = {
+        str(r.get("id")): r["value"] for r in results if r.get("type") == "labels" and isinstance(r.get("value"), dict)
+    }
     for number, result in enumerate(results):
         kind = str(result.get("type", ""))
         where = f"{subject}: result {number}"
         if kind in NO_REGION or "value" not in result or result.get("from_id"):
             continue
         try:
-            label, part = _part(result, kind, image)
+            label, part = _part(result, kind, image, apart.get(str(result.get("id")), {}))
+            if result.get("image_rotation"):
+                text = f"image_rotation is {shown(result['image_rotation'])}"
+                source.findings.add("turned-view", image.file, where, text, str(image.path))
+            labels = result["value"].get(kind) or result["value"].get("labels")
+            if isinstance(labels, list) and len(labels) > 1:
+                source.findings.add("labels-several", image.file, where, ", ".join(map(str, labels)), str(image.path))
         except Fault as fault:
             source.findings.add(fault.kind, image.file, where, fault.text, str(image.path))
             continue
@@ -115,13 +129,14 @@ def _shapes(results: list[dict[str, Any]], image: Drawn, subject: str, source: S
     return shapes
 
 
-def _part(result: dict[str, Any], kind: str, image: Drawn) -> tuple[str, Part]:
+def _part(result: dict[str, Any], kind: str, image: Drawn, apart: dict[str, Any]) -> tuple[str, Part]:
     value = result["value"]
     if not isinstance(value, dict):
         raise Fault("entry", f"value: expected an object, found {shown(value)}")
     if kind in WITHOUT_AREA:
         raise Fault("no-area", f"type is {kind!r}")
-    labels = next((value[key] for key in (kind, "labels") if isinstance(value.get(key), list) and value[key]), None)
+    places = [*(value.get(key) for key in (kind, "labels")), apart.get("labels")]
+    labels = next((place for place in places if isinstance(place, list) and place), None)
     if not labels or not isinstance(labels[0], str):
         raise Fault("entry", f"expected a label, found {shown(labels)}")
     if kind.startswith("polygon"):

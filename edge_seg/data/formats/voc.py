@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_seg.data.formats.build import Drawn, Shape, Source, refuse_empty, split_name
-from edge_seg.data.locate import ImageFinder
+from edge_seg.data.formats.build import Drawn, Shape, Source, note_unannotated, refuse_empty, split_name
+from edge_seg.data.locate import ImageFinder, files_below
 from edge_seg.data.outline import Fault
 from edge_seg.errors import DataError
 
@@ -27,6 +27,8 @@ CLASSES = tuple(_NAMES.split())
 """Classes 1 to 20 of the VOC challenge, for sets that bring no list."""
 BORDER = 255
 BORDER_COLOR = 0xE0E0C0
+PURE = 0.9
+"""An object's pixels of one class, at least, in sets without faults: borders may be a bit off."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,7 @@ def read(source: Source) -> tuple[list[Drawn], list[str]]:
     splits = _splits(root)
     finder = ImageFinder([root / "JPEGImages", root / "images", root], root / "JPEGImages")
     drawn = []
-    for file in sorted(path for path in objects.rglob("*") if path.suffix.lower() == ".png"):
-        if file.name.startswith("."):
-            continue
+    for file in sorted(path for path in files_below(objects) if path.suffix.lower() == ".png"):
         relative = file.relative_to(objects)
         try:
             image = finder.find(str(relative.with_suffix(".jpg"))).path
@@ -72,7 +72,8 @@ def read(source: Source) -> tuple[list[Drawn], list[str]]:
         one = Drawn(file, image, frame, splits.get(str(relative.with_suffix("")), ""))
         drawn.append(one)
         if classes.values.shape != instances.values.shape:
-            text = f"{width} x {height} pixels, SegmentationClass has {classes.values.shape[::-1]}"
+            down, across = classes.values.shape
+            text = f"{width} x {height} pixels, SegmentationClass has {across} x {down}"
             source.findings.add("outline", file, "", text, str(image))
             continue
         for number in np.unique(instances.values).tolist():
@@ -80,7 +81,9 @@ def read(source: Source) -> tuple[list[Drawn], list[str]]:
                 continue
             mask = (instances.values == number).astype(np.uint8)
             subject = f"object {number}"
-            label = _label(mask, classes, names, by_color)
+            label, share = _label(mask, classes, names, by_color)
+            if share < PURE and isinstance(label, str) and label:
+                source.findings.add("classes-mixed", file, subject, f"{share:.0%} are of {label!r}", str(image))
             if isinstance(label, Fault):
                 source.findings.add(label.kind, file, subject, label.text, str(image))
             elif label:
@@ -88,6 +91,11 @@ def read(source: Source) -> tuple[list[Drawn], list[str]]:
             else:
                 source.findings.add("no-outline", file, subject, "its pixels are background in SegmentationClass")
     refuse_empty(root, drawn, "masks of objects")
+    masks = [root / "JPEGImages" / file.relative_to(objects) for file in files_below(objects)]
+    note_unannotated(root / "JPEGImages", [one.path for one in drawn], source, masks)
+    held = {str(file.relative_to(root / "JPEGImages").with_suffix("")) for file in masks}
+    if missing := [name for name in splits if name not in held]:
+        source.findings.add("list-missing", root / "ImageSets", "", ", ".join(missing[:5]))
     return drawn, [name for name in names.values() if name not in ("background", "_background_", "__ignore__")]
 
 
@@ -95,20 +103,23 @@ def _is_border(number: int, numbers: Numbers) -> bool:
     return (number == BORDER and numbers.indexed) or numbers.colors.get(number) == BORDER_COLOR
 
 
-def _label(mask: NDArray[np.uint8], classes: Numbers, names: dict[int, str], by_color: dict[int, str]) -> str | Fault:
-    """The class of most of the object's pixels, "" for background."""
+def _label(
+    mask: NDArray[np.uint8], classes: Numbers, names: dict[int, str], by_color: dict[int, str]
+) -> tuple[str | Fault, float]:
+    """The class of most of the object's pixels, "" for background, and which share of them have it."""
     values, counts = np.unique(classes.values[mask > 0], return_counts=True)
-    number = int(values[counts.argmax()])
+    number, share = int(values[counts.argmax()]), float(counts.max() / counts.sum())
     if number == 0 or _is_border(number, classes):
-        return ""
+        return "", share
     if by_color:
         color = classes.colors.get(number, -1)
         if color in by_color:
-            return by_color[color]
-        return Fault("category-unknown", f"labelmap.txt has no class of colour {color:06x}")
+            return by_color[color], share
+        return Fault("category-unknown", f"labelmap.txt has no class of colour {color:06x}"), share
     if number not in names:
-        return Fault("category-unknown", f"expected a class number of {shown_numbers(names)}, found {number}")
-    return names[number]
+        text = f"expected a class number of {shown_numbers(names)}, found {number}"
+        return Fault("category-unknown", text), share
+    return names[number], share
 
 
 def shown_numbers(names: dict[int, str]) -> str:

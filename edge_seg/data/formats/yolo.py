@@ -11,14 +11,17 @@ import math
 from pathlib import Path
 from typing import Any
 
+from edge_seg import limits
 from edge_seg.data.dataset import CocoDataset
 from edge_seg.data.formats.build import Drawn, Shape, Source, refuse_empty, split_name
+from edge_seg.data.locate import files_below
 from edge_seg.data.outline import Fault, decode, shown
 from edge_seg.data.write import Progress, place
-from edge_seg.errors import DataError, MissingDependencyError
-from edge_seg.files import atomic_dir
+from edge_seg.errors import DataError
+from edge_seg.files import atomic_dir, read_limited
 from edge_seg.runtime.image import SUFFIXES
 from edge_seg.runtime.trace import one_polygon, trace
+from edge_seg.yaml_file import read_yaml
 
 OUTSIDE = 0.01
 """Values beyond 0…1 by more than this aren't parts of the image's size."""
@@ -30,14 +33,10 @@ def read(source: Source) -> tuple[list[Drawn], list[str]]:
     root = source.root
     settings = _settings(source.place)
     names = _names(settings, root)
-    listed = _listed(settings, root)
-    files = sorted(
-        file
-        for file in root.rglob("*")
-        if file.suffix.lower() in SUFFIXES and not any(p.startswith(".") for p in file.relative_to(root).parts)
-    )
+    listed = _listed(settings, root, source)
+    files = sorted(file for file in files_below(root) if file.suffix.lower() in SUFFIXES)
     drawn = []
-    labels = 0
+    labels: set[Path] = set()
     for image in files:
         text = _label_file(image, root)
         split = listed.get(image.resolve(), "") or _split(image, root)
@@ -46,8 +45,10 @@ def read(source: Source) -> tuple[list[Drawn], list[str]]:
             continue
         one = Drawn(text or image, image, frame, split)
         if text is not None:
-            labels += 1
+            labels.add(text)
             one.shapes = _shapes(text, one, names, source)
+        else:
+            source.findings.add("image-background", "", "", str(image), str(image))
         drawn.append(one)
     refuse_empty(source.place, drawn, "images")
     if not labels:
@@ -55,6 +56,14 @@ def read(source: Source) -> tuple[list[Drawn], list[str]]:
             f"{source.place}: no image has a text file with its outlines",
             remedy="YOLO keeps them in labels/ beside images/, each with the image's name",
         )
+    if not names:
+        source.findings.add("names-missing", source.place, "names", "data.yaml and classes.txt hold none")
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        source.findings.add("names-twice", source.place, "names", repr(name))
+    for file in files_below(root):
+        orphan = file.suffix == ".txt" and file.name != "classes.txt" and file not in labels
+        if orphan and "labels" in file.relative_to(root).parts[:-1] and file.stat().st_size:
+            source.findings.add("image-missing", file, "", "no image for this text file")
     return drawn, names
 
 
@@ -63,14 +72,7 @@ def _settings(place: Path) -> dict[str, Any]:
     files = [place] if place.is_file() else sorted([*place.glob("*.yaml"), *place.glob("*.yml")])
     if not files:
         return {}
-    try:
-        import yaml
-    except ImportError:
-        raise MissingDependencyError(f"{files[0]}: reading it needs pyyaml", remedy="pip install pyyaml") from None
-    try:
-        plain = yaml.safe_load(files[0].read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        raise DataError(f"{files[0]}: not YAML: {problem}", remedy="mend it, or export the set again") from None
+    plain = read_yaml(files[0], DataError, "mend it, or export the set again")
     return plain if isinstance(plain, dict) else {}
 
 
@@ -79,14 +81,16 @@ def _names(settings: dict[str, Any], root: Path) -> list[str]:
     if isinstance(names, dict) and all(isinstance(key, int) for key in names):
         names = [names.get(number, str(number)) for number in range(max(names, default=-1) + 1)]
     if isinstance(names, list):
+        if not all(isinstance(name, (str, int, float)) for name in names):
+            raise DataError(f"data.yaml: names: expected words, found {shown(names)}", remedy="correct it")
         return [str(name) for name in names]
     for file in (root / "classes.txt", root / "labels" / "classes.txt"):
         if file.is_file():
-            return [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+            return [line.strip() for line in _text(file).splitlines() if line.strip()]
     return []
 
 
-def _listed(settings: dict[str, Any], root: Path) -> dict[Path, str]:
+def _listed(settings: dict[str, Any], root: Path, source: Source) -> dict[Path, str]:
     """The split of each image that data.yaml names by folder or list."""
     base = root / str(settings.get("path", "."))
     found: dict[Path, str] = {}
@@ -96,14 +100,33 @@ def _listed(settings: dict[str, Any], root: Path) -> dict[Path, str]:
             parts = [part for part in Path(str(entry)).parts if part not in ("..", "/")]
             for there in (base / str(entry), root / str(entry), root.joinpath(*parts)):
                 if there.is_dir():
-                    found |= {file.resolve(): split for file in there.rglob("*") if file.suffix.lower() in SUFFIXES}
+                    _note_split(
+                        found,
+                        {file.resolve(): split for file in files_below(there) if file.suffix.lower() in SUFFIXES},
+                        source,
+                    )
                     break
                 if there.is_file():
-                    lines = there.read_text(encoding="utf-8-sig").split("\n")
+                    lines = _text(there).split("\n")
                     files = [base / line.strip() for line in lines if line.strip()]
-                    found |= {file.resolve(): split for file in files}
+                    _note_split(found, {file.resolve(): split for file in files}, source)
                     break
     return found
+
+
+def _note_split(found: dict[Path, str], more: dict[Path, str], source: Source) -> None:
+    """Adds images with their split; those that are in two are named, and stay in the first."""
+    for file, split in more.items():
+        if found.setdefault(file, split) != split:
+            source.findings.add("both-splits", "", "", f"{file} is in {found[file]} and {split}", str(file))
+
+
+def _text(file: Path) -> str:
+    """A list's text. Raises :class:`DataError` when it isn't UTF-8, or is far too long."""
+    try:
+        return read_limited(file, DataError, limits.DATASET_JSON_BYTES, "list").decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError(f"{file}: not UTF-8 text", remedy="save it as UTF-8") from None
 
 
 def _split(image: Path, root: Path) -> str:

@@ -22,6 +22,7 @@ from edge_seg.manifest import CONVOLUTION_GRAPHS, FEATURES, THREE_GRAPHS, TWO_GR
 from edge_seg.process.guard import phase
 from edge_seg.runtime.anchors import RATIOS
 from edge_seg.runtime.engines.engine import Engine
+from edge_seg.words import counted
 
 _FORMS = (("full",), TWO_GRAPHS, THREE_GRAPHS, CONVOLUTION_GRAPHS)
 # Outputs that decisions hang on
@@ -227,7 +228,7 @@ def check_names(file: Path, spec: GraphSpec, inputs: list[str], outputs: int) ->
     expected = [tensor.name for tensor in spec.inputs]
     if inputs != expected or outputs != len(spec.outputs):
         raise BundleError(
-            f"{file}: the graph has the inputs {', '.join(inputs)} and {outputs} outputs; the manifest says"
+            f"{file}: the graph has the inputs {', '.join(inputs)} and {counted(outputs, 'output')}; the manifest says"
             f" {', '.join(expected)} and {len(spec.outputs)}",
             remedy="the manifest is another model's: copy the bundle again or convert anew",
             code="manifest-invalid",
@@ -306,7 +307,9 @@ def check_inputs(graph: str, spec: GraphSpec, inputs: dict[str, NDArray[Any]]) -
         if not np.isfinite(boxes).all():
             raise EngineError(f"{graph}: a box holds a value that is not finite", code="engine-input")
         if "num" in inputs and int(inputs["num"][0]) != len(boxes):
-            raise EngineError(f"{graph}: num is {inputs['num'][0]} for {len(boxes)} boxes", code="engine-input")
+            raise EngineError(
+                f"{graph}: num is {inputs['num'][0]} for {counted(len(boxes), 'box')}", code="engine-input"
+            )
 
 
 def check_outputs(where: str, spec: GraphSpec, outputs: dict[str, NDArray[Any]]) -> None:

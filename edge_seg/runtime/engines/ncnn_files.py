@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_seg.errors import BundleError
+from edge_seg.words import counted
 
 MAGIC = "7767517"
 FLAG_FP32, FLAG_FP16 = 0, 0x01306B47
@@ -88,11 +89,11 @@ def check_weights(layers: list[Layer], file: Path) -> None:
                     content.seek(at)
                     flag = content.read(4)
                     if len(flag) < 4:
-                        raise ValueError(f"{size} bytes, expected more")
+                        raise ValueError(f"{counted(size, 'byte')}, expected more")
                     at += 4 + stored_size(weights, int.from_bytes(flag, "little"))
                 at += bias * 4
         if at != size:
-            raise ValueError(f"{size} bytes, expected {at}")
+            raise ValueError(f"{counted(size, 'byte')}, expected {at}")
     except (ValueError, KeyError) as problem:
         raise _damaged(file, f"doesn't hold the graph's weights: {problem}") from None
 

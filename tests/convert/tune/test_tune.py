@@ -44,6 +44,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         settings=TrainSettings(epochs=1, batch=1, lr=0.1, warmup_steps=0, decay_epochs=(), seed=0),
         data="data",
         data_sha256="0" * 64,
+        metrics={"box_map": 0.0, "mask_map": 0.0},
     )
     write_config(folder / "run", config)
     return folder
@@ -56,6 +57,7 @@ def test_operations(edge_seg: Callable[..., Any], made: Path, tmp_path: Path) ->
     done = edge_seg(*words, "--flops", "1T", "--json", "--plot", "front.svg", "--html", "page.html")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
+    assert sum("mask mAP is 0" in warning for warning in said["warnings"]) == 1
     points = {(p["setting"]["proposals"], p["setting"]["box_width"]): p for p in said["points"]}
     assert {(50, 128), (8, 128), (50, 24)} <= points.keys()
     full, few, narrow = points[50, 128], points[8, 128], points[50, 24]
