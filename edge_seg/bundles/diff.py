@@ -123,4 +123,4 @@ def _said_file(item: dict[str, Any]) -> str:
         side = "a" if "a" in item else "b"
         return f"only in {side}, {counted(item[side]['bytes'], 'byte')}"
     a, b = item["a"]["bytes"], item["b"]["bytes"]
-    return f"{a} → {counted(b, 'byte')}" if a != b else f"{counted(a, 'byte')} in both, contents differ"
+    return f"{a:,} → {counted(b, 'byte')}" if a != b else f"{counted(a, 'byte')} in both, contents differ"

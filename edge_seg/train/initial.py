@@ -180,7 +180,7 @@ def _refuse(report: LoadReport, file: Path, whole: bool, partial: bool) -> None:
     if not report.loaded:
         names = _some([name.removeprefix("backbone.") for name in report.unused + report.other_shape])
         raise DataError(
-            f"{file}: none of its {counted(len(report.unused) + len(report.other_shape), 'array')} fits the "
+            f"{file}: none of its arrays ({len(report.unused) + len(report.other_shape)}) fits the "
             f"model; it holds {names}",
             remedy="give weights of the same architecture, with PaddleDetection's or PaddleX's names",
             code="weights-invalid",

@@ -158,7 +158,7 @@ _ADDRESS = struct.pack("<Q", 0x41414141)
         (named(b"n" * 501, b"K\x01"), "more than 500 characters"),
         (named(b"\x1b]0;title\x07", b"K\x01"), r"'\x1b]0;title\x07' holds characters that can't be printed"),
         (b"\x80\x02Nr\x80\xd1\xf0\x08.", "it holds nothing that is known"),  # a memo of two gigabytes, in 9 bytes
-        (b"\x80\x04\x8d" + struct.pack("<Q", 1 << 40) + b"a.", "it ends early: 1099511627776 bytes"),
+        (b"\x80\x04\x8d" + struct.pack("<Q", 1 << 40) + b"a.", "it ends early: 1,099,511,627,776 bytes"),
         (b"\x80\x04\x95" + struct.pack("<Q", 1 << 62) + b"N.", "it holds nothing that is known"),
         (b"\x80\x02c" + b"m" * (1 << 20), "more than 500 characters"),
         (b"\x80\x00N.", "pickle protocol 0"),
