@@ -3,7 +3,7 @@
 
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-slow test-install test-paddle3 lint format bench board clean distclean
+.PHONY: help env demo test test-slow test-install test-paddle3 lint format bench board board-python clean distclean
 
 help:
 	@echo "make demo       train, convert, run and measure a small model; everything it makes is in demo/"
@@ -15,6 +15,7 @@ help:
 	@echo "make format     let ruff format the code"
 	@echo "make bench      measure this project's own speed claims"
 	@echo "make board      test what is done with boards on an emulated one (Debian packages)"
+	@echo "make board-python  run a bundle by pip on an emulated Debian 12 for arm64"
 	@echo "make clean      remove demo/, caches and build folders"
 	@echo "make distclean  remove the environment (.venv) as well"
 
@@ -70,6 +71,11 @@ bench: env
 board: env
 	@sh tools/emulated_board.sh build/board || echo "The tests that need an emulated board are skipped" >&2
 	$(BIN)/python -m pytest tests/targets/test_emulated_board.py
+
+# The commands of docs/boards, "The short way", on an emulated Debian 12 with Python; a quarter of an hour.
+board-python: env
+	@sh tools/emulated_board.sh build/board-python python || echo "The test that needs it is skipped" >&2
+	$(BIN)/python -m pytest -s tests/boards/test_short_way.py -m ""
 
 clean:
 	rm -rf demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .setup.lock

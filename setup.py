@@ -95,6 +95,7 @@ REPORT = ["jinja2>=3.1,<4", "matplotlib>=3.8.4,<4", "matplotlib>=3.9.2; python_v
 # Other models for `edge-seg bench peers`; may be put into an environment of their own, with --peer-python.
 PEERS = ["torch>=2,<3", "torchvision>=0.15,<1", *ONNX]
 DEV = [
+    "auditwheel>=6.2,<7",
     "hypothesis>=6.100,<7",
     "import-linter>=2,<3",
     "mypy>=1.11,<3",

@@ -14,13 +14,13 @@ from time import perf_counter_ns
 import click
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.worker import HEIGHT, WIDTH
 from edge_seg.bundle import open_bundle
 from edge_seg.data.synth import draw
 from edge_seg.records.record import MODEL_STAGES
-from edge_seg.runtime.predict import find_pictures, predict
+from edge_seg.runtime.image import ImageLike
+from edge_seg.runtime.predict import find_images, predict
 from edge_seg.runtime.result import Instances
 from edge_seg.runtime.segmenter import Segmenter
 
@@ -32,7 +32,7 @@ class Noting(Segmenter):
 
     noted: list[int]
 
-    def timed(self, image: Path | str | NDArray[np.uint8]) -> tuple[Instances, dict[str, int]]:
+    def timed(self, image: ImageLike) -> tuple[Instances, dict[str, int]]:
         """What the segmenter returns."""
         found, ns = super().timed(image)
         self.noted.append(sum(ns[stage] for stage in MODEL_STAGES))
@@ -55,7 +55,7 @@ def main(bundle: Path, images: int, objects: int, threads: int, runs: int) -> No
         for number in range(images):
             photo = np.ascontiguousarray(draw(number + 1, WIDTH, 0)[0][:HEIGHT])
             cv2.imwrite(str(folder / f"{number:03}.jpg"), photo)
-        pictures = find_pictures([folder], Path(scratch, "found"), "jpg")
+        pictures = find_images([folder], Path(scratch, "found"), "jpg")
         Path(scratch, "found").mkdir()
         categories = open_bundle(bundle).manifest.category_ids
         predict(segmenter, pictures[:5], Path(scratch, "found"), categories, lambda line: None)

@@ -1,7 +1,7 @@
 # Targets of the native runner; the Makefile above includes this file. Results lie in build/native/.
 
-.PHONY: native native-sanitize native-aarch64 native-armhf native-android-arm64 native-android-armv7 \
-    native-count native-lint native-format
+.PHONY: native native-sanitize native-fuzz native-x86-64 native-aarch64 native-armhf native-android-arm64 native-android-armv7 \
+    native-count native-lint native-format wheels
 
 NATIVE_SOURCES = $(shell find cmake -name '*.cc' -o -name '*.h')
 
@@ -17,6 +17,22 @@ native:
 native-sanitize:
 	@sh tools/setup_native.sh
 	$(call native_build,sanitize)
+
+# Each target for SECONDS, going on with what earlier runs found; a finding ends it and stays in build/native/fuzz.
+SECONDS ?= 20
+native-fuzz:
+	@sh tools/setup_native.sh fuzz
+	cd cmake && cmake --preset fuzz --log-level=WARNING && cmake --build --preset fuzz
+	@sh cmake/tests/fuzz/run.sh build/native/fuzz $(SECONDS)
+
+native-x86-64:
+	@sh tools/setup_native.sh
+	@sh tools/native_sysroot.sh amd64 build/native/sysroot/amd64
+	$(call native_build,x86-64)
+
+# Of what is built for boards: build each first, with PADDLE_LITE_DIR for one that runs .nb bundles.
+wheels: env
+	@PYTHONPATH=. $(BIN)/python tools/make_wheels.py dist
 
 native-aarch64:
 	@sh tools/setup_native.sh cross

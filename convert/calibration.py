@@ -90,7 +90,7 @@ class Source:
 
     def _files(self) -> tuple[list[Path], str]:
         from edge_seg.data.coco import load_split
-        from edge_seg.runtime.predict import find_pictures
+        from edge_seg.runtime.predict import find_images
 
         folder = self.options.folder
         if folder is None:
@@ -99,7 +99,7 @@ class Source:
             return [record.path for record in load_split(trained_on, "train").images], "the training data"
         if _is_coco(folder):
             return [record.path for record in load_split(folder, "train").images], folder.resolve().name
-        return [image.file for image in find_pictures([folder], folder / "out")], folder.resolve().name
+        return [image.file for image in find_images([folder], folder / "out")], folder.resolve().name
 
     def _trained_on(self) -> Path | None:
         if self.data is None:

@@ -23,16 +23,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edge_seg.bundle import Bundle, open_bundle
     from edge_seg.errors import EdgeSegError
-    from edge_seg.runtime.result import Instances
+    from edge_seg.runtime.result import Frame, Instances
     from edge_seg.runtime.segmenter import Segmenter
 
 __version__ = "0.1.0"
 
-__all__ = ["Bundle", "EdgeSegError", "Instances", "Segmenter", "__version__", "open_bundle"]
+__all__ = ["Bundle", "EdgeSegError", "Frame", "Instances", "Segmenter", "__version__", "open_bundle"]
 
 _HOMES = {
     "Bundle": "edge_seg.bundle",
     "EdgeSegError": "edge_seg.errors",
+    "Frame": "edge_seg.runtime.result",
     "Instances": "edge_seg.runtime.result",
     "Segmenter": "edge_seg.runtime.segmenter",
     "open_bundle": "edge_seg.bundle",

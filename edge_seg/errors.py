@@ -44,7 +44,7 @@ class DataError(EdgeSegError):
 
 
 class ImageError(EdgeSegError):
-    """A picture can't be read or isn't of a kind that the runtime takes."""
+    """An image can't be read or isn't of a kind that the runtime takes."""
 
     code = "image"
 

@@ -37,7 +37,7 @@ def explain(problem: BaseException) -> tuple[int, EdgeSegError]:
     if isinstance(problem, OSError):  # numpy raises some without a number
         return 1, EdgeSegError(str(problem), code="os")
     if isinstance(problem, MemoryError):
-        return 1, EdgeSegError("out of memory", remedy="use a smaller size or fewer pictures at a time", code="memory")
+        return 1, EdgeSegError("out of memory", remedy="use a smaller size or fewer images at a time", code="memory")
     return 1, EdgeSegError(
         f"unexpected {type(problem).__name__}: {problem}",
         remedy="this is a bug in edge-seg: please report it with what EDGE_SEG_TRACEBACK=1 adds to this message",

@@ -39,11 +39,11 @@ _LONGEST = 99_968
 
 @dataclass(frozen=True)
 class PreprocessSpec:
-    """How a picture becomes the network's input, float32[1, 3, H, W].
+    """How an image becomes the network's input, float32[1, 3, H, W].
 
-    The picture is scaled by ``min(H/h, W/w)`` (sides rounded half up, at least 1; OpenCV's bilinear resize on uint8),
+    The image is scaled by ``min(H/h, W/w)`` (sides rounded half up, at least 1; OpenCV's bilinear resize on uint8),
     its channels put in ``color`` order, each value mapped to ``(v / 255 - mean) / std``, and placed at the upper left;
-    the rest is ``pad`` (after normalising, so 0.0 is the mean colour). With the rule "stretch-linear" the picture is
+    the rest is ``pad`` (after normalising, so 0.0 is the mean colour). With the rule "stretch-linear" the image is
     scaled to exactly H x W instead.
     """
 
@@ -99,7 +99,7 @@ class GraphSpec:
 
 @dataclass(frozen=True)
 class Golden:
-    """A picture and the result expected for it, so that a device can test itself.
+    """An image and the result expected for it, so that a device can test itself.
 
     ``instances`` is None when the expected result is the ordinary one, else the number of best boxes that were handed
     to the mask graph whatever their scores (an untrained model finds nothing otherwise).

@@ -14,6 +14,7 @@ from edge_seg import cli, ed25519, trust
 from edge_seg.bundle import open_bundle
 from edge_seg.bundles.sign import keygen, sign
 from edge_seg.errors import BundleError, UsageError
+from edge_seg.runtime import runner
 from tests.bundles.made import edit, make_bundle
 
 
@@ -90,6 +91,8 @@ def test_every_forgery_is_refused(
             "signature-invalid": "not what was signed",
         }
         assert said[FORGERIES[forge]] in out + err, words
+    assert runner.main(["--bundle", str(signed), "--images", str(photo), "--json"]) == 1
+    assert f'"code": "{FORGERIES[forge]}"' in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "records.jsonl").exists()
 

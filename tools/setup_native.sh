@@ -3,6 +3,7 @@
 #   tools/setup_native.sh          to build and test on this machine
 #   tools/setup_native.sh cross    also to build for aarch64 and armhf, and to test under emulation
 #   tools/setup_native.sh lint     also to check the C++ sources
+#   tools/setup_native.sh fuzz     also to fuzz it
 #   tools/setup_native.sh boards   also what stands in for boards in the tests: an ssh server, busybox's shell, adb
 #   tools/setup_native.sh pages    also the browser in which the tests look at HTML pages
 set -eu
@@ -12,9 +13,13 @@ for wish in "$@"; do
     case $wish in
         cross) packages="$packages g++-aarch64-linux-gnu g++-arm-linux-gnueabihf qemu-user-static" ;;
         lint) packages="$packages cppcheck clang-format" ;;
+        fuzz) # the sanitizers' package has the compiler's version in its name
+            version=$(apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p')
+            packages="$packages clang${version:+ libclang-rt-$version-dev}"
+            ;;
         boards) packages="$packages openssh-server busybox-static adb" ;;
         pages) packages="$packages chromium" ;;
-        *) echo "Error: $0: unknown argument $wish; expected cross, lint, boards or pages" >&2; exit 2 ;;
+        *) echo "Error: $0: unknown argument $wish; expected cross, lint, fuzz, boards or pages" >&2; exit 2 ;;
     esac
 done
 

@@ -1,4 +1,4 @@
-#include "pictures/orientation.h"
+#include "images/orientation.h"
 
 #include <doctest/doctest.h>
 

@@ -22,8 +22,8 @@
 #include "core/rle.h"
 #include "core/roi_align.h"
 #include "core/select.h"
-#include "pictures/read_image.h"
-#include "pictures/yuv.h"
+#include "images/read_image.h"
+#include "images/yuv.h"
 
 namespace edge_seg {
 namespace {
@@ -59,7 +59,7 @@ Message read(const Message& request) {
     return {{{"width", image.width}, {"height", image.height}}, {image.bgr}};
 }
 
-// How long it takes to read a picture `count` times, in ns of this process's time.
+// How long it takes to read an image `count` times, in ns of this process's time.
 Message read_again(const Message& request) {
     const auto now = [] {
         timespec time{};
@@ -124,10 +124,10 @@ Message selected(const Message& request) {
     return {Json::object(), {bytes_of(found.boxes), bytes_of(found.scores), bytes_of(found.classes)}};
 }
 
-Message in_picture(const Message& request) {
+Message in_image(const Message& request) {
     const Json& head = request.head;
-    const PictureBoxes boxes = to_picture(values<Box>(request.arrays.at(0)),
-                                          {head["width"], head["height"], head["scaled_width"], head["scaled_height"]});
+    const ImageBoxes boxes = to_image(values<Box>(request.arrays.at(0)),
+                                      {head["width"], head["height"], head["scaled_width"], head["scaled_height"]});
     return {Json::object(), {bytes_of(boxes.whole), bytes_of(boxes.clipped)}};
 }
 
@@ -210,7 +210,7 @@ Message answer(const Message& request) {
         {"resize", resized},
         {"preprocess", preprocessed},
         {"select", selected},
-        {"to_picture", in_picture},
+        {"to_image", in_image},
         {"paste", pasted},
         {"overlap", overlapped},
         {"open", opened},

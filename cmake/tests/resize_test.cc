@@ -9,7 +9,7 @@ using edge_seg::Resizer;
 
 namespace {
 
-// A grey picture of one row or more.
+// A grey image of one row or more.
 Image grey(int width, int height, const std::vector<int>& values) {
     Image image(width, height);
     for (size_t i = 0; i < image.bgr.size(); ++i) image.bgr[i] = static_cast<uint8_t>(values[i / 3]);

@@ -13,7 +13,7 @@ namespace {
 
 constexpr int kHeight = 96, kWidth = 160, kCanonicalSize = 64;  // of the input
 
-// Random maps of a picture.
+// Random maps of an image.
 struct Maps {
     explicit Maps(int channels) : channels(channels) {
         std::mt19937 random(1);

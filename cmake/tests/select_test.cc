@@ -35,7 +35,7 @@ TEST_CASE("equal scores go by proposal") {
     CHECK(found.boxes == std::vector<Box>{{4, 0, 5, 1}, {0, 0, 1, 1}, {2, 0, 3, 1}});
 }
 
-TEST_CASE("boxes without area or beside the picture are no candidates") {
+TEST_CASE("boxes without area or beside the image are no candidates") {
     SelectOptions options;
     options.width = 30, options.height = 20;
     const std::vector<Box> boxes{{5, 5, 5, 9},  {6, 9, 7, 8},   {30, 0, 40, 9},
@@ -54,8 +54,8 @@ TEST_CASE("exactly as many as asked for, whatever their scores") {
     }
 }
 
-TEST_CASE("boxes go back to the picture and are clipped to it") {
-    const PictureBoxes boxes = to_picture({{-5, 10, 400, 200}}, letterbox(640, 320, 320, 320));
+TEST_CASE("boxes go back to the image and are clipped to it") {
+    const ImageBoxes boxes = to_image({{-5, 10, 400, 200}}, letterbox(640, 320, 320, 320));
     CHECK(boxes.whole[0] == Box{-10, 20, 800, 400});
     CHECK(boxes.clipped[0] == Box{0, 20, 640, 320});
 }

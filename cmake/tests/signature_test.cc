@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdlib>
+
 #include "bundle_folder.h"
 #include "core/bundle.h"
 #include "core/error.h"
@@ -34,8 +36,9 @@ struct Folder : BundleFolder {
         write("signature.json", plain.dump());
     }
     std::string refusal(const std::string& keys = "") const {
+        const std::vector<std::string> files = keys.empty() ? std::vector<std::string>() : std::vector{keys};
         try {
-            return name_of(check_signature(path(), message, keys));
+            return name_of(check_signature(path(), message, files));
         } catch (const Error& problem) {
             CHECK_FALSE(problem.remedy.empty());
             return problem.code;
@@ -59,6 +62,19 @@ TEST_CASE("a signature is checked with and without a trusted key") {
     folder.message.push_back(0);
     CHECK(folder.refusal() == "signature-invalid");
     CHECK(folder.refusal(keys) == "signature-invalid");
+}
+
+TEST_CASE("keys that the user trusts") {
+    Folder folder;
+    const char* const before = std::getenv("XDG_CONFIG_HOME");
+    const std::string kept = before == nullptr ? "" : before;
+    setenv("XDG_CONFIG_HOME", folder.path().c_str(), 1);
+    CHECK(trusted_keys().empty());
+    const std::string place = "edge-seg/trusted-keys/";
+    for (const char* name : {"b.pub", "a.pub", "notes"}) folder.write(place + name, kPem);
+    const std::string found = folder.path() + "/" + place;
+    CHECK(trusted_keys() == std::vector<std::string>{found + "a.pub", found + "b.pub"});
+    before == nullptr ? unsetenv("XDG_CONFIG_HOME") : setenv("XDG_CONFIG_HOME", kept.c_str(), 1);
 }
 
 TEST_CASE("a signature that is none") {

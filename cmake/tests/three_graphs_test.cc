@@ -88,7 +88,7 @@ TEST_CASE("the heads get what lies in the boxes") {
     Steps steps;
     Floats pooled(6 * 4 * 49, 0);
     std::fill(pooled.begin(), pooled.begin() + 3 * 4 * 49, 1.0F);
-    for (const float fill : {1.0F, 2.0F}) {  // the maps of the second picture lie where those of the first did
+    for (const float fill : {1.0F, 2.0F}) {  // the maps of the second image lie where those of the first did
         steps.seen.fill = fill;
         const Tensors found = steps.detect();
         CHECK(found.size() == 6);
@@ -108,7 +108,7 @@ TEST_CASE("the heads get what lies in the boxes") {
     CHECK(steps.engine->describe()["name"] == "fake");
 }
 
-TEST_CASE("masks of other maps than the last picture's") {
+TEST_CASE("masks of other maps than the last image's") {
     Steps steps;
     const Tensors found = steps.detect();
     Floats other(4 * 8 * 16, 5);

@@ -18,4 +18,4 @@ set(ANDROID_PLATFORM android-28) # Android 9, the first with posix_spawn
 set(ANDROID_STL c++_static)
 include("${ndk}/build/cmake/android.toolchain.cmake")
 list(APPEND CMAKE_FIND_ROOT_PATH "${prefix}")
-set(CMAKE_FIND_LIBRARY_SUFFIXES .a .so) # a phone has no picture libraries for programs: ours are inside
+set(CMAKE_FIND_LIBRARY_SUFFIXES .a .so) # a phone has no image libraries for programs: ours are inside

@@ -23,5 +23,7 @@ set(CMAKE_CXX_FLAGS_INIT "-nostdinc -nostdinc++ -Wno-uninitialized -Wno-maybe-un
 set(CMAKE_FIND_LIBRARY_SUFFIXES .a)
 set(CMAKE_EXE_LINKER_FLAGS_INIT
     "-B${gcc} -B${usr}/lib/${edge_seg_triple} -L${gcc} -static-libstdc++ -static-libgcc")
+# Debian's libpng.a is not position independent, so no shared library can hold it.
+set(EDGE_SEG_LIBRARY OFF CACHE BOOL "")
 set(EDGE_SEG_BOARD_LIBRARIES ${usr}/lib/${edge_seg_triple}/libstdc++.so.6 ${usr}/lib/${edge_seg_triple}/libgomp.so.1
     ${CMAKE_SYSROOT}/lib/${edge_seg_triple}/libgcc_s.so.1)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_seg.bundle import write_manifest
-from edge_seg.runtime.predict import write_picture
+from edge_seg.runtime.predict import write_image
 from edge_seg.verification import Difference, Report, StageResult
 
 
@@ -123,5 +123,5 @@ def save_images(report: Report, html: Path) -> dict[str, Path]:
         if stage.shown is not None and stage.fault is not None:
             tensor = stage.fault.tensor.replace(" ", "-")
             saved[stage.name] = html.with_name(f"{html.stem}-{stage.name}-{tensor}.png")
-            write_picture(saved[stage.name], stage.shown.pixels)
+            write_image(saved[stage.name], stage.shown.pixels)
     return saved

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+import struct
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -102,6 +103,7 @@ def examine_machine(roles: tuple[str, ...] = ()) -> Report:
     findings = [
         *role_findings(judged, roles),
         Finding("ok", "Python", platform.python_version()),
+        *word_size(platform.machine(), struct.calcsize("P") * 8),
         *(_library(library, states) for library in LIBRARIES),
         *examine_processor(processor),
         *_memory(),
@@ -118,6 +120,16 @@ def examine_machine(roles: tuple[str, ...] = ()) -> Report:
         "roles": {role.name: role.as_json() for role in judged},
     }
     return Report("machine", _title(processor), tuple(findings), facts)
+
+
+def word_size(machine: str, bits: int) -> list[Finding]:
+    """A 32-bit system on a 64-bit kernel: ``machine`` is the kernel's, ``bits`` are this program's."""
+    if bits == 64 or machine not in ("aarch64", "arm64", "x86_64"):
+        return []
+    remedy = (
+        "programs and wheels for 32 bits are what runs here (armv7l, --arch armv7hf); a 64-bit system computes faster"
+    )
+    return [Finding("warning", "word size", f"a {bits}-bit system on a 64-bit kernel ({machine})", remedy, "word-size")]
 
 
 def _title(processor: Processor) -> str:

@@ -1,1 +1,1 @@
-"""Running a bundle: picture in, instances out, the same on every engine. No paddle is needed to run a `.nb`."""
+"""Running a bundle: image in, instances out, the same on every engine. No paddle is needed to run a `.nb`."""

@@ -60,13 +60,13 @@ def _coco(
 ) -> dict[str, Any]:
     annotations: list[dict[str, Any]] = []
     for item, instances in found:
-        for one, mask in zip(instances.as_coco(item.picture.image_id, category_ids), instances.masks, strict=True):
+        for one, mask in zip(instances.to_coco(item.image.image_id, category_ids), instances.masks, strict=True):
             whole = {"id": len(annotations) + 1, **one, "area": int(mask.sum()), "iscrowd": 0}
             if mask.any():
                 annotations.append(whole)
     return {
         "images": [
-            {"id": item.picture.image_id, "file_name": item.picture.name, "width": one.width, "height": one.height}
+            {"id": item.image.image_id, "file_name": item.image.name, "width": one.width, "height": one.height}
             for item, one in found
         ],
         "annotations": annotations,
@@ -85,7 +85,7 @@ def _polygons(item: Done, instances: Instances, classes: tuple[str, ...]) -> dic
         for label, score, mask in _each(instances)
     ]
     sides = {"width": instances.width, "height": instances.height}
-    return {"image_id": item.picture.image_id, "file_name": item.picture.name, **sides, "objects": objects}
+    return {"image_id": item.image.image_id, "file_name": item.image.name, **sides, "objects": objects}
 
 
 def _each(instances: Instances) -> Iterator[tuple[int, float, NDArray[np.bool_]]]:
@@ -99,9 +99,9 @@ def _write_labelme(found: list[tuple[Done, Instances]], folder: Path, classes: t
     folder.mkdir(parents=True, exist_ok=True)
     taken: set[str] = set()
     for item, instances in found:
-        stem = _free_stem(item.picture.file.stem, taken)
-        name = stem + item.picture.file.suffix
-        _place(item.picture.file, folder / name)
+        stem = _free_stem(item.image.file.stem, taken)
+        name = stem + item.image.file.suffix
+        _place(item.image.file, folder / name)
         shapes = [
             shape
             for group, (label, score, mask) in enumerate(_each(instances), 1)
@@ -154,7 +154,7 @@ def _write_masks(found: list[tuple[Done, Instances]], folder: Path, classes: tup
     taken: set[str] = set()
     told: dict[str, Any] = {}
     for item, instances in found:
-        name = _free_stem(item.picture.file.stem, taken) + ".png"
+        name = _free_stem(item.image.file.stem, taken) + ".png"
         numbers = np.zeros((instances.height, instances.width), np.uint16)
         objects = []
         for number, (label, score, mask) in enumerate(_each(instances), 1):
@@ -162,7 +162,7 @@ def _write_masks(found: list[tuple[Done, Instances]], folder: Path, classes: tup
             objects.append({"number": number, "class": classes[label], "score": round(score, 4)})
         with atomic_file(folder / name) as partial:
             partial.write_bytes(cv2.imencode(".png", numbers)[1].tobytes())
-        told[name] = {"file_name": item.picture.name, "objects": objects}
+        told[name] = {"file_name": item.image.name, "objects": objects}
     write_json(folder / "objects.json", told)
 
 

@@ -1,7 +1,7 @@
-"""Mask probabilities → masks in the picture, as COCO run-length codes, without ever drawing a pixel.
+"""Mask probabilities → masks in the image, as COCO run-length codes, without ever drawing a pixel.
 
-Shapes: N instances, M the side of a probability map (28), h, w the picture's sides. A box is (x0, y0, x1, y1) in
-picture pixels and may reach beyond the picture.
+Shapes: N instances, M the side of a probability map (28), h, w the image's sides. A box is (x0, y0, x1, y1) in
+image pixels and may reach beyond the image.
 
 A map is bilinear between its values, which stand at the middle of M x M equal cells of the box, and zero one cell
 further out. Run-length codes run down the columns; down a column the map is a chain of straight lines, so where it
@@ -36,7 +36,7 @@ from edge_seg.runtime.rle import run_lengths
 
 _HALF = np.float32(0.5)
 # Pixel columns pasted at once. More would leave the cache where masks are ragged, fewer cost calls; it also bounds the
-# memory where many objects fill a very large picture.
+# memory where many objects fill a very large image.
 _COLUMNS = 1 << 12
 
 
@@ -47,7 +47,7 @@ def paste(
     width: int,
     threshold: float,
 ) -> list[dict[str, Any]]:
-    """Probabilities float32[N, M, M] and boxes float32[N, 4] → N COCO run-length codes of a height x width picture.
+    """Probabilities float32[N, M, M] and boxes float32[N, 4] → N COCO run-length codes of a height x width image.
 
     Each is ``{"size": [height, width], "counts": bytes}``. ``threshold`` is above 0.
     """
@@ -175,7 +175,7 @@ def _codes(places: NDArray[np.int64], line: int, count: int) -> list[bytes]:
     filled = np.flatnonzero(begins < ends)
     last = ends[filled] - 1
     beyond = last[places[last] - filled * line == size]
-    if len(beyond):  # a mask that ends with the picture has no run after it
+    if len(beyond):  # a mask that ends with the image has no run after it
         return _codes(np.delete(places, beyond), line, count)
     runs = np.diff(places, prepend=0)
     runs[begins[filled]] = places[begins[filled]] - filled * line

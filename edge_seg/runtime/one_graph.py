@@ -1,7 +1,7 @@
 """Bundles of one graph, `full`: models that were exported elsewhere, with the non-maximum suppression inside.
 
 ``image`` float32[1, 3, H, W] (and, where the graph asks for it, ``im_shape`` float32[1, 2]: height and width of the
-scaled picture) → ``detections`` float32[K, 6]: class, score, box in input pixels; ``masks`` float32[K, M, M]. K is at
+scaled image) → ``detections`` float32[K, 6]: class, score, box in input pixels; ``masks`` float32[K, M, M]. K is at
 least 1 in such graphs: they hold a fake box with a score of 0, because libraries abort on none.
 """
 
@@ -20,7 +20,7 @@ FULL = "full"
 
 
 def inputs_of(spec: GraphSpec, blob: NDArray[np.float32], geometry: Geometry) -> dict[str, NDArray[Any]]:
-    """What the graph ``spec`` is fed with for a picture that was made into ``blob``."""
+    """What the graph ``spec`` is fed with for an image that was made into ``blob``."""
     known = {"image": blob, "im_shape": np.array([[geometry.scaled_height, geometry.scaled_width]], np.float32)}
     return {tensor.name: known[tensor.name] for tensor in spec.inputs}
 
@@ -34,7 +34,7 @@ def select(
 ) -> tuple[Detections, NDArray[np.float32]]:
     """The detections that are kept, best first (equal scores in the graph's order), and their masks.
 
-    Kept are those with a known class, a score above the threshold, and a box that has an area and overlaps the picture,
+    Kept are those with a known class, a score above the threshold, and a box that has an area and overlaps the image,
     whose (height, width) in the input is ``extent``; at most ``spec.keep``.
     """
     rows, masks = outputs["detections"], outputs["masks"]

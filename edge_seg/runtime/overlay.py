@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import colorsys
 import math
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_seg.runtime.masks import decode_inside
-from edge_seg.runtime.result import Instances
+
+if TYPE_CHECKING:
+    from edge_seg.runtime.result import Instances
 
 _TINT = 0.45
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-# A label needs some 60 x 10 pixels: smaller pictures are drawn enlarged.
+# A label needs some 60 x 10 pixels: smaller images are drawn enlarged.
 _SMALLEST_SIDE = 240
 _LARGEST_FACTOR = 8
 
@@ -24,7 +27,7 @@ Color = tuple[int, int, int]
 def draw(image: NDArray[np.uint8], found: Instances, classes: tuple[str, ...]) -> NDArray[np.uint8]:
     """A copy of uint8[h, w, 3] BGR with the instances drawn, the best on top.
 
-    A picture whose longer side is under 240 pixels is enlarged by a whole factor, so that labels can be read.
+    An image whose longer side is under 240 pixels is enlarged by a whole factor, so that labels can be read.
     """
     factor = min(_LARGEST_FACTOR, max(1, math.ceil(_SMALLEST_SIDE / max(image.shape[:2]))))
     canvas = _enlarged(image, factor).copy()

@@ -1,4 +1,4 @@
-"""How far two results for one picture differ: instances matched by class and overlap, then compared one by one."""
+"""How far two results for one image differ: instances matched by class and overlap, then compared one by one."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def mask_difference(a: dict[str, Any], b: dict[str, Any]) -> tuple[float, int]:
 class Tolerance:
     """How far an engine may be from paddle in fp32; past it, a conversion has failed.
 
-    ``box_px`` is in pixels of the picture, or of the input where the picture is the larger of the two. A mask may miss
+    ``box_px`` is in pixels of the image, or of the input where the image is the larger of the two. A mask may miss
     ``mask_iou`` by up to ``mask_pixels`` pixels: at the threshold a rounding error flips a pixel, and small masks have
     few. ``feature`` is the largest difference of P2 to P5, as a part of the map's largest value. Only instances are
     judged that score ``least_score`` on one side.

@@ -5,7 +5,7 @@ Shapes: R proposals, C classes, K candidates, N detections. Boxes are (x0, y0, x
 The rule, exact to the last bit (the C++ runner is tested against it; float32 throughout, nothing contracted to FMA):
 
 1. A (proposal, class) pair is a *candidate* when ``score > score_threshold`` and its box has ``x0 < x1``, ``y0 < y1``
-   and overlaps the picture's part of the input: ``x0 < width``, ``y0 < height``, ``x1 > 0``, ``y1 > 0``.
+   and overlaps the image's part of the input: ``x0 < width``, ``y0 < height``, ``x1 > 0``, ``y1 > 0``.
 2. Candidates are ordered by score, highest first; equal scores by proposal, then by class, lowest first.
 3. They are taken in this order. One is dropped when an earlier kept one of its class overlaps it too much:
    ``inter > nms_iou * ((area_a + area_b) - inter)``, where a is the earlier one,
@@ -53,7 +53,7 @@ def select(
 ) -> Detections:
     """The module's rule on boxes float32[R, C, 4] and scores float32[R, C + 1] (the last column is the background).
 
-    ``extent`` is the scaled picture's (height, width) in the input, unlimited unless given. ``score_threshold`` takes
+    ``extent`` is the scaled image's (height, width) in the input, unlimited unless given. ``score_threshold`` takes
     the place of the spec's; ``instances`` is at most R * C, else :class:`UsageError`.
     """
     foreground = scores[:, :-1]
@@ -116,8 +116,8 @@ def _exactly(count: int, kept: NDArray[np.intp], scores: NDArray[np.float32]) ->
     return np.concatenate([kept, others[: count - len(kept)]])
 
 
-def to_picture(boxes: NDArray[np.float32], geometry: Geometry) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Boxes float32[N, 4] in input pixels → in picture pixels: as they are, and clipped to the picture.
+def to_image(boxes: NDArray[np.float32], geometry: Geometry) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Boxes float32[N, 4] in input pixels → in image pixels: as they are, and clipped to the image.
 
     Each coordinate is divided, in float32, by float32(scale). Masks are pasted into the former, because that is what
     the mask graph saw; the latter is what is reported.

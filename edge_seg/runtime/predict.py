@@ -1,4 +1,4 @@
-"""Pictures → overlay pictures and one ``predictions.json`` in COCO results form."""
+"""Images → overlay images and one ``predictions.json`` in COCO results form."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from edge_seg.errors import EdgeSegError, ImageError, UsageError
 from edge_seg.files import atomic_file, write_json
 from edge_seg.process.guard import phase
-from edge_seg.runtime.image import SUFFIXES, read_image
+from edge_seg.runtime.image import read_image
 from edge_seg.runtime.overlay import draw
 from edge_seg.runtime.result import Instances
 from edge_seg.runtime.segmenter import Segmenter
+from edge_seg.runtime.sources import find_files
 from edge_seg.words import counted
 
 PREDICTIONS = "predictions.json"
@@ -31,8 +32,8 @@ _LOOKED_AT = 3  # images that are looked at once more when nothing was found in 
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture to be done: its number in the results, the name it has there, and where its overlay goes."""
+class ImageFile:
+    """An image to be done: its number in the results, the name it has there, and where its overlay goes."""
 
     image_id: int
     file: Path
@@ -42,9 +43,9 @@ class Picture:
 
 @dataclass(frozen=True)
 class Done:
-    """A picture and what was found in it, or why it couldn't be used; ``ms`` is from decoded picture to instances."""
+    """An image and what was found in it, or why it couldn't be used; ``ms`` is from decoded image to instances."""
 
-    picture: Picture
+    image: ImageFile
     found: Instances | None = None
     ms: float = 0.0
     error: ImageError | None = None
@@ -87,11 +88,11 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         return {
             "predictions": str(self.predictions),
-            "pictures": [
+            "images": [
                 {
-                    "image_id": item.picture.image_id,
-                    "file_name": item.picture.name,
-                    "overlay": str(item.picture.overlay),
+                    "image_id": item.image.image_id,
+                    "file_name": item.image.name,
+                    "overlay": str(item.image.overlay),
                     "instances": len(item.found),
                     "ms": round(item.ms, 3),
                 }
@@ -99,7 +100,7 @@ class Report:
                 if item.found is not None
             ],
             "failed": [
-                {"image_id": item.picture.image_id, "file_name": item.picture.name, **item.error.as_json()}
+                {"image_id": item.image.image_id, "file_name": item.image.name, **item.error.as_json()}
                 for item in self.done
                 if item.error is not None
             ],
@@ -114,57 +115,34 @@ class Report:
             text += f"\n{self.best_below}"
         if self.failed:
             text += f"\n{counted(len(self.failed), 'image')} could not be used: " + ", ".join(
-                item.picture.name for item in self.failed
+                item.image.name for item in self.failed
             )
         return text
 
 
-def find_pictures(paths: Sequence[Path], out: Path, overlays: str = "") -> list[Picture]:
-    """The pictures named and those in the folders named (not below), by path, each once, numbered from 1.
+def find_images(paths: Sequence[Path], out: Path, overlays: str = "") -> list[ImageFile]:
+    """The images named and those in the folders named (not below), by path, each once, numbered from 1.
 
     ``overlays`` is the format of the overlay images, "jpg" or "png"; unless given, JPEG stays JPEG, all else becomes
     PNG.
 
-    Raises :class:`ImageError` for a path that isn't there or a folder without pictures, :class:`UsageError` when an
-    overlay would overwrite a picture.
+    Raises :class:`ImageError` for a path that isn't there or a folder without images, :class:`UsageError` when an
+    overlay would overwrite an image.
     """
     files = sorted(find_files(paths))
     names = Counter(file.name for file in files)
     taken: set[str] = {PREDICTIONS}
     inputs = {file.resolve() for file in files}
-    pictures = []
+    images = []
     for number, file in enumerate(files, 1):
         overlay = out / _free_name(file, taken, overlays)
         if overlay.resolve() in inputs:
             raise UsageError(
-                f"{overlay}: would be overwritten by the overlay picture of {file}",
+                f"{overlay}: would be overwritten by the overlay image of {file}",
                 remedy="give --out a folder of its own",
             )
-        pictures.append(Picture(number, file, file.name if names[file.name] == 1 else str(file), overlay))
-    return pictures
-
-
-def find_files(paths: Sequence[Path]) -> list[Path]:
-    """The pictures named and those in the folders named (not below), in that order, each once.
-
-    Raises :class:`ImageError` for a path that isn't there or a folder without pictures.
-    """
-    return list({file.resolve(): file for path in paths for file in _expand(path)}.values())
-
-
-def _expand(path: Path) -> list[Path]:
-    if not path.exists():
-        raise ImageError(f"{path}: no such picture or folder", remedy="check the path", code="image-missing")
-    if not path.is_dir():
-        return [path]
-    found = [file for file in sorted(path.iterdir()) if file.suffix.lower() in SUFFIXES and file.is_file()]
-    if not found:
-        raise ImageError(
-            f"{path}: no pictures in this folder",
-            remedy=f"pictures end with {', '.join(sorted(SUFFIXES))}; folders below aren't searched",
-            code="image-missing",
-        )
-    return found
+        images.append(ImageFile(number, file, file.name if names[file.name] == 1 else str(file), overlay))
+    return images
 
 
 def _free_name(file: Path, taken: set[str], overlays: str) -> str:
@@ -191,23 +169,23 @@ def check_folder(out: Path) -> None:
 
 def predict(
     segmenter: Segmenter,
-    pictures: Sequence[Picture],
+    images: Sequence[ImageFile],
     out: Path,
     category_ids: tuple[int, ...],
     progress: Callable[[str], None],
 ) -> Report:
-    """Does all pictures, writes each one's overlay and at the end ``predictions.json`` into ``out``.
+    """Does all images, writes each one's overlay and at the end ``predictions.json`` into ``out``.
 
-    A picture that can't be read is reported and left out. Raises :class:`EngineError` and OSError as they come.
+    An image that can't be read is reported and left out. Raises :class:`EngineError` and OSError as they come.
     """
     done = []
-    for item in _each(segmenter, pictures):
+    for item in _each(segmenter, images):
         progress(line_of(item, segmenter.classes))
         done.append(item)
     write_json(out / PREDICTIONS, results_of(done, category_ids))
     used = [item for item in done if item.found is not None]
     nothing = used and not any(map(_count_of, used))
-    best = _best_below(segmenter, [item.picture for item in used[:_LOOKED_AT]]) if nothing else None
+    best = _best_below(segmenter, [item.image for item in used[:_LOOKED_AT]]) if nothing else None
     return Report(done, segmenter.classes, out / PREDICTIONS, best)
 
 
@@ -215,53 +193,53 @@ def _count_of(item: Done) -> int:
     return 0 if item.found is None else len(item.found)
 
 
-def _best_below(segmenter: Segmenter, pictures: Sequence[Picture]) -> BestBelow | None:
-    """The best score in the ``pictures`` without a threshold; None where the model proposes nothing."""
+def _best_below(segmenter: Segmenter, images: Sequence[ImageFile]) -> BestBelow | None:
+    """The best score in the ``images`` without a threshold; None where the model proposes nothing."""
     before = segmenter.score
     threshold = segmenter.postprocess.score_threshold if before is None else before
     best = []
     segmenter.score = 0.0
     try:
-        for picture in pictures:
-            phase(f"looking for the best score in {picture.file}")
-            found = segmenter(picture.file)
+        for image in images:
+            phase(f"looking for the best score in {image.file}")
+            found = segmenter(image.file)
             if len(found):
-                best.append(BestBelow(picture.name, float(found.scores.max()), threshold))
+                best.append(BestBelow(image.name, float(found.scores.max()), threshold))
     finally:
         segmenter.score = before
     return max(best, key=lambda one: one.score, default=None)
 
 
 def results_of(done: Sequence[Done], category_ids: tuple[int, ...]) -> list[dict[str, Any]]:
-    """COCO results of all pictures that could be used, with the file's name in each."""
+    """COCO results of all images that could be used, with the file's name in each."""
     return [
-        {**result, "file_name": item.picture.name}
+        {**result, "file_name": item.image.name}
         for item in done
         if item.found is not None
-        for result in item.found.as_coco(item.picture.image_id, category_ids)
+        for result in item.found.to_coco(item.image.image_id, category_ids)
     ]
 
 
-def _each(segmenter: Segmenter, pictures: Sequence[Picture]) -> Iterator[Done]:
+def _each(segmenter: Segmenter, images: Sequence[ImageFile]) -> Iterator[Done]:
     """Reads the next image and writes the last one's overlay while the model works, each in a thread of its own."""
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         behind: list[tuple[Done, Future[None] | None]] = []
         ahead: Future[NDArray[np.uint8]] | None = None
-        for number, picture in enumerate(pictures):
+        for number, one in enumerate(images):
             problem: ImageError | None = None
             try:
-                image = ahead.result() if ahead else read_image(picture.file)
+                image = ahead.result() if ahead else read_image(one.file)
             except ImageError as refused:
                 problem = refused
-            following = pictures[number + 1] if number + 1 < len(pictures) else None
+            following = images[number + 1] if number + 1 < len(images) else None
             ahead = reader.submit(read_image, following.file) if following else None
             if problem:
-                behind.append((Done(picture, error=problem), None))
+                behind.append((Done(one, error=problem), None))
             else:
-                phase(f"working on {picture.file}" + (f" and reading {following.file}" if following else ""))
+                phase(f"working on {one.file}" + (f" and reading {following.file}" if following else ""))
                 found, ns = segmenter.timed(image)
-                written = writer.submit(_write_overlay, picture.overlay, image, found, segmenter.classes)
-                behind.append((Done(picture, found, sum(ns.values()) / 1e6), written))
+                written = writer.submit(_write_overlay, one.overlay, image, found, segmenter.classes)
+                behind.append((Done(one, found, sum(ns.values()) / 1e6), written))
             while len(behind) > 1:
                 yield _finished(*behind.pop(0))
         for item in behind:
@@ -269,7 +247,7 @@ def _each(segmenter: Segmenter, pictures: Sequence[Picture]) -> Iterator[Done]:
 
 
 def _write_overlay(path: Path, image: NDArray[np.uint8], found: Instances, classes: tuple[str, ...]) -> None:
-    write_picture(path, draw(image, found, classes))
+    write_image(path, draw(image, found, classes))
 
 
 def _finished(done: Done, written: Future[None] | None) -> Done:
@@ -279,21 +257,21 @@ def _finished(done: Done, written: Future[None] | None) -> Done:
     return done
 
 
-def write_picture(path: Path, image: Any) -> None:
+def write_image(path: Path, image: Any) -> None:
     """Writes uint8[h, w, 3] BGR as JPEG or PNG, by the path's ending, whole or not at all."""
     # OpenCV's own writer reports a full disk as success.
     quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if path.suffix == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 3]
     encoded, content = cv2.imencode(path.suffix, image, quality)
     if not encoded:
-        raise EdgeSegError(f"{path}: OpenCV can't encode a picture of {image.shape[1]} x {image.shape[0]} pixels")
+        raise EdgeSegError(f"{path}: OpenCV can't encode an image of {image.shape[1]} x {image.shape[0]} pixels")
     with atomic_file(path) as partial:
         partial.write_bytes(content.tobytes())
 
 
 def line_of(item: Done, classes: tuple[str, ...]) -> str:
-    """What was found in a picture, in one line."""
+    """What was found in an image, in one line."""
     if item.found is None:
-        return f"{item.picture.name}: left out: {item.error}"
+        return f"{item.image.name}: left out: {item.error}"
     counted = Counter(classes[c] for c in item.found.classes.tolist())
     what = ", ".join(f"{number} {name}" for name, number in counted.most_common()) or "nothing"
-    return f"{item.picture.name}: {what} ({item.ms:.1f} ms)"
+    return f"{item.image.name}: {what} ({item.ms:.1f} ms)"

@@ -1,4 +1,4 @@
-"""Pictures done on another machine: they go there, what was found comes back, and the drawing is done here."""
+"""Images done on another machine: they go there, what was found comes back, and the drawing is done here."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from edge_seg.errors import EdgeSegError, EngineError, ImageError
 from edge_seg.files import write_json
 from edge_seg.runtime.image import read_image
 from edge_seg.runtime.overlay import draw
-from edge_seg.runtime.predict import PREDICTIONS, Done, Picture, Report, line_of, results_of, write_picture
+from edge_seg.runtime.predict import PREDICTIONS, Done, ImageFile, Report, line_of, results_of, write_image
 from edge_seg.runtime.result import Instances
 from edge_seg.targets import Target
 from edge_seg.targets.drive import Message, drive
 from edge_seg.words import counted
 
 BATCH = 50
-"""Pictures that are copied and done at a time: a runner loads the model once for them."""
+"""Images that are copied and done at a time: a runner loads the model once for them."""
 SILENCE_S = 600.0
 DIRECTLY = (".jpg", ".jpeg", ".png")
-"""What the native runner reads; other pictures go there as PNG."""
+"""What the native runner reads; other images go there as PNG."""
 
 
 @dataclass(frozen=True)
@@ -47,21 +47,21 @@ class Settings:
 def predict_on(
     target: Target,
     bundle: Bundle,
-    pictures: Sequence[Picture],
+    images: Sequence[ImageFile],
     out: Path,
     settings: Settings,
     progress: Callable[[str], None],
 ) -> Report:
     """Like :func:`edge_seg.runtime.predict.predict`, with the bundle's runner on ``target``.
 
-    A picture that can't be read, here or there, is reported and left out. Raises TargetError and EngineError.
+    An image that can't be read, here or there, is reported and left out. Raises TargetError and EngineError.
     """
     classes = bundle.manifest.classes
     progress(f"{target.name}: copying the bundle")
     there = target.push(bundle.path)
     done = []
-    for begin in range(0, len(pictures), BATCH):
-        for item in _do(target, there, pictures[begin : begin + BATCH], settings, classes):
+    for begin in range(0, len(images), BATCH):
+        for item in _do(target, there, images[begin : begin + BATCH], settings, classes):
             progress(line_of(item, classes))
             done.append(item)
     write_json(out / PREDICTIONS, results_of(done, bundle.manifest.category_ids))
@@ -69,15 +69,15 @@ def predict_on(
 
 
 def _do(
-    target: Target, bundle: str, pictures: Sequence[Picture], settings: Settings, classes: tuple[str, ...]
+    target: Target, bundle: str, images: Sequence[ImageFile], settings: Settings, classes: tuple[str, ...]
 ) -> Iterator[Done]:
     with tempfile.TemporaryDirectory(prefix="edge-seg-") as folder:
-        copies: dict[Picture, str] = {}
-        for number, picture in enumerate(pictures):
+        copies: dict[ImageFile, str] = {}
+        for number, image in enumerate(images):
             try:
-                copies[picture] = _copy(picture.file, Path(folder), number)
+                copies[image] = _copy(image.file, Path(folder), number)
             except ImageError as problem:
-                yield Done(picture, error=problem)
+                yield Done(image, error=problem)
         if copies:
             there = target.push(Path(folder))
             yield from _run(target, bundle, {p: f"{there}/{name}" for p, name in copies.items()}, settings, classes)
@@ -85,11 +85,11 @@ def _do(
 
 
 def _copy(file: Path, folder: Path, number: int) -> str:
-    """Puts a picture that can be read into ``folder`` under a plain name, which is returned."""
+    """Puts an image that can be read into ``folder`` under a plain name, which is returned."""
     image = read_image(file)
     suffix = file.suffix.lower()
     if suffix not in DIRECTLY:
-        write_picture(folder / f"{number}.png", image)
+        write_image(folder / f"{number}.png", image)
         return f"{number}.png"
     try:
         os.link(file.resolve(), folder / f"{number}{suffix}")
@@ -99,30 +99,30 @@ def _copy(file: Path, folder: Path, number: int) -> str:
 
 
 def _run(
-    target: Target, bundle: str, pictures: dict[Picture, str], settings: Settings, classes: tuple[str, ...]
+    target: Target, bundle: str, images: dict[ImageFile, str], settings: Settings, classes: tuple[str, ...]
 ) -> Iterator[Done]:
-    waiting = dict(pictures)
+    waiting = dict(images)
     while waiting:
         done, problem = _ask(target, bundle, waiting, settings, len(classes))
-        for picture, (found, ms) in done.items():
-            del waiting[picture]
-            image = read_image(picture.file)
+        for one, (found, ms) in done.items():
+            del waiting[one]
+            image = read_image(one.file)
             if (found.height, found.width) != image.shape[:2]:
                 raise _protocol(target, f"a result of {found.height}x{found.width} for an image of {image.shape[:2]}")
-            write_picture(picture.overlay, draw(image, found, classes))
-            yield Done(picture, found, ms)
+            write_image(one.overlay, draw(image, found, classes))
+            yield Done(one, found, ms)
         if problem is not None:
-            # The runner ends at a picture that it can't read: the others go to another one.
+            # The runner ends at an image that it can't read: the others go to another one.
             refused = next(iter(waiting))
             del waiting[refused]
-            message = problem.message.replace(pictures[refused], str(refused.file))
+            message = problem.message.replace(images[refused], str(refused.file))
             yield Done(refused, error=ImageError(message, remedy=problem.remedy, code=problem.code))
 
 
 def _ask(
-    target: Target, bundle: str, pictures: dict[Picture, str], settings: Settings, classes: int
-) -> tuple[dict[Picture, tuple[Instances, float]], EdgeSegError | None]:
-    """What a runner found, and the error with which it refused the first picture that isn't among that."""
+    target: Target, bundle: str, images: dict[ImageFile, str], settings: Settings, classes: int
+) -> tuple[dict[ImageFile, tuple[Instances, float]], EdgeSegError | None]:
+    """What a runner found, and the error with which it refused the first image that isn't among that."""
     samples: list[Message] = []
     results: list[Message] = []
 
@@ -133,15 +133,15 @@ def _ask(
             results.append(message)
 
     refused = None
-    options = ["--bundle", bundle, *settings.options(), "--images", *pictures.values()]
+    options = ["--bundle", bundle, *settings.options(), "--images", *images.values()]
     try:
         drive(target, options, silence=SILENCE_S, on_message=keep)
     except EdgeSegError as problem:
         if not problem.code.startswith("image"):
             raise
         refused = problem
-    if len(results) != len(samples) or (refused is None and len(results) != len(pictures)):
-        raise _protocol(target, f"{counted(len(results), 'result')} for {counted(len(pictures), 'image')}")
+    if len(results) != len(samples) or (refused is None and len(results) != len(images)):
+        raise _protocol(target, f"{counted(len(results), 'result')} for {counted(len(images), 'image')}")
     try:
         found = [
             (
@@ -152,7 +152,7 @@ def _ask(
         ]
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as problem:
         raise _protocol(target, f"a result that can't be read: {problem!r}") from None
-    return dict(zip(pictures, found, strict=False)), refused
+    return dict(zip(images, found, strict=False)), refused
 
 
 def _protocol(target: Target, said: Any) -> EngineError:

@@ -1,12 +1,12 @@
-"""Picture → network input. One rule for training, every engine and the board.
+"""Image → network input. One rule for training, every engine and the board.
 
-Shapes: h, w the picture's sides; H, W the network input's; h', w' the scaled picture's (h' <= H, w' <= W).
+Shapes: h, w the image's sides; H, W the network input's; h', w' the scaled image's (h' <= H, w' <= W).
 
 The rule, exact to the last bit (the C++ runner is tested against it):
 
 1. ``scale = min(H / h, W / w)``; ``h' = min(H, max(1, floor(h * scale + 0.5)))``, ``w'`` likewise; all in float64.
    Where ``spec.resize`` is "stretch-linear" (models from elsewhere), ``h' = H`` and ``w' = W``.
-2. The picture, uint8 BGR, is resized to h' x w' by OpenCV's INTER_LINEAR on uint8 (fixed-point, so equal everywhere);
+2. The image, uint8 BGR, is resized to h' x w' by OpenCV's INTER_LINEAR on uint8 (fixed-point, so equal everywhere);
    left as it is when it has that size.
 3. Each value goes through a table of its channel, ``table[v] = float32((v / 255 - mean) / std)``, computed in float64.
    Channels come out in ``spec.color`` order; ``mean`` and ``std`` are in that order too.
@@ -28,7 +28,7 @@ from edge_seg.manifest import STRETCH, PreprocessSpec
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a picture lies in the network's input: ``input = picture * scale``, from the upper left. Sides in pixels."""
+    """How an image lies in the network's input: ``input = image * scale``, from the upper left. Sides in pixels."""
 
     width: int
     height: int
@@ -45,13 +45,13 @@ class Geometry:
 
 
 def letterbox(width: int, height: int, size: tuple[int, int]) -> Geometry:
-    """Where a ``width`` x ``height`` picture lies in an input of ``size`` (H, W)."""
+    """Where a ``width`` x ``height`` image lies in an input of ``size`` (H, W)."""
     scale = min(size[0] / height, size[1] / width)
     return Geometry(width, height, _scaled(width, scale, size[1]), _scaled(height, scale, size[0]))
 
 
 def geometry_of(width: int, height: int, spec: PreprocessSpec) -> Geometry:
-    """Where a ``width`` x ``height`` picture lies in the input that ``spec`` describes."""
+    """Where a ``width`` x ``height`` image lies in the input that ``spec`` describes."""
     if spec.resize == STRETCH:
         return Geometry(width, height, spec.size[1], spec.size[0])
     return letterbox(width, height, spec.size)
@@ -82,7 +82,7 @@ def _tables(mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.float
 
 
 def preprocess(image: NDArray[np.uint8], spec: PreprocessSpec) -> tuple[NDArray[np.float32], Geometry]:
-    """uint8[h, w, 3] BGR → float32[1, 3, H, W] as ``spec`` says, and how the picture lies in it."""
+    """uint8[h, w, 3] BGR → float32[1, 3, H, W] as ``spec`` says, and how the image lies in it."""
     geometry = geometry_of(image.shape[1], image.shape[0], spec)
     scaled = resize(image, geometry.scaled_width, geometry.scaled_height)
     blob = np.full((1, 3, *spec.size), spec.pad, np.float32)

@@ -42,7 +42,7 @@ _BLOCK = 160
 
 
 class Proposer:
-    """Proposals of a model with these rules, for inputs of ``size`` (height, width); at most ``count`` a picture."""
+    """Proposals of a model with these rules, for inputs of ``size`` (height, width); at most ``count`` an image."""
 
     def __init__(self, spec: ProposalSpec, size: tuple[int, int], count: int) -> None:
         self._spec = spec

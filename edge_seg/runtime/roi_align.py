@@ -23,7 +23,7 @@ Floats = NDArray[np.float32]
 
 
 class Pyramid:
-    """P2 to P5 of one picture, ready to be read at boxes."""
+    """P2 to P5 of one image, ready to be read at boxes."""
 
     def __init__(self, maps: Sequence[Floats], canonical_size: int) -> None:
         """``maps`` are float32[1, C, H / s, W / s] with strides 4 to 32; ``canonical_size``: see :func:`levels`."""

@@ -1,6 +1,6 @@
 """The Python runner: ``python -m edge_seg.runtime.runner --bundle DIR --images FILE… --json``.
 
-It opens a bundle, runs pictures through it and says what happened in JSON lines on stdout, each as soon as it is known.
+It opens a bundle, runs images through it and says what happened in JSON lines on stdout, each as soon as it is known.
 Every line has a ``type``:
 
 - ``hello``: ``runner`` ("python"), ``version``, ``protocol``, ``python``, ``platform``, ``machine``, ``cpu`` (name,
@@ -10,7 +10,7 @@ Every line has a ``type``:
 - ``sample``: ``image``, ``repeat`` (from 0), ``instances``, ``ns`` (pre, detect, nms, mask, post, total; where the
   runtime does the RoIAlign, also the parts trunk, proposals, roi_align, box_head, mask_head), ``cpu_ns`` (the process's
   CPU time, of all threads, within ``total``), ``start_ns`` (when it began, by a steady clock);
-- ``result``, one a picture: ``image``, ``width``, ``height``, ``instances`` (box, score, class, segmentation);
+- ``result``, one an image: ``image``, ``width``, ``height``, ``instances`` (box, score, class, segmentation);
 - ``self_test`` (with --self-test): ``passed``, numbers of instances ``expected``, ``found``, ``matched``, the worst
   differences ``box_px``, ``score``, ``mask_iou``, ``mask_pixels``, the ``tolerance`` and the ``faults``; an ``error``
   with the code ``self-test-failed`` follows unless it passed;
@@ -18,8 +18,8 @@ Every line has a ``type``:
 - ``error``: ``code``, ``message``, ``remedy``; the last line then, and the exit code is 1 (2 for wrong usage);
 - ``done``: the last line of a run without an error.
 
-``total`` is measured around the whole, apart from the stages; reading and decoding the picture is in neither. The
-pictures are done one after the other, each with its own warm-up, so that a change in the number of objects, which makes
+``total`` is measured around the whole, apart from the stages; reading and decoding the image is in neither. The
+images are done one after the other, each with its own warm-up, so that a change in the number of objects, which makes
 libraries prepare anew, falls into the warm-up.
 
 The library runs in a guarded child process, so that even its abort becomes an ``error`` line.
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 PROTOCOL = 1
 STDIN = Path("-")
-"""Among the pictures: names that are read from stdin, each picture done as soon as its name has come."""
+"""Among the images: names that are read from stdin, each image done as soon as its name has come."""
 _LIBRARIES = ("numpy", "opencv-python", "opencv-python-headless", "pycocotools", "paddlelite", "paddlepaddle")
 
 Say = Callable[..., None]
@@ -72,19 +72,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--bundle", type=Path, required=True, help="folder of the bundle")
     parser.add_argument(
-        "--images", type=Path, nargs="+", default=[], metavar="FILE", help="pictures; -: names on stdin, a line each"
+        "--images", type=Path, nargs="+", default=[], metavar="FILE", help="images; -: names on stdin, a line each"
     )
-    parser.add_argument("--warmup", type=int, default=3, help="runs before those that count, a picture (3)")
-    parser.add_argument("--repeat", type=int, default=10, help="runs that count, a picture (10)")
+    parser.add_argument("--warmup", type=int, default=3, help="runs before those that count, an image (3)")
+    parser.add_argument("--repeat", type=int, default=10, help="runs that count, an image (10)")
     parser.add_argument("--threads", type=int, default=0, help="threads; 0: the engine's choice")
     parser.add_argument("--instances", type=int, help="take exactly so many best boxes, whatever their scores")
     parser.add_argument("--score", type=float, help="keep what scores more than this (the bundle's)")
     parser.add_argument("--engine", help="engine (the bundle's)")
     parser.add_argument("--cores", help="run on these cores only: 4,5,6,7")
     parser.add_argument("--power-mode", default="no-bind", help="no-bind: this runner can't bind threads to cores")
-    parser.add_argument("--self-test", action="store_true", help="compare the golden picture's result")
+    parser.add_argument("--self-test", action="store_true", help="compare the golden image's result")
     parser.add_argument("--public-key", type=Path, metavar="FILE", help="refuse what no key in FILE has signed")
-    parser.add_argument("--save", type=Path, metavar="DIR", help="write overlay pictures there")
+    parser.add_argument("--save", type=Path, metavar="DIR", help="write overlay images there")
     parser.add_argument("--json", action="store_true", help="JSON lines (without it: the same lines, for people)")
     return parser
 
@@ -93,7 +93,7 @@ def _check(options: argparse.Namespace) -> None:
     if not options.images and not options.self_test:
         raise UsageError("nothing to do", remedy="give --images, --self-test or both")
     if options.save and STDIN in options.images:
-        raise UsageError("--save: can't be had for names on standard input", remedy="name the pictures with --images")
+        raise UsageError("--save: can't be had for names on standard input", remedy="name the images with --images")
     for name, least in (("warmup", 0), ("repeat", 1), ("threads", 0)):
         if getattr(options, name) < least:
             raise UsageError(f"--{name}: {getattr(options, name)} is less than {least}")
@@ -134,14 +134,13 @@ def run(options: argparse.Namespace, say: Say) -> None:
     say("hello", **_hello())
     begin = perf_counter_ns()
     bundle = open_bundle(options.bundle)
-    if options.public_key:
-        require_trusted(bundle, options.public_key)
+    require_trusted(bundle, options.public_key)
     overlays: dict[Path, Path] = {}
     if options.save:
-        from edge_seg.runtime.predict import check_folder, find_pictures
+        from edge_seg.runtime.predict import check_folder, find_images
 
         check_folder(options.save)
-        overlays = {picture.file: picture.overlay for picture in find_pictures(options.images, options.save)}
+        overlays = {image.file: image.overlay for image in find_images(options.images, options.save)}
     if options.threads:
         cv2.setNumThreads(options.threads)
     settings = {"engine": options.engine, "threads": options.threads}
@@ -219,9 +218,9 @@ def _measure(
     say("result", image=str(file), width=found.width, height=found.height, instances=found.as_json())
     if overlay:
         from edge_seg.runtime.overlay import draw
-        from edge_seg.runtime.predict import write_picture
+        from edge_seg.runtime.predict import write_image
 
-        write_picture(overlay, draw(image, found, segmenter.classes))
+        write_image(overlay, draw(image, found, segmenter.classes))
 
 
 def _timed(segmenter: Segmenter, image: NDArray[np.uint8]) -> tuple[Instances, dict[str, int]]:

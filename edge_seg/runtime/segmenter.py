@@ -1,11 +1,13 @@
-"""Picture in, instances out: preprocessing, the graphs, NMS and mask pasting, whatever the engine."""
+"""Image in, instances out: preprocessing, the graphs, NMS and mask pasting, whatever the engine."""
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter_ns
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +19,36 @@ from edge_seg.process.guard import phase
 from edge_seg.runtime import one_graph
 from edge_seg.runtime.engines import Engine, ImageEngine, open_engine
 from edge_seg.runtime.engines.pyramid_engine import PyramidEngine
-from edge_seg.runtime.image import as_bgr, read_image
+from edge_seg.runtime.image import load_image
 from edge_seg.runtime.masks import paste
-from edge_seg.runtime.postprocess import Detections, select, to_picture
+from edge_seg.runtime.postprocess import Detections, select, to_image
 from edge_seg.runtime.preprocess import Geometry, preprocess
-from edge_seg.runtime.result import Instances
+from edge_seg.runtime.result import Frame, Instances
 from edge_seg.runtime.turns import turns_at
 from edge_seg.words import counted
+
+if TYPE_CHECKING:
+    from edge_seg.runtime.image import ImageLike
+    from edge_seg.runtime.sources import RawFrame, Source, SourceLike
+
+
+class _Prepared(NamedTuple):
+    """An image uint8[h, w, 3] ready for the engine; ``blob`` and ``geometry`` are None where the engine prepares it."""
+
+    image: NDArray[np.uint8]
+    blob: NDArray[np.float32] | None
+    geometry: Geometry | None
+    ns: int
+
+
+class _Inferred(NamedTuple):
+    """What the graphs gave; or ``found``, where the engine does everything."""
+
+    geometry: Geometry | None
+    kept: Detections | None
+    probabilities: NDArray[np.float32] | None
+    found: Instances | None
+    ns: dict[str, int]
 
 
 class Segmenter:
@@ -36,6 +61,8 @@ class Segmenter:
     >>> segmenter = Segmenter("bundles/cpu-fp32")
     >>> found = segmenter("photo.jpg")
     >>> found.boxes, found.scores, found.masks, [segmenter.classes[c] for c in found.classes]
+    >>> for frame in segmenter.stream("clip.mp4"):
+    ...     print(frame.number, len(frame.found))
     """
 
     def __init__(
@@ -66,11 +93,12 @@ class Segmenter:
             manifest.preprocess,
             manifest.postprocess,
             manifest.classes,
+            manifest.category_ids,
             score,
             instances,
             full,
         )
-        phase("working on the pictures")  # until the engine notes more: the graph loaded last isn't to blame any more
+        phase("working on the images")  # until the engine notes more: the graph loaded last isn't to blame any more
 
     @classmethod
     def over(
@@ -80,6 +108,7 @@ class Segmenter:
         postprocess: PostprocessSpec,
         *,
         classes: tuple[str, ...] = (),
+        category_ids: tuple[int, ...] = (),
         score: float | None = None,
         instances: int | None = None,
         full: GraphSpec | None = None,
@@ -91,7 +120,7 @@ class Segmenter:
         _check_options(score, instances, postprocess, full)
         segmenter = cls.__new__(cls)
         segmenter._again = None
-        segmenter._set(engine, preprocess, postprocess, classes, score, instances, full)
+        segmenter._set(engine, preprocess, postprocess, classes, category_ids, score, instances, full)
         return segmenter
 
     def _set(
@@ -100,6 +129,7 @@ class Segmenter:
         preprocess: PreprocessSpec,
         postprocess: PostprocessSpec,
         classes: tuple[str, ...],
+        category_ids: tuple[int, ...],
         score: float | None,
         instances: int | None,
         full: GraphSpec | None,
@@ -109,6 +139,7 @@ class Segmenter:
         self.preprocess = preprocess
         self.postprocess = postprocess
         self.classes = classes
+        self.category_ids = category_ids
         self.score = score
         self.instances = instances
         self.full = full
@@ -126,40 +157,104 @@ class Segmenter:
         self.inner_ns: dict[str, int] = engine.inner_ns if isinstance(engine, PyramidEngine) else {}
         """The parts of `detect` and `mask` of the last image, ns, where the runtime does what is between graphs."""
 
-    def __call__(self, image: Path | str | NDArray[np.uint8]) -> Instances:
-        """The instances in a picture: a file, or an array uint8[H, W, 3] in BGR order."""
+    # A str is a sequence of str as well; the first form counts.
+    @overload
+    def __call__(self, image: ImageLike) -> Instances: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def __call__(self, image: Sequence[ImageLike]) -> list[Instances]: ...
+
+    def __call__(self, image: ImageLike | Sequence[ImageLike]) -> Instances | list[Instances]:
+        """The instances in an image: a file, an array uint8[H, W, 3] in BGR order, or an image of Pillow.
+
+        Of a list of these, a list. Raises ImageError for an image that can't be read, EngineError where the engine
+        fails.
+        """
+        if isinstance(image, Sequence) and not isinstance(image, str):
+            return [self.timed(one)[0] for one in image]
         return self.timed(image)[0]
 
-    def timed(self, image: Path | str | NDArray[np.uint8]) -> tuple[Instances, dict[str, int]]:
+    def timed(self, image: ImageLike) -> tuple[Instances, dict[str, int]]:
         """The instances, and the nanoseconds of each stage.
 
         Stages: ``pre`` (resize, normalise), ``detect`` (the graph), ``nms``, ``mask`` (the graph; 0 objects skip it),
-        ``post`` (boxes to the picture, mask pasting, run-length coding). Reading the file is outside them all. Where
+        ``post`` (boxes to the image, mask pasting, run-length coding). Reading the file is outside them all. Where
         one graph does everything, that is ``detect``, and ``mask`` is 0.
         """
-        picture = read_image(Path(image)) if isinstance(image, (str, Path)) else image
+        return self._finish(self._infer(self._prepare(load_image(image))))
+
+    def stream(self, source: SourceLike) -> Generator[Frame, None, None]:
+        """The frames of ``source`` and what is in them, one by one.
+
+        ``source`` is a folder (its images by name), a video file, a camera (0, "camera:0", "/dev/video0"), an address
+        such as "rtsp://…", an image file, or a list or other iterable of what the Segmenter takes. Reading, the model
+        and post-processing of neighbouring frames overlap in three threads, and a few frames wait between them. Of a
+        camera, frames that come while the model is busy are passed over.
+
+        Closing the generator, or leaving the loop, ends the threads once each has finished its frame. Raises ImageError
+        and UsageError at once for a source that can't be opened, later for an image that can't be read, at its place;
+        EngineError where the engine fails.
+        """
+        from edge_seg.runtime.sources import open_source
+
+        return self._stream(open_source(source))
+
+    def _stream(self, source: Source) -> Generator[Frame, None, None]:
+        from edge_seg.runtime.pipeline import overlapped
+
+        def prepare(raw: RawFrame) -> tuple[RawFrame, _Prepared]:
+            return raw, self._prepare(raw.image)
+
+        def infer(one: tuple[RawFrame, _Prepared]) -> tuple[RawFrame, _Inferred]:
+            raw, prepared = one
+            phase(f"working on {raw.name}" + ("" if raw.time_s is None else f", frame {raw.number}"))
+            return raw, self._infer(prepared)
+
+        def finish(one: tuple[RawFrame, _Inferred]) -> Frame:
+            raw, inferred = one
+            found, ns = self._finish(inferred)
+            return Frame(raw.number, raw.name, raw.image, found, raw.time_s, ns)
+
+        try:
+            yield from overlapped(source.frames(), (prepare, infer, finish), newest=source.live)
+        finally:
+            source.close()
+
+    def _prepare(self, image: NDArray[np.uint8]) -> _Prepared:
         if self._whole is not None:
-            with self._turns.taken():
-                return self._whole.segment(as_bgr(picture), self.score, self.instances)
+            return _Prepared(image, None, None, 0)
         begin = perf_counter_ns()
-        blob, geometry = preprocess(as_bgr(picture), self.preprocess)
-        preprocessed = perf_counter_ns()
+        blob, geometry = preprocess(image, self.preprocess)
+        return _Prepared(image, blob, geometry, perf_counter_ns() - begin)
+
+    def _infer(self, prepared: _Prepared) -> _Inferred:
+        """The part that only one thread at a time may do."""
+        if prepared.blob is None or prepared.geometry is None:
+            assert self._whole is not None
+            with self._turns.taken():
+                found, ns = self._whole.segment(prepared.image, self.score, self.instances)
+            found = replace(found, names=self.classes, category_ids=self.category_ids)
+            return _Inferred(None, None, None, found, ns)
         # The graphs of one image belong together: what lies between them is kept from the first to the second.
         with self._turns.taken():
             ready = perf_counter_ns()
-            kept, probabilities, (detected, selected, masked) = self._run(blob, geometry)
-        pasting = perf_counter_ns()
-        whole, clipped = to_picture(kept.boxes, geometry)
+            kept, probabilities, (detected, selected, masked) = self._run(prepared.blob, prepared.geometry)
+        times = {"pre": prepared.ns, "detect": detected - ready, "nms": selected - detected, "mask": masked - selected}
+        return _Inferred(prepared.geometry, kept, probabilities, None, times)
+
+    def _finish(self, inferred: _Inferred) -> tuple[Instances, dict[str, int]]:
+        geometry, kept, probabilities, found, ns = inferred
+        if found is not None:
+            return found, ns
+        assert geometry is not None
+        assert kept is not None
+        assert probabilities is not None
+        begin = perf_counter_ns()
+        whole, clipped = to_image(kept.boxes, geometry)
         rles = paste(probabilities, whole, geometry.height, geometry.width, self.postprocess.mask_threshold)
-        found = Instances(geometry.height, geometry.width, clipped, kept.scores, kept.classes, rles)
-        end = perf_counter_ns()
-        return found, {
-            "pre": preprocessed - begin,
-            "detect": detected - ready,
-            "nms": selected - detected,
-            "mask": masked - selected,
-            "post": end - pasting,
-        }
+        labels = (self.classes, self.category_ids)
+        found = Instances(geometry.height, geometry.width, clipped, kept.scores, kept.classes, rles, *labels)
+        return found, {**ns, "post": perf_counter_ns() - begin}
 
     def _run(
         self, blob: NDArray[np.float32], geometry: Geometry
@@ -246,7 +341,7 @@ def _check_options(
     if instances is not None and full is not None:
         raise UsageError(
             "instances: in a bundle of one graph, the graph itself decides how many objects there are",
-            remedy="leave it out, and measure with pictures that hold as many",
+            remedy="leave it out, and measure with images that hold as many",
         )
     if instances is not None and not 0 <= instances <= keep:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""A bundle's golden picture against the result that was expected when it was converted."""
+"""A bundle's golden image against the result that was expected when it was converted."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class SelfTest:
 
 
 def read_golden(bundle: Bundle) -> tuple[NDArray[np.uint8], Instances]:
-    """The golden picture, uint8[h, w, 3] BGR, and its expected instances. Raises BundleError or ImageError."""
+    """The golden image, uint8[h, w, 3] BGR, and its expected instances. Raises BundleError or ImageError."""
     golden = bundle.manifest.golden
     image = read_image(bundle.path / golden.image)
     height, width = image.shape[:2]
@@ -81,7 +81,7 @@ def tolerance_of(bundle: Bundle) -> Tolerance:
 
 
 def self_test(segmenter: Segmenter, bundle: Bundle, tolerance: Tolerance | None = None) -> SelfTest:
-    """Runs the golden picture through the segmenter's engine and compares. Raises BundleError for a bad golden file.
+    """Runs the golden image through the segmenter's engine and compares. Raises BundleError for a bad golden file.
 
     A bundle of lower precision says in its manifest (``verification.self_test``) how far it may be off.
     """
@@ -98,7 +98,7 @@ def self_test(segmenter: Segmenter, bundle: Bundle, tolerance: Tolerance | None 
     )
     parity = compare(expected, tester(image), least_score=tolerance.least_score)
     height, width = image.shape[:2]
-    # Where the picture is the larger one, an input pixel is several of its pixels.
+    # Where the image is the larger one, an input pixel is several of its pixels.
     scale = max(1.0, height / segmenter.preprocess.size[0], width / segmenter.preprocess.size[1])
     return SelfTest(parity, tolerance, tuple(_faults(parity, tolerance, scale)))
 

@@ -37,6 +37,8 @@ FIND_RUNNER = """
 if [ -x "$1/run" ]; then echo "$1/run"
 elif command -v edge-seg-run > /dev/null 2>&1; then command -v edge-seg-run
 elif python3 -c 'import edge_seg.runtime' > /dev/null 2>&1; then echo python3; echo -m; echo edge_seg.runtime.runner
+elif python3 -c 'import edge_seg_runner' > /dev/null 2>&1; then
+  python3 -c 'import edge_seg_runner; print(edge_seg_runner.PROGRAM)'
 fi
 """
 
@@ -75,7 +77,7 @@ class Board:
         if not self._runner:
             raise TargetError(
                 f"{self.name}: no runner there: {self.folder}/run isn't there, edge-seg-run isn't on the PATH, and"
-                " python3 has no edge_seg",
+                " python3 has neither edge_seg nor edge_seg_runner",
                 remedy="`edge-seg board deploy` brings one, or name it with --runner",
                 code="runner-missing",
             )

@@ -1,6 +1,6 @@
 """Why a model's mAP is what it is: COCO's twelve numbers, each class, what it is taken for, and which errors cost most.
 
-``results`` are COCO results as :meth:`edge_seg.runtime.result.Instances.as_coco` makes them.
+``results`` are COCO results as :meth:`edge_seg.runtime.result.Instances.to_coco` makes them.
 Shapes: T IoU thresholds, R recalls, C classes; D detections and G objects of an image.
 """
 

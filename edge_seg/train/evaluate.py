@@ -48,7 +48,7 @@ def evaluate(
     results = [] if results is None else results
     for done, record in enumerate(records):
         progress(done, len(records))
-        results += segmenter(record.path).as_coco(record.id, ids)
+        results += segmenter(record.path).to_coco(record.id, ids)
     progress(len(records), len(records))
     truth = dataset.ground_truth(records)
     box, mask = (compare(truth, results, kind) for kind in ("bbox", "segm"))

@@ -9,9 +9,10 @@ import click
 
 from edge_seg.bundle import MANIFEST
 from edge_seg.errors import UsageError
-from edge_seg.process.guard import guarded, phase
+from edge_seg.process.guard import guarded
+from edge_seg.runtime.cli import plan
 from edge_seg.runtime.cli import predict as predict_bundle
-from edge_seg.runtime.cli import tell
+from edge_seg.runtime.cli import run as run_planned
 from edge_seg.train.run import CONFIG
 
 
@@ -26,9 +27,10 @@ def _predict(bundle: Path, **options: Any) -> int:
 def _predict_run(
     run: Path,
     *,
-    images: tuple[Path, ...],
+    images: tuple[str, ...],
     out: Path,
     overlays: str,
+    frames: int,
     score: float | None,
     threads: int,
     engine: str | None,
@@ -44,18 +46,16 @@ def _predict_run(
                 f"{name} is for bundles; a run is computed by paddle, here", remedy="convert the run first"
             )
     from edge_seg.files import refuse_overwriting
-    from edge_seg.runtime.predict import check_folder, find_pictures, predict
+    from edge_seg.runtime.predict import check_folder
     from edge_seg.train.cli import open_run
     from edge_seg.train.run import load_run
 
     config = load_run(run).config
-    pictures = find_pictures(images, out, overlays)
+    planned = plan(images, out, overlays, frames, formats)
     check_folder(out)
     refuse_overwriting(out, [run])
     with open_run(run, threads, "auto", score) as segmenter:
-        report = predict(segmenter, pictures, out, config.category_ids, lambda line: click.echo(line, err=True))
-        phase("closing the engine")
-    return tell(report, out, formats, config.category_ids, as_json)
+        return run_planned(segmenter, planned, out, formats, frames, config.category_ids, as_json)
 
 
 def _parameters() -> list[click.Parameter]:

@@ -100,12 +100,12 @@ def test_deployed_with_the_emulator_between(
 def test_segmenter_as_on_a_board(library: Path, tiny_bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("paddlelite", reason="needs the extra 'lite'")
     monkeypatch.setenv("EDGE_SEG_RUN", shlex.join([str(EMULATE), CPU, str(RUNNER)]))
-    picture = synth.draw(3, 128, 0)[0]
+    image = synth.draw(3, 128, 0)[0]
     with (
         Segmenter(tiny_bundles / "arm-fp32", engine="native", instances=5) as there,
         Segmenter(tiny_bundles / "x86-fp32", instances=5) as here,
     ):
-        parity = compare(here(picture), there(picture))
+        parity = compare(here(image), there(image))
     assert (parity.expected, parity.matched) == (5, 5)
     assert parity.box_px < 0.01
     assert parity.score < 1e-4
@@ -129,12 +129,12 @@ def test_records_are_marked(library: Path, tiny_bundles: Path, tmp_path: Path, c
 
 
 @pytest.mark.slow
-def test_pictures_on_an_emulated_board(library: Path, tiny_bundles: Path, run: Run, tmp_path: Path) -> None:
-    picture = tiny_bundles / "arm-fp32" / "golden" / "image.png"
+def test_images_on_an_emulated_board(library: Path, tiny_bundles: Path, run: Run, tmp_path: Path) -> None:
+    image = tiny_bundles / "arm-fp32" / "golden" / "image.png"
     words = ["--out", tmp_path / "out", "--score", "0.01", "--on", f"emulated:{CPU}"]
-    code, said, _ = run("predict", tiny_bundles / "arm-fp32", picture, *words)
+    code, said, _ = run("predict", tiny_bundles / "arm-fp32", image, *words)
     assert code == 0, said
-    assert said["pictures"][0]["instances"] > 0
+    assert said["images"][0]["instances"] > 0
 
 
 def test_boards_that_are_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

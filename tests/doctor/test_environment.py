@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge_seg.doctor import environment
-from edge_seg.doctor.environment import LIBRARIES, examine_machine, import_problem, judge_version
+from edge_seg.doctor.environment import LIBRARIES, examine_machine, import_problem, judge_version, word_size
 from edge_seg.doctor.processor import examine_processor
 from edge_seg.doctor.roles import ROLES, Role, State, judge_roles, role_findings
 from edge_seg.process.child import Outcome
@@ -187,3 +187,10 @@ def test_this_machine_is_fine(edge_seg: Callable[..., Finished]) -> None:
     report = json.loads(done.stdout)
     assert (done.returncode, report["kind"], report["verdict"]) == (0, "machine", "fine"), done.stdout
     assert report["libraries"]["paddlelite"] == "2.13rc0"
+
+
+def test_a_32_bit_system_on_a_64_bit_kernel_is_told() -> None:
+    (finding,) = word_size("aarch64", 32)
+    assert (finding.level, finding.message) == ("warning", "a 32-bit system on a 64-bit kernel (aarch64)")
+    assert "armv7hf" in finding.remedy
+    assert word_size("aarch64", 64) == word_size("armv7l", 32) == word_size("x86_64", 64) == []

@@ -1,4 +1,4 @@
-"""Bundles, pictures and lines for the tests of the native runner."""
+"""Bundles, images and lines for the tests of the native runner."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 
 from edge_seg.manifest import PostprocessSpec, PreprocessSpec
 from edge_seg.runtime.masks import paste
-from edge_seg.runtime.postprocess import select, to_picture
+from edge_seg.runtime.postprocess import select, to_image
 from edge_seg.runtime.preprocess import Geometry, preprocess
 from edge_seg.runtime.roi_align import Pyramid
 from tests.native.probe import Probe
@@ -20,8 +20,8 @@ from tests.native.probe import Probe
 CASES = 200
 
 
-def picture(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
-    """Noise, a smooth picture, or an extreme one."""
+def some_image(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
+    """Noise, a smooth image, or an extreme one."""
     kind = rng.integers(0, 4)
     if kind == 0:
         return np.full((height, width, 3), rng.choice([0, 255]), np.uint8)
@@ -30,7 +30,7 @@ def picture(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uin
 
 
 def sides(rng: np.random.Generator, number: int) -> tuple[int, int, int, int]:
-    """Picture height and width, target height and width: shrinking, growing, halved exactly, tiny, long and thin."""
+    """Image height and width, target height and width: shrinking, growing, halved exactly, tiny, long and thin."""
     h, w, to_h, to_w = (int(side) for side in rng.integers(1, 160, 4))
     special = [
         (2 * to_h, 2 * to_w, to_h, to_w),
@@ -50,7 +50,7 @@ def test_resize_is_opencvs(probe: Probe) -> None:
     rng = np.random.default_rng(1)
     for number in range(CASES):
         height, width, to_height, to_width = sides(rng, number)
-        image = picture(rng, height, width)
+        image = some_image(rng, height, width)
         _, (found,) = probe("resize", image, width=width, height=height, to_width=to_width, to_height=to_height)
         expected = cv2.resize(image, (to_width, to_height), interpolation=cv2.INTER_LINEAR)
         assert found == expected.tobytes(), f"{image.shape} to {expected.shape}"
@@ -72,7 +72,7 @@ def test_preprocess(probe: Probe) -> None:
             height, width = size
         if number % 40 == 1:
             height, width = height * 9, width * 17
-        image = picture(rng, height, width)
+        image = some_image(rng, height, width)
         answer, (found,) = probe(
             "preprocess",
             image,
@@ -191,21 +191,21 @@ def test_select_with_nothing_and_with_everything_alike(probe: Probe) -> None:
         select_both(probe, boxes, scores, PostprocessSpec(), (64.0, 64.0), None)
 
 
-def test_boxes_in_the_picture(probe: Probe) -> None:
+def test_boxes_in_the_image(probe: Probe) -> None:
     rng = np.random.default_rng(4)
     for _ in range(CASES):
         width, height, scaled_width, scaled_height = (int(side) for side in rng.integers(1, 3000, 4))
         geometry = Geometry(width, height, scaled_width, scaled_height)
         boxes = rng.uniform(-50, 700, (20, 4)).astype(np.float32)
         _, found = probe(
-            "to_picture",
+            "to_image",
             boxes,
             width=width,
             height=height,
             scaled_width=scaled_width,
             scaled_height=scaled_height,
         )
-        assert found == [value.tobytes() for value in to_picture(boxes, geometry)]
+        assert found == [value.tobytes() for value in to_image(boxes, geometry)]
 
 
 def masks(rng: np.random.Generator, number: int) -> dict[str, Any]:
@@ -264,7 +264,7 @@ def test_paste_of_hard_boxes(probe: Probe) -> None:
         assert probe("paste", maps, boxes, side=maps.shape[1], **case)[0]["codes"] == expected
 
 
-def test_paste_into_a_large_picture(probe: Probe) -> None:
+def test_paste_into_a_large_image(probe: Probe) -> None:
     rng = np.random.default_rng(6)
     case = masks(rng, 0) | {"height": 6000, "width": 8000}
     case["boxes"] = np.array([[-10, -10, 8010, 6010], [100.3, 7.7, 7000.1, 5990.9]], np.float32)

@@ -1,4 +1,4 @@
-"""Damaged bundles, pictures and command lines: an `error` line with code and remedy, and never silence or a signal."""
+"""Damaged bundles, images and command lines: an `error` line with code and remedy, and never silence or a signal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.null_bundle import make_null_bundle
 from tests.native.bundles import Lines, edit, native
-from tests.native.test_pictures import DAMAGED
+from tests.native.test_images import DAMAGED
 
 RUN = ("--bundle", "bundle", "--engine", "null", "--json", "--warmup", "0", "--repeat", "1")
 PHOTO = ("--image", "a photo.jpg")
@@ -168,7 +168,7 @@ BUNDLES: dict[str, Callable[[Path], Any]] = {
     "a name with a line's end": value("graphs", "mask", "files", to={"a\nb": "0" * 64}),
     "another engine": value("engine", to="other"),
     "another target": value("target", to="moon"),
-    "no golden picture": value("golden", "image", to="golden/none.png"),
+    "no golden image": value("golden", "image", to="golden/none.png"),
     "more golden instances than kept": value("golden", "instances", to=21),
     "a signature that is none": lambda bundle: (bundle / "signature.json").write_text("[]"),
     "a folder for a signature": lambda bundle: (bundle / "signature.json").mkdir(),
@@ -209,15 +209,15 @@ def test_damaged_bundles_of_three_graphs(local: list[str], folder: Path, name: s
 
 @pytest.mark.parametrize("name", DAMAGED)
 @pytest.mark.parametrize("way", ["--image", "--folder"])
-def test_damaged_pictures(local: list[str], folder: Path, way: str, name: str) -> None:
-    Path("pictures").mkdir()
-    Path("pictures/one.png").write_bytes(DAMAGED[name])
-    error = check(*native(local, *RUN, way, "pictures/one.png" if way == "--image" else "pictures"), exit_code=1)
+def test_damaged_images(local: list[str], folder: Path, way: str, name: str) -> None:
+    Path("images").mkdir()
+    Path("images/one.png").write_bytes(DAMAGED[name])
+    error = check(*native(local, *RUN, way, "images/one.png" if way == "--image" else "images"), exit_code=1)
     assert error["code"] == "image-unreadable"
-    assert "pictures/one.png" in error["message"]
+    assert "images/one.png" in error["message"]
 
 
-def test_picture_that_may_not_be_read(local: list[str], folder: Path) -> None:
+def test_image_that_may_not_be_read(local: list[str], folder: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may read everything")
     Path("grey.png").chmod(0)

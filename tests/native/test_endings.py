@@ -35,7 +35,7 @@ def test_ctrl_c_in_a_video_keeps_what_was_measured(command: list[str], folder: P
     assert lines[0]["frames"] == 6
 
 
-def test_ctrl_c_among_pictures_keeps_what_was_measured(command: list[str], folder: Path) -> None:
+def test_ctrl_c_among_images_keeps_what_was_measured(command: list[str], folder: Path) -> None:
     running = Running(command, "--image", "a photo.jpg", "--instances", "2", "--repeat", "100000000")
     running.until("sample")
     code, lines = running.stop()

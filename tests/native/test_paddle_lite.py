@@ -2,7 +2,7 @@
 
 Runs for the builds that hold Paddle Lite: `PADDLE_LITE_DIR=… make native-aarch64` for 64-bit Arm,
 `PADDLE_LITE_DIR_ARMHF=… make native-armhf` for 32-bit, each with the folder of an unpacked archive. The same variables
-must be set for the tests; without them they are skipped. ``EDGE_SEG_TEST_SEED`` draws other weights and pictures.
+must be set for the tests; without them they are skipped. ``EDGE_SEG_TEST_SEED`` draws other weights and images.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 VARIABLES = {"aarch64": "PADDLE_LITE_DIR", "armhf": "PADDLE_LITE_DIR_ARMHF"}
 SEED = int(os.environ.get("EDGE_SEG_TEST_SEED", "1"))
-LIMIT_S = 3600  # an emulated picture takes minutes
+LIMIT_S = 3600  # an emulated image takes minutes
 Lines = list[dict[str, Any]]
 
 
@@ -47,9 +47,9 @@ def command(request: pytest.FixtureRequest) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Three pictures of different forms, drawn from the seed."""
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Three images of different forms, drawn from the seed."""
+    folder = tmp_path_factory.mktemp("images")
     names = []
     for number, (height, width) in enumerate(((320, 320), (240, 400), (333, 201))):
         rng = np.random.default_rng([SEED, number])
@@ -96,7 +96,7 @@ def of_type(lines: Lines, kind: str) -> Lines:
 
 
 def assert_same(bundles: Path, lines: Lines, instances: int | None) -> None:
-    """Each `result` line against `cpu-fp32` on this machine; a picture named twice must give the same bytes."""
+    """Each `result` line against `cpu-fp32` on this machine; an image named twice must give the same bytes."""
     results = of_type(lines, "result")
     assert results
     with Segmenter(bundles / "cpu-fp32", instances=instances) as segmenter:
@@ -116,21 +116,21 @@ def assert_same(bundles: Path, lines: Lines, instances: int | None) -> None:
 
 
 @pytest.mark.parametrize("model", ["mask_rcnn_r18_fpn", "mask_rcnn_r50_fpn"])
-def test_finds_what_this_machine_finds(command: list[str], converted: Any, pictures: list[str], model: str) -> None:
+def test_finds_what_this_machine_finds(command: list[str], converted: Any, images: list[str], model: str) -> None:
     bundles = converted(model, "320")
     options = ("--bundle", str(bundles / "arm-fp32"), "--warmup", "0", "--repeat", "1")
-    lines = said(command, *options, "--images", pictures[0], pictures[0], "--instances", "10", "--self-test")
+    lines = said(command, *options, "--images", images[0], images[0], "--instances", "10", "--self-test")
     assert of_type(lines, "self_test")[0]["passed"]
     assert_same(bundles, lines, 10)
 
 
 @pytest.mark.parametrize("instances", [0, 1, 100, None])
-def test_any_number_of_objects(command: list[str], converted: Any, pictures: list[str], instances: int | None) -> None:
+def test_any_number_of_objects(command: list[str], converted: Any, images: list[str], instances: int | None) -> None:
     bundles = converted("mask_rcnn_tiny_fpn", "160x224")
     options = ["--bundle", str(bundles / "arm-fp32"), "--warmup", "0", "--repeat", "1"]
     if instances is not None:
         options += ["--instances", str(instances)]
-    assert_same(bundles, said(command, *options, "--images", *pictures, *pictures), instances)
+    assert_same(bundles, said(command, *options, "--images", *images, *images), instances)
 
 
 def test_a_bundle_that_needs_another_version(command: list[str], converted: Any, tmp_path: Path) -> None:

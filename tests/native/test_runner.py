@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ import pytest
 from edge_seg.runtime import runner
 from tests.native.bundles import Lines, edit, expect, native
 from tests.native.conftest import command_of
+from tests.native.running import of_kind
 
 
 def python(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, Lines]:
@@ -48,16 +50,16 @@ RUN = ("--bundle", "bundle", "--engine", "null", "--json", "--warmup", "1", "--r
 PHOTO = ("--images", "a photo.jpg")
 
 GOOD = {
-    "one picture": (*RUN, *PHOTO),
-    "several pictures": (*RUN, "--images", "a photo.jpg", "grey.png", "pixel.png"),
+    "one image": (*RUN, *PHOTO),
+    "several images": (*RUN, "--images", "a photo.jpg", "grey.png", "pixel.png"),
     "instances": (*RUN, "--images", "a photo.jpg", "grey.png", "--instances", "5"),
     "more than the null engine's own": (*RUN, *PHOTO, "--instances", "20"),
     "no instances": (*RUN, *PHOTO, "--instances", "0"),
     "self-test only": (*RUN, "--self-test"),
-    "self-test and picture": (*RUN, "--self-test", *PHOTO),
+    "self-test and image": (*RUN, "--self-test", *PHOTO),
     "three graphs": (*RUN, "--bundle", "three", "--self-test", *PHOTO, "--instances", "5"),
     "path of other forms": (*RUN, "--images", "./bundle//golden/image.png", "bundle/../pixel.png"),
-    "the same picture twice": (*RUN, "--images", "grey.png", "grey.png"),
+    "the same image twice": (*RUN, "--images", "grey.png", "grey.png"),
     "no warm-up": (*RUN, *PHOTO, "--warmup", "0", "--repeat", "1"),
 }
 
@@ -65,7 +67,7 @@ BAD = {
     "nothing to do": RUN,
     "no bundle named": ("--json", *PHOTO),
     "no such option": (*RUN, *PHOTO, "--no-such-option"),
-    "no pictures named": (*RUN, "--images"),
+    "no images named": (*RUN, "--images"),
     "a word for a number": (*RUN, *PHOTO, "--repeat", "often"),
     "no repeats": (*RUN, *PHOTO, "--repeat", "0"),
     "negative warm-up": (*RUN, *PHOTO, "--warmup", "-1"),
@@ -75,11 +77,11 @@ BAD = {
     "too many instances": (*RUN, *PHOTO, "--instances", "21"),
     "negative instances": (*RUN, *PHOTO, "--instances", "-1"),
     "no such bundle": (*RUN, *PHOTO, "--bundle", "none"),
-    "a picture for a bundle": (*RUN, *PHOTO, "--bundle", "pixel.png"),
+    "an image for a bundle": (*RUN, *PHOTO, "--bundle", "pixel.png"),
     "a folder that is no bundle": (*RUN, *PHOTO, "--bundle", "."),
-    "no such picture": (*RUN, "--images", "none.jpg"),
-    "damaged picture after a good one": (*RUN, "--images", "pixel.png", "broken.jpg"),
-    "a folder for a picture": (*RUN, "--images", "bundle"),
+    "no such image": (*RUN, "--images", "none.jpg"),
+    "damaged image after a good one": (*RUN, "--images", "pixel.png", "broken.jpg"),
+    "a folder for an image": (*RUN, "--images", "bundle"),
 }
 
 DAMAGE: dict[str, Callable[[Path], Any]] = {
@@ -203,7 +205,7 @@ def test_help_and_version(command: list[str]) -> None:
         assert finished.stdout
 
 
-def test_overlay_pictures(command: list[str], folder: Path) -> None:
+def test_overlay_images(command: list[str], folder: Path) -> None:
     images = ["a photo.jpg", "grey.png", "bundle/golden/image.png"]
     shutil.copy("grey.png", "bundle/grey.png")
     code, _ = native(command, *RUN, "--images", *images, "bundle/grey.png", "--instances", "3", "--save", "new/out")
@@ -215,7 +217,7 @@ def test_overlay_pictures(command: list[str], folder: Path) -> None:
     assert (drawn == original).any()
 
 
-def test_overlay_never_overwrites_a_picture(command: list[str], folder: Path) -> None:
+def test_overlay_never_overwrites_an_image(command: list[str], folder: Path) -> None:
     before = Path("grey.png").read_bytes()
     code, said = native(command, *RUN, "--images", "grey.png", "--save", ".")
     assert (code, said[-1]["code"]) == (2, "usage")
@@ -291,3 +293,26 @@ def test_nothing_is_left_when_the_runner_is_killed(endless: subprocess.Popen[str
             return
         time.sleep(0.05)
     raise AssertionError("the child lives on")
+
+
+def test_samples_say_their_cpu_time_and_when_they_began(command: list[str], folder: Path) -> None:
+    begin = time.monotonic_ns()
+    code, lines = native(command, *RUN, *PHOTO, "--repeat", "5", "--instances", "9")
+    end = time.monotonic_ns()
+    samples = of_kind(lines, "sample")
+    assert (code, len(samples)) == (0, 5)
+    starts = [sample["start_ns"] for sample in samples]
+    assert begin <= starts[0]
+    assert starts[-1] + samples[-1]["ns"]["total"] <= end
+    for sample, following in itertools.pairwise(samples):
+        assert sample["start_ns"] + sample["ns"]["total"] <= following["start_ns"]
+        # One thread, which can't compute for longer than it took; clocks differ by their steps.
+        assert 0 < sample["cpu_ns"] <= sample["ns"]["total"] + 1_000_000
+
+
+def test_warm_runs_the_golden_image_first(command: list[str], folder: Path) -> None:
+    code, lines = native(command, *RUN, *PHOTO, "--repeat", "1", "--warm")
+    kinds = [line["type"] for line in lines]
+    assert code == 0
+    assert kinds.index("load") < kinds.index("warm") < kinds.index("first_run")
+    assert of_kind(lines, "warm")[0]["ns"]["mask"] > 0

@@ -38,19 +38,19 @@ def assert_in_order(lines: Lines, frames: int, name: str) -> None:
 
 
 def test_y4m_file(command: list[str], folder: Path) -> None:
-    content, pictures = clip()
+    content, images = clip()
     Path("clip.y4m").write_bytes(content)
     code, lines = native(command, *RUN, "--video", "clip.y4m", "--instances", "0", "--save", "out")
     assert (code, lines[-1]) == (0, {"type": "done"})
-    assert_in_order(lines, len(pictures), "clip.y4m")
+    assert_in_order(lines, len(images), "clip.y4m")
     assert sorted(file.name for file in Path("out").iterdir())[0] == "clip-000000.png"
-    np.testing.assert_array_equal(saved("out"), pictures)
+    np.testing.assert_array_equal(saved("out"), images)
 
 
-def test_frames_are_segmented_as_pictures_are(command: list[str], folder: Path) -> None:
-    content, pictures = clip(3)
+def test_frames_are_segmented_as_images_are(command: list[str], folder: Path) -> None:
+    content, images = clip(3)
     Path("clip.y4m").write_bytes(content)
-    cv2.imwrite("frame.png", pictures[0])
+    cv2.imwrite("frame.png", images[0])
     _, lines = native(command, *RUN, "--video", "clip.y4m", "--instances", "7")
     _, single = native(command, *RUN, "--image", "frame.png", "--instances", "7")
     (expected,) = of_kind(single, "result")
@@ -73,10 +73,10 @@ def test_video_on_stdin_and_a_limit(command: list[str], folder: Path) -> None:
 def test_motion_jpeg(command: list[str], folder: Path) -> None:
     jpegs = []
     for quality, progressive in ((95, 0), (50, 1), (95, 0)):
-        picture = cv2.GaussianBlur(noise(45, 70, 3), (0, 0), 2)
+        image = cv2.GaussianBlur(noise(45, 70, 3), (0, 0), 2)
         options = (cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_PROGRESSIVE, progressive)
-        jpegs.append(cv2.imencode(".jpg", picture, options)[1].tobytes())
-    thumbnail = b"\xff\xe1\x00\x0a" + b"Thumb\0" + b"\xff\xd9"  # an end marker in a segment isn't the picture's
+        jpegs.append(cv2.imencode(".jpg", image, options)[1].tobytes())
+    thumbnail = b"\xff\xe1\x00\x0a" + b"Thumb\0" + b"\xff\xd9"  # an end marker in a segment isn't the image's
     jpegs[1] = jpegs[1][:2] + thumbnail + jpegs[1][2:]
     Path("clip.mjpg").write_bytes(b"\r\n--boundary\r\n\r\n".join(jpegs)[:])
     code, lines = native(command, *RUN, "--video", "clip.mjpg", "--instances", "0", "--save", "out")
@@ -192,14 +192,14 @@ def test_other_videos_through_ffmpeg(command: list[str], folder: Path) -> None:
     if shutil.which("ffmpeg") is None:
         pytest.skip("the program ffmpeg isn't here")
     writer = cv2.VideoWriter("clip.avi", cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
-    pictures = [cv2.GaussianBlur(noise(48, 64, 3), (0, 0), n + 2) for n in range(6)]
-    for picture in pictures:
-        writer.write(picture)
+    images = [cv2.GaussianBlur(noise(48, 64, 3), (0, 0), n + 2) for n in range(6)]
+    for image in images:
+        writer.write(image)
     writer.release()
     code, lines = native(command, *RUN, "--video", "clip.avi", "--instances", "0", "--save", "out")
     assert (code, lines[-1]) == (0, {"type": "done"})
-    assert_in_order(lines, len(pictures), "clip.avi")
-    for found, expected in zip(saved("out"), pictures, strict=True):
+    assert_in_order(lines, len(images), "clip.avi")
+    for found, expected in zip(saved("out"), images, strict=True):
         assert np.abs(found.astype(int) - expected).mean() < 8  # two lossy steps; another matrix would show more
     Path("garbage.mp4").write_bytes(b"garbage")
     code, lines = native(command, *RUN, "--video", "garbage.mp4")
@@ -220,15 +220,15 @@ REFUSED = {
     "no such camera": (("--camera", "987"), 1, "camera"),
     "a negative camera": (("--camera", "-1"), 2, "usage"),
     "two streams": (("--camera", "0", "--video", "-"), 2, "usage"),
-    "pictures and a video": (("--video", "-", "--image", "grey.png"), 2, "usage"),
+    "images and a video": (("--video", "-", "--image", "grey.png"), 2, "usage"),
     "a folder and a video": (("--video", "-", "--folder", "."), 2, "usage"),
     "nothing to watch": (("--watch",), 2, "usage"),
     "no such folder to watch": (("--watch", "--folder", "none"), 1, "image-missing"),
-    "a picture to watch": (("--watch", "--folder", "grey.png"), 1, "image-unreadable"),
+    "an image to watch": (("--watch", "--folder", "grey.png"), 1, "image-unreadable"),
     "saving where it watches": (("--watch", "--folder", ".", "--save", "./bundle/.."), 2, "usage"),
     "a repeated video": (("--video", "-", "--repeat", "3"), 2, "usage"),
     "a self-test in a video": (("--video", "-", "--self-test"), 2, "usage"),
-    "frames of a picture": (("--image", "grey.png", "--frames", "3"), 2, "usage"),
+    "frames of an image": (("--image", "grey.png", "--frames", "3"), 2, "usage"),
     "negative frames": (("--video", "-", "--frames", "-3"), 2, "usage"),
     "an empty folder": (("--folder", "bundle"), 1, "image-missing"),
     "no such folder": (("--folder", "none"), 1, "image-missing"),
@@ -247,8 +247,8 @@ def test_refusals(command: list[str], folder: Path, name: str) -> None:
     assert lines[-1]["remedy"]
 
 
-def test_folder_of_pictures(command: list[str], folder: Path) -> None:
-    """All pictures in it by name, after those named; hidden files, others and folders below are left out."""
+def test_folder_of_images(command: list[str], folder: Path) -> None:
+    """All images in it by name, after those named; hidden files, others and folders below are left out."""
     Path("more/below").mkdir(parents=True)
     for name in ("b.PNG", "a.jpeg", ".hidden.png", "below/c.png", "notes.txt"):
         shutil.copy("grey.png", f"more/{name}")
@@ -279,10 +279,10 @@ def test_watched_folder(watching: Running, folder: Path) -> None:
         assert watching.until("result")["image"] == "incoming/moved.png"  # not the one that isn't complete
         slow.write(content[1000:])
     assert watching.until("result")["image"] == "incoming/slow.jpg"
-    Path("incoming/bad.png").write_bytes(b"no picture")
+    Path("incoming/bad.png").write_bytes(b"no image")
     skipped = watching.until("skipped")
     assert (skipped["image"], skipped["code"]) == ("incoming/bad.png", "image-unreadable")
-    shutil.copy("grey.png", "incoming/first.png")  # another picture of a known name
+    shutil.copy("grey.png", "incoming/first.png")  # another image of a known name
     assert watching.until("result")["image"] == "incoming/first.png"
     code, lines = watching.stop()
     assert code == 130
@@ -298,7 +298,7 @@ def test_watched_folder_that_goes(watching: Running, folder: Path) -> None:
     assert (code, lines[-1]["code"]) == (1, "watch")
 
 
-def test_many_pictures_at_once_are_each_seen_once(watching: Running, folder: Path) -> None:
+def test_many_images_at_once_are_each_seen_once(watching: Running, folder: Path) -> None:
     watching.until("result")
     names = [f"incoming/{number:03}.png" for number in range(150)]
     for name in names:

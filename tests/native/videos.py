@@ -1,4 +1,4 @@
-"""Videos that tests make, and the pictures that OpenCV makes of their frames."""
+"""Videos that tests make, and the images that OpenCV makes of their frames."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def y4m(planes: list[list[Pixels]], width: int, height: int, words: str) -> byte
 
 
 def clip(frames: int = 9, width: int = 54, height: int = 38) -> tuple[bytes, list[Pixels]]:
-    """A video in Y4M, and the pictures that OpenCV makes of its frames."""
+    """A video in Y4M, and the images that OpenCV makes of its frames."""
     planes = [[noise(height, width, i)[:, :, 0] for i in (n + 1,)] for n in range(frames)]
     chroma = [[noise(height // 2, width // 2, n + 50 + c)[:, :, 0] for c in (0, 1)] for n in range(frames)]
-    pictures = []
+    images = []
     for luma, colors in zip(planes, chroma, strict=True):
         i420 = np.concatenate([plane.ravel() for plane in (*luma, *colors)]).reshape(height * 3 // 2, width)
-        pictures.append(np.asarray(cv2.cvtColor(i420, cv2.COLOR_YUV2BGR_I420), np.uint8))
+        images.append(np.asarray(cv2.cvtColor(i420, cv2.COLOR_YUV2BGR_I420), np.uint8))
     together = [[*luma, *colors] for luma, colors in zip(planes, chroma, strict=True)]
-    return y4m(together, width, height, "C420jpeg"), pictures
+    return y4m(together, width, height, "C420jpeg"), images

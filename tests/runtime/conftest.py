@@ -1,4 +1,4 @@
-"""Bundles by hand, a fake engine, and pictures of every kind."""
+"""Bundles by hand, a fake engine, and images of every kind."""
 
 from __future__ import annotations
 

@@ -63,10 +63,10 @@ def test_threshold_from_none_to_more_than_top_k(options: Segmenter, photo: np.nd
     assert 0 < numbers[1] <= numbers[2] <= options.postprocess.keep
 
 
-def test_same_picture_twice_gives_the_same_bytes(options: Segmenter, photo: np.ndarray) -> None:
+def test_same_image_twice_gives_the_same_bytes(options: Segmenter, photo: np.ndarray) -> None:
     first = options(photo).as_json()
     options.instances = 3
-    options(photo[::2])  # another picture and number in between
+    options(photo[::2])  # another image and number in between
     options.instances = None
     assert options(photo).as_json() == first
     assert first
@@ -85,7 +85,7 @@ def test_outputs_are_copies(segmenter: Segmenter) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 700), (3000, 4)])
-def test_odd_pictures(options: Segmenter, shape: tuple[int, int]) -> None:
+def test_odd_images(options: Segmenter, shape: tuple[int, int]) -> None:
     options.instances = 4
     assert len(options(np.full((*shape, 3), 120, np.uint8))) == 4
 
@@ -100,7 +100,7 @@ def test_engines_find_the_same(tiny_bundles: Path, photo: np.ndarray, recipe: st
     parity = compare(*found)
     assert parity.expected > 0
     assert parity.share >= 0.99
-    assert parity.box_px <= 0.02  # of the picture, whose pixels are smaller than the input's
+    assert parity.box_px <= 0.02  # of the image, whose pixels are smaller than the input's
     assert parity.score <= 1e-4
 
 
@@ -173,8 +173,8 @@ def test_predict_on_a_real_bundle(
     (tmp_path / "turned.jpg").write_bytes(exif_jpeg)
     done = edge_seg("predict", tiny_bundles / "x86-fp32", "turned.jpg", "--out", "out", "--score", "0.3", "--json")
     assert done.returncode == 0, done.stderr
-    (picture,) = json.loads(done.stdout)["pictures"]
+    (image,) = json.loads(done.stdout)["images"]
     results = json.loads((tmp_path / "out/predictions.json").read_text())
-    assert picture["instances"] == len(results) > 0
+    assert image["instances"] == len(results) > 0
     assert min(r["score"] for r in results) > 0.3
     assert results[0]["segmentation"]["size"] == [200, 120]  # upright: height, width

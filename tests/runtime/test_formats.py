@@ -11,7 +11,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from edge_seg.runtime.formats import write_formats
-from edge_seg.runtime.predict import Done, Picture
+from edge_seg.runtime.predict import Done, ImageFile
 from edge_seg.runtime.result import Instances
 
 HEIGHT, WIDTH = 60, 80
@@ -45,7 +45,7 @@ def done(tmp_path: Path) -> list[Done]:
             np.arange(len(drawn), dtype=np.int64) % 2,
             [coco_mask.encode(np.asfortranarray(mask, np.uint8)) for mask in drawn],
         )
-        found.append(Done(Picture(number, file, str(file), tmp_path / "x.png"), instances, 1.0))
+        found.append(Done(ImageFile(number, file, str(file), tmp_path / "x.png"), instances, 1.0))
     return found
 
 

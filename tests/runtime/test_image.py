@@ -1,4 +1,4 @@
-"""Pictures of every kind, and what isn't one."""
+"""Images of every kind, and what isn't one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_grey_alpha_and_16_bits_become_8_bit_bgr(tmp_path: Path, photo: np.ndarr
     np.testing.assert_array_equal(read_image(write(tmp_path, "alpha.png", encode(".png", alpha))), photo)
 
 
-def test_exif_turns_the_picture(tmp_path: Path, photo: np.ndarray, exif_jpeg: bytes) -> None:
+def test_exif_turns_the_image(tmp_path: Path, photo: np.ndarray, exif_jpeg: bytes) -> None:
     upright = read_image(write(tmp_path, "turned.jpg", exif_jpeg))
     plain = read_image(write(tmp_path, "plain.jpg", encode(".jpg", photo)))
     np.testing.assert_array_equal(upright, np.rot90(plain, -1))
@@ -70,11 +70,11 @@ def test_jpeg_with_a_thumbnail_is_whole_only_with_its_own_end(tmp_path: Path, ph
         (b"", "empty file"),
         (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(50), "damaged, or not an image in JPEG, PNG"),
         (b"GIF89a" + bytes(50), "damaged, or not an image in JPEG, PNG"),
-        (b"no picture at all", "not an image"),
+        (b"no image at all", "not an image"),
         (b"\x89PNG\r\n\x1a\n" + bytes(99) + b"IEND", "not an image"),
     ],
 )
-def test_no_picture(tmp_path: Path, content: bytes, words: str) -> None:
+def test_no_image(tmp_path: Path, content: bytes, words: str) -> None:
     with pytest.raises(ImageError, match=words) as caught:
         read_image(write(tmp_path, "file.png", content))
     assert "file.png" in caught.value.message

@@ -60,7 +60,7 @@ def test_codes_are_the_bytes_of_pycocotools(case: tuple[np.ndarray, np.ndarray, 
         assert code == coco_mask.encode(np.asfortranarray(mask, np.uint8))
 
 
-def test_full_picture_is_one_run() -> None:
+def test_full_image_is_one_run() -> None:
     huge = np.array([[-1e4, -1e4, 1e4, 1e4]], np.float32)
     code = paste(np.ones((1, 28, 28), np.float32), huge, 6000, 8000, 0.5)[0]
     assert coco_mask.area(code) == 48_000_000

@@ -72,31 +72,31 @@ def test_ctrl_c_ends_the_wait_for_a_name(null_bundle: Path, runner: str) -> None
 def test_as_the_engine_within_it(null_bundle: Path, runner: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGE_SEG_RUN", command_of(runner))
     noise = np.random.default_rng(1)
-    pictures = [noise.integers(0, 256, (h, w, 3), np.uint8) for h, w in ((40, 60), (300, 200), (1, 1))]
+    images = [noise.integers(0, 256, (h, w, 3), np.uint8) for h, w in ((40, 60), (300, 200), (1, 1))]
     with (
         Segmenter(null_bundle, engine="native", instances=5) as there,
         Segmenter(null_bundle, engine="null", instances=5) as here,
     ):
-        for picture in (*pictures, pictures[0][:, :, 0]):
-            found, ns = there.timed(picture)
-            expected, _ = here.timed(picture)
+        for image in (*images, images[0][:, :, 0]):
+            found, ns = there.timed(image)
+            expected, _ = here.timed(image)
             assert found.as_json() == expected.as_json()
             assert list(ns) == ["pre", "detect", "nms", "mask", "post"]
         assert there.engine.describe()["name"] == "null"
         tested = self_test(there, open_bundle(null_bundle))
         assert (tested.faults, tested.parity.found) == ((), INSTANCES)
-        assert len(there(pictures[0])) == 5, "after the self-test's own number"
+        assert len(there(images[0])) == 5, "after the self-test's own number"
 
 
 def test_real_results(tiny_bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("paddlelite", reason="needs the extra 'lite'")
     monkeypatch.setenv("EDGE_SEG_RUN", PYTHON)
     bundle = tiny_bundles / "x86-fp32"
-    picture = synth.draw(3, 128, 0)[0]
+    image = synth.draw(3, 128, 0)[0]
     with Segmenter(bundle, engine="native", score=0.01) as there, Segmenter(bundle, score=0.01) as here:
-        expected = here(picture).as_json()
+        expected = here(image).as_json()
         assert expected
-        assert there(picture).as_json() == expected
+        assert there(image).as_json() == expected
 
 
 def test_it_stands_in_where_paddle_lite_is_missing(null_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,11 +136,11 @@ def test_a_dead_runner_is_started_again(null_bundle: Path, tmp_path: Path, monke
     start = f'exec {PYTHON} --engine null "$@"'
     script.write_text(f"if [ -e {once} ]; then {start}; fi\ntouch {once}\n{start} < /dev/null\n")
     monkeypatch.setenv("EDGE_SEG_RUN", f"sh {script}")
-    picture = np.zeros((20, 30, 3), np.uint8)
+    image = np.zeros((20, 30, 3), np.uint8)
     with Segmenter(null_bundle, engine="native") as segmenter:
         with pytest.raises(EngineError):  # its stdin is at its end
-            segmenter(picture)
-        assert len(segmenter(picture)) == 0
+            segmenter(image)
+        assert len(segmenter(image)) == 0
 
 
 def test_nothing_is_left(null_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,8 +173,8 @@ print(sorted(name for name in others if sys.modules[name] is not None))
 
 
 def test_the_base_installation_is_enough(null_bundle: Path) -> None:
-    picture = str(null_bundle / "golden" / "image.png")
+    image = str(null_bundle / "golden" / "image.png")
     environment = {**ENVIRONMENT, "EDGE_SEG_RUN": f"{PYTHON} --engine null"}
-    words = [sys.executable, "-c", BOARD, str(null_bundle), picture]
+    words = [sys.executable, "-c", BOARD, str(null_bundle), image]
     done = subprocess.run(words, capture_output=True, text=True, env=environment)
     assert done.stdout.splitlines() == ["3 native", "[]"], done.stderr

@@ -1,4 +1,4 @@
-"""Comparing two results for one picture."""
+"""Comparing two results for one image."""
 
 from __future__ import annotations
 

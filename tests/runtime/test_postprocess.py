@@ -7,7 +7,7 @@ import pytest
 
 from edge_seg.errors import UsageError
 from edge_seg.manifest import PostprocessSpec
-from edge_seg.runtime.postprocess import select, to_picture
+from edge_seg.runtime.postprocess import select, to_image
 from edge_seg.runtime.preprocess import letterbox
 
 SPEC = PostprocessSpec(score_threshold=0.3, nms_iou=0.5, keep=5)
@@ -89,7 +89,7 @@ def test_nothing_above_the_threshold_gives_empty_arrays_of_the_right_shape() -> 
     assert kinds == ["float32", "float32", "int64"]
 
 
-def test_boxes_without_area_or_beside_the_picture_are_no_candidates() -> None:
+def test_boxes_without_area_or_beside_the_image_are_no_candidates() -> None:
     pairs = [((5, 5, 5, 9), (0.9,)), ((6, 9, 7, 8), (0.9,)), ((30, 0, 40, 9), (0.9,)), ((-5, 0, 0, 9), (0.9,))]
     boxes, scores = network([*pairs, ((0, 0, 31, 9), (0.5,))])
     assert select(boxes, scores, SPEC, extent=(20, 30)).boxes.tolist() == [[0, 0, 31, 9]]
@@ -111,8 +111,8 @@ def test_instances_beyond_all_pairs_is_refused() -> None:
         select(boxes, scores, SPEC, instances=2)
 
 
-def test_boxes_go_back_to_the_picture_and_are_clipped_to_it() -> None:
+def test_boxes_go_back_to_the_image_and_are_clipped_to_it() -> None:
     geometry = letterbox(640, 320, (320, 320))
-    whole, clipped = to_picture(np.array([[-5, 10, 400, 200]], np.float32), geometry)
+    whole, clipped = to_image(np.array([[-5, 10, 400, 200]], np.float32), geometry)
     assert whole.tolist() == [[-10, 20, 800, 400]]
     assert clipped.tolist() == [[0, 20, 640, 320]]

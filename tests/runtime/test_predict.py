@@ -17,7 +17,7 @@ from edge_seg.errors import ImageError, UsageError
 from edge_seg.manifest import PostprocessSpec, PreprocessSpec
 from edge_seg.runtime.image import read_image
 from edge_seg.runtime.overlay import draw
-from edge_seg.runtime.predict import check_folder, find_pictures, predict
+from edge_seg.runtime.predict import check_folder, find_images, predict
 from edge_seg.runtime.result import Instances
 from edge_seg.runtime.segmenter import Segmenter
 
@@ -25,29 +25,29 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def pictures(tmp_path: Path, photo: np.ndarray) -> Path:
-    folder = tmp_path / "pictures"
+def images(tmp_path: Path, photo: np.ndarray) -> Path:
+    folder = tmp_path / "photos"
     folder.mkdir()
     for name in ("b.png", "a.jpg", "c.bmp"):
         cv2.imwrite(str(folder / name), photo)
-    (folder / "notes.txt").write_text("not a picture")
+    (folder / "notes.txt").write_text("not an image")
     return folder
 
 
-def run(engine: Any, pictures: Path, out: Path) -> tuple[Any, list[str]]:
+def run(engine: Any, images: Path, out: Path) -> tuple[Any, list[str]]:
     segmenter = Segmenter.over(engine, PreprocessSpec((64, 96)), PostprocessSpec(keep=8), classes=("circle", "star"))
     lines: list[str] = []
-    return predict(segmenter, find_pictures([pictures], out), out, (3, 7), lines.append), lines
+    return predict(segmenter, find_images([images], out), out, (3, 7), lines.append), lines
 
 
-def test_results_are_what_pycocotools_reads(fake_engine: Any, pictures: Path, tmp_path: Path) -> None:
-    report, lines = run(fake_engine(3), pictures, tmp_path / "out")
+def test_results_are_what_pycocotools_reads(fake_engine: Any, images: Path, tmp_path: Path) -> None:
+    report, lines = run(fake_engine(3), images, tmp_path / "out")
     results = json.loads((tmp_path / "out/predictions.json").read_text())
     assert [(r["image_id"], r["file_name"]) for r in results[::3]] == [(1, "a.jpg"), (2, "b.png"), (3, "c.bmp")]
     assert [r["category_id"] for r in results[:3]] == [3, 7, 3]
     truth = COCO()
-    images = [{"id": i, "height": 120, "width": 200} for i in (1, 2, 3)]
-    truth.dataset = {"images": images, "categories": [{"id": 3}, {"id": 7}], "annotations": []}
+    entries = [{"id": i, "height": 120, "width": 200} for i in (1, 2, 3)]
+    truth.dataset = {"images": entries, "categories": [{"id": 3}, {"id": 7}], "annotations": []}
     truth.createIndex()
     loaded = truth.loadRes(results)
     assert loaded.annToMask(loaded.anns[1]).shape == (120, 200)
@@ -56,50 +56,50 @@ def test_results_are_what_pycocotools_reads(fake_engine: Any, pictures: Path, tm
     assert str(report).startswith("9 objects in 3 images → ")
 
 
-def test_an_overlay_for_each_picture(fake_engine: Any, pictures: Path, tmp_path: Path) -> None:
-    run(fake_engine(3), pictures, tmp_path / "out")
+def test_an_overlay_for_each_image(fake_engine: Any, images: Path, tmp_path: Path) -> None:
+    run(fake_engine(3), images, tmp_path / "out")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.jpg", "b.png", "c.png", "predictions.json"]
-    assert not np.array_equal(read_image(tmp_path / "out/b.png"), read_image(pictures / "b.png"))
+    assert not np.array_equal(read_image(tmp_path / "out/b.png"), read_image(images / "b.png"))
 
 
 @pytest.mark.parametrize("overlays", ["jpg", "png"])
-def test_overlays_of_one_format(fake_engine: Any, pictures: Path, tmp_path: Path, overlays: str) -> None:
-    (pictures / "a.jpg").rename(pictures / "b.jpg")
-    found = find_pictures([pictures], tmp_path / "out", overlays)
+def test_overlays_of_one_format(fake_engine: Any, images: Path, tmp_path: Path, overlays: str) -> None:
+    (images / "a.jpg").rename(images / "b.jpg")
+    found = find_images([images], tmp_path / "out", overlays)
     assert [p.overlay.name for p in found] == [f"b.{overlays}", f"b-2.{overlays}", f"c.{overlays}"]
     segmenter = Segmenter.over(fake_engine(3), PreprocessSpec((64, 96)), PostprocessSpec(keep=8), classes=("a", "b"))
     predict(segmenter, found, tmp_path / "out", (3, 7), lambda line: None)
-    for picture in found:
-        expected = draw(read_image(picture.file), segmenter(picture.file), ("a", "b"))
-        apart = np.abs(read_image(picture.overlay).astype(int) - expected)
+    for image in found:
+        expected = draw(read_image(image.file), segmenter(image.file), ("a", "b"))
+        apart = np.abs(read_image(image.overlay).astype(int) - expected)
         assert apart.mean() < (6 if overlays == "jpg" else 1e-9)
 
 
 def test_an_overlay_that_can_not_be_written_ends_the_command(
-    fake_engine: Any, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fake_engine: Any, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(path: Path, image: Any) -> None:
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("edge_seg.runtime.predict.write_picture", full)
+    monkeypatch.setattr("edge_seg.runtime.predict.write_image", full)
     with pytest.raises(OSError, match=r"a\.jpg"):
-        run(fake_engine(1), pictures, tmp_path / "out")
+        run(fake_engine(1), images, tmp_path / "out")
     assert not (tmp_path / "out/predictions.json").exists()
 
 
-def test_nothing_found_is_an_empty_list(fake_engine: Any, pictures: Path, tmp_path: Path) -> None:
-    _, lines = run(fake_engine(0), pictures, tmp_path / "out")
+def test_nothing_found_is_an_empty_list(fake_engine: Any, images: Path, tmp_path: Path) -> None:
+    _, lines = run(fake_engine(0), images, tmp_path / "out")
     assert json.loads((tmp_path / "out/predictions.json").read_text()) == []
     assert "a.jpg: nothing" in lines[0]
 
 
-def test_nothing_above_the_threshold_names_the_best_score(fake_engine: Any, pictures: Path, tmp_path: Path) -> None:
+def test_nothing_above_the_threshold_names_the_best_score(fake_engine: Any, images: Path, tmp_path: Path) -> None:
     engine = fake_engine(3)  # with scores of its own
     spec = PostprocessSpec(keep=8)
     plain = Segmenter.over(engine, PreprocessSpec((64, 96)), spec, classes=("circle", "star"))
-    best = float(plain(pictures / "a.jpg").scores.max())
+    best = float(plain(images / "a.jpg").scores.max())
     high = Segmenter.over(engine, PreprocessSpec((64, 96)), spec, classes=("circle", "star"), score=0.999)
-    report = predict(high, find_pictures([pictures], tmp_path), tmp_path / "out", (3, 7), lambda line: None)
+    report = predict(high, find_images([images], tmp_path), tmp_path / "out", (3, 7), lambda line: None)
     assert json.loads((tmp_path / "out/predictions.json").read_text()) == []
     assert report.best_below is not None
     assert report.best_below.score == pytest.approx(best)
@@ -109,35 +109,35 @@ def test_nothing_above_the_threshold_names_the_best_score(fake_engine: Any, pict
     assert high.score == 0.999
 
 
-def test_bad_pictures_are_named_and_the_others_done(fake_engine: Any, pictures: Path, tmp_path: Path) -> None:
-    (pictures / "b.png").write_bytes(b"broken")
-    report, lines = run(fake_engine(1), pictures, tmp_path / "out")
+def test_bad_images_are_named_and_the_others_done(fake_engine: Any, images: Path, tmp_path: Path) -> None:
+    (images / "b.png").write_bytes(b"broken")
+    report, lines = run(fake_engine(1), images, tmp_path / "out")
     assert report.exit_code == 1
     assert "b.png: left out" in lines[1]
     assert "1 image could not be used: b.png" in str(report)
     assert [f["file_name"] for f in report.as_json()["failed"]] == ["b.png"]
     results = json.loads((tmp_path / "out/predictions.json").read_text())
-    assert [r["image_id"] for r in results] == [1, 3]  # the number is the picture's, whether it could be used or not
+    assert [r["image_id"] for r in results] == [1, 3]  # the number is the image's, whether it could be used or not
 
 
-def test_pictures_of_one_name_from_several_folders(pictures: Path, tmp_path: Path, photo: np.ndarray) -> None:
+def test_images_of_one_name_from_several_folders(images: Path, tmp_path: Path, photo: np.ndarray) -> None:
     (tmp_path / "more").mkdir()
     cv2.imwrite(str(tmp_path / "more/b.png"), photo)
-    found = find_pictures([pictures, tmp_path / "more", pictures / "b.png"], tmp_path / "out")
+    found = find_images([images, tmp_path / "more", images / "b.png"], tmp_path / "out")
     assert [p.overlay.name for p in found] == ["b.png", "a.jpg", "b-2.png", "c.png"]
-    assert [p.name for p in found] == [str(tmp_path / "more/b.png"), "a.jpg", str(pictures / "b.png"), "c.bmp"]
+    assert [p.name for p in found] == [str(tmp_path / "more/b.png"), "a.jpg", str(images / "b.png"), "c.bmp"]
 
 
-def test_pictures_are_never_overwritten(pictures: Path) -> None:
+def test_images_are_never_overwritten(images: Path) -> None:
     with pytest.raises(UsageError, match="would be overwritten"):
-        find_pictures([pictures], pictures)
+        find_images([images], images)
 
 
 def test_nothing_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="no such picture or folder"):
-        find_pictures([tmp_path / "missing"], tmp_path / "out")
-    with pytest.raises(ImageError, match="no pictures in this folder"):
-        find_pictures([tmp_path], tmp_path / "out")
+    with pytest.raises(ImageError, match="no such image or folder"):
+        find_images([tmp_path / "missing"], tmp_path / "out")
+    with pytest.raises(ImageError, match="no images in this folder"):
+        find_images([tmp_path], tmp_path / "out")
 
 
 def test_out_must_be_a_folder_to_be(tmp_path: Path) -> None:
@@ -149,28 +149,28 @@ def test_out_must_be_a_folder_to_be(tmp_path: Path) -> None:
             check_folder(path)
 
 
-def test_command_with_json(edge_seg: Any, make_bundle: Callable[..., Path], pictures: Path, tmp_path: Path) -> None:
-    done = edge_seg("predict", make_bundle(), pictures, "--engine", "null", "--out", tmp_path / "out", "--json")
+def test_command_with_json(edge_seg: Any, make_bundle: Callable[..., Path], images: Path, tmp_path: Path) -> None:
+    done = edge_seg("predict", make_bundle(), images, "--engine", "null", "--out", tmp_path / "out", "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
-    assert [p["file_name"] for p in answer["pictures"]] == ["a.jpg", "b.png", "c.bmp"]
+    assert [p["file_name"] for p in answer["images"]] == ["a.jpg", "b.png", "c.bmp"]
     assert answer["failed"] == []
     assert json.loads(Path(answer["predictions"]).read_text()) == []
 
 
-def test_a_bundle_is_no_place_for_pictures(edge_seg: Any, make_bundle: Callable[..., Path], pictures: Path) -> None:
+def test_a_bundle_is_no_place_for_images(edge_seg: Any, make_bundle: Callable[..., Path], images: Path) -> None:
     bundle = make_bundle()
     before = (bundle / "golden/image.png").read_bytes()
-    (pictures / "a.jpg").rename(pictures / "image.png")
-    done = edge_seg("predict", bundle, pictures / "image.png", "--engine", "null", "--out", bundle / "golden")
+    (images / "a.jpg").rename(images / "image.png")
+    done = edge_seg("predict", bundle, images / "image.png", "--engine", "null", "--out", bundle / "golden")
     assert (done.returncode, (bundle / "golden/image.png").read_bytes() == before) == (2, True), done.stderr
 
 
-def test_command_with_a_bad_picture(
-    edge_seg: Any, make_bundle: Callable[..., Path], pictures: Path, tmp_path: Path
+def test_command_with_a_bad_image(
+    edge_seg: Any, make_bundle: Callable[..., Path], images: Path, tmp_path: Path
 ) -> None:
-    (pictures / "a.jpg").write_bytes(b"")
-    done = edge_seg("predict", make_bundle(), pictures, "--engine", "null", "--out", tmp_path / "out")
+    (images / "a.jpg").write_bytes(b"")
+    done = edge_seg("predict", make_bundle(), images, "--engine", "null", "--out", tmp_path / "out")
     assert done.returncode == 1
     assert "a.jpg: empty file" in done.stderr
     assert (tmp_path / "out/predictions.json").is_file()
@@ -184,16 +184,16 @@ def test_command_with_what_is_no_file(edge_seg: Any, make_bundle: Callable[..., 
     assert done.stderr.count("a pipe or a device") == 2
 
 
-def test_a_death_while_reading_is_blamed_on_the_picture(
-    edge_seg: Any, make_bundle: Callable[..., Path], pictures: Path, tmp_path: Path
+def test_a_death_while_reading_is_blamed_on_the_image(
+    edge_seg: Any, make_bundle: Callable[..., Path], images: Path, tmp_path: Path
 ) -> None:
     spoil = "import os, cv2\ncv2.imdecode = lambda *_: os.kill(os.getpid(), 9)\n"
     (tmp_path / "sitecustomize.py").write_text(spoil)
     environment = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
-    words = ("predict", make_bundle(), pictures, "--engine", "null", "--out", "out")
+    words = ("predict", make_bundle(), images, "--engine", "null", "--out", "out")
     done = edge_seg(*words, env=environment)
     assert done.returncode == 1
-    assert f"died of SIGKILL while reading {pictures / 'a.jpg'}\n" in done.stderr
+    assert f"died of SIGKILL while reading {images / 'a.jpg'}\n" in done.stderr
 
 
 @pytest.mark.parametrize("threads", ["-1", "1025", "100000"])
@@ -204,8 +204,8 @@ def test_threads_that_no_device_has(edge_seg: Any, make_bundle: Callable[..., Pa
     assert "range 0<=x<=1024" in done.stderr
 
 
-def test_full_disk(edge_seg: Any, make_bundle: Callable[..., Path], pictures: Path, tmp_path: Path) -> None:
-    words = ("predict", make_bundle(), pictures, "--engine", "null", "--out", tmp_path / "out")
+def test_full_disk(edge_seg: Any, make_bundle: Callable[..., Path], images: Path, tmp_path: Path) -> None:
+    words = ("predict", make_bundle(), images, "--engine", "null", "--out", tmp_path / "out")
     done = edge_seg(*words, file_limit=1000)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""edge-seg predict --on: the same pictures and results as here, done behind a real sshd."""
+"""edge-seg predict --on: the same images and results as here, done behind a real sshd."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def predict(capsys: pytest.CaptureFixture[str]) -> Predict:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Pictures of three kinds, with names of all kinds, and two that are none."""
+def images(tmp_path: Path) -> Path:
+    """Images of three kinds, with names of all kinds, and two that are none."""
     folder = tmp_path / "a 'folder'"
     folder.mkdir()
     for index, name in enumerate(["a photo.jpg", 'grün\n"2".png', "$HOME.bmp"]):
@@ -55,24 +55,24 @@ def same(here: Path, there: Path) -> None:
         assert (here / name).read_bytes() == (there / name).read_bytes()
 
 
-def test_as_here(predict: Predict, tiny_bundles: Path, pictures: Path, board: Sshd, tmp_path: Path) -> None:
+def test_as_here(predict: Predict, tiny_bundles: Path, images: Path, board: Sshd, tmp_path: Path) -> None:
     pytest.importorskip("paddlelite", reason="needs the extra 'lite'")
     bundle = tiny_bundles / "x86-fp32"
     here, there = tmp_path / "here", tmp_path / "there"
-    code, expected, _ = predict(bundle, pictures, "--out", here, "--score", "0.01")
+    code, expected, _ = predict(bundle, images, "--out", here, "--score", "0.01")
     runner = shlex.join(["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "edge_seg.runtime.runner"])
     on = ["--on", board.name, "--runner", runner]
-    again, said, err = predict(bundle, pictures, "--out", there, "--score", "0.01", *on)
-    assert (code, again) == (1, 1), "two pictures can't be read"
+    again, said, err = predict(bundle, images, "--out", there, "--score", "0.01", *on)
+    assert (code, again) == (1, 1), "two images can't be read"
     assert [item["file_name"] for item in said["failed"]] == [item["file_name"] for item in expected["failed"]]
-    assert [item["instances"] for item in said["pictures"]] == [item["instances"] for item in expected["pictures"]]
-    assert any(item["instances"] for item in said["pictures"])
+    assert [item["instances"] for item in said["images"]] == [item["instances"] for item in expected["images"]]
+    assert any(item["instances"] for item in said["images"])
     assert "copying the bundle" in err
     same(here, there)
     assert list((board.home / "edge-seg").iterdir()) == [], "nothing is left on the board"
 
 
-def test_a_picture_that_only_the_board_refuses(predict: Predict, pictures: Path, board: Sshd, tmp_path: Path) -> None:
+def test_an_image_that_only_the_board_refuses(predict: Predict, images: Path, board: Sshd, tmp_path: Path) -> None:
     """Its runner ends there; the others are done all the same."""
     runner = make_runner(tmp_path / "runner", "--engine null")
     words = runner.read_text().splitlines()
@@ -82,40 +82,40 @@ def test_a_picture_that_only_the_board_refuses(predict: Predict, pictures: Path,
     bundle = make_x86(tmp_path / "bundle")
     out = tmp_path / "out"
     for name in ("broken.jpg", "text.png"):
-        (pictures / name).unlink()
-    code, said, _ = predict(bundle, pictures, "--out", out, "--on", board.name, "--runner", str(runner))
+        (images / name).unlink()
+    code, said, _ = predict(bundle, images, "--out", out, "--on", board.name, "--runner", str(runner))
     assert code == 1
-    assert len(said["pictures"]) == 2
+    assert len(said["images"]) == 2
     (failed,) = said["failed"]
-    assert str(pictures) in failed["message"], "it is named as it is called here"
+    assert str(images) in failed["message"], "it is named as it is called here"
 
 
-def test_the_board_has_no_runner(predict: Predict, pictures: Path, board: Sshd, tmp_path: Path) -> None:
+def test_the_board_has_no_runner(predict: Predict, images: Path, board: Sshd, tmp_path: Path) -> None:
     bundle = make_x86(tmp_path / "bundle")
-    code, said, _ = predict(bundle, pictures, "--out", tmp_path / "out", "--on", board.name)
+    code, said, _ = predict(bundle, images, "--out", tmp_path / "out", "--on", board.name)
     assert (code, said["error"]["code"]) == (1, "runner-missing")
     assert not (tmp_path / "out" / "predictions.json").exists()
 
 
-def test_command_lines_that_can_not_be_meant(predict: Predict, pictures: Path, tmp_path: Path) -> None:
+def test_command_lines_that_can_not_be_meant(predict: Predict, images: Path, tmp_path: Path) -> None:
     bundle = make_x86(tmp_path / "bundle")
     for words in (["--runner", "x"], ["--on", "nowhere"]):
-        code, said, _ = predict(bundle, pictures, "--out", tmp_path / "out", *words)
+        code, said, _ = predict(bundle, images, "--out", tmp_path / "out", *words)
         assert (code, said["error"]["code"]) in ((2, "usage"), (2, "unknown-target"))
 
 
-def test_more_pictures_than_one_batch(
+def test_more_images_than_one_batch(
     predict: Predict, board: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edge_seg.runtime.predict_remote.BATCH", 2)
     runner = make_runner(tmp_path / "runner", "--engine null")
     runner.chmod(0o755)
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "images").mkdir()
     for number in range(3):
-        cv2.imwrite(str(tmp_path / "pictures" / f"{number}.png"), np.full((30, 40 + number, 3), 80, np.uint8))
+        cv2.imwrite(str(tmp_path / "images" / f"{number}.png"), np.full((30, 40 + number, 3), 80, np.uint8))
     bundle = make_x86(tmp_path / "bundle")
     code, said, _ = predict(
-        bundle, tmp_path / "pictures", "--out", tmp_path / "out", "--on", board.name, "--runner", str(runner)
+        bundle, tmp_path / "images", "--out", tmp_path / "out", "--on", board.name, "--runner", str(runner)
     )
     assert code == 0
-    assert [item["file_name"] for item in said["pictures"]] == ["0.png", "1.png", "2.png"]
+    assert [item["file_name"] for item in said["images"]] == ["0.png", "1.png", "2.png"]

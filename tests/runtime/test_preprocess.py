@@ -10,13 +10,13 @@ from edge_seg.manifest import PreprocessSpec
 from edge_seg.runtime.preprocess import letterbox, normalize, preprocess
 
 
-def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+def some_image(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 def test_values_are_exactly_the_float64_rule_rounded_once() -> None:
     spec = PreprocessSpec((32, 64), mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 0.125))
-    image = picture(32, 64)
+    image = some_image(32, 64)
     blob, _ = preprocess(image, spec)
     rgb = image[:, :, ::-1].transpose(2, 0, 1).astype(np.float64)
     mean, std = np.array(spec.mean)[:, None, None], np.array(spec.std)[:, None, None]
@@ -25,16 +25,16 @@ def test_values_are_exactly_the_float64_rule_rounded_once() -> None:
 
 
 def test_bgr_models_get_bgr() -> None:
-    image = picture(32, 32)
+    image = some_image(32, 32)
     rgb, _ = preprocess(image, PreprocessSpec((32, 32), mean=(0, 0, 0), std=(1, 1, 1)))
     bgr, _ = preprocess(image, PreprocessSpec((32, 32), color="BGR", mean=(0, 0, 0), std=(1, 1, 1)))
     np.testing.assert_array_equal(bgr[0], rgb[0, ::-1])
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 720), (1, 1), (7, 2000), (2000, 7), (333, 97), (96, 64)])
-def test_picture_lies_at_the_upper_left_and_the_rest_is_padding(width: int, height: int) -> None:
+def test_image_lies_at_the_upper_left_and_the_rest_is_padding(width: int, height: int) -> None:
     spec = PreprocessSpec((64, 96), pad=-7.5)
-    image = picture(height, width)
+    image = some_image(height, width)
     blob, geometry = preprocess(image, spec)
     w, h = geometry.scaled_width, geometry.scaled_height
     assert blob.shape == (1, 3, 64, 96)
@@ -56,7 +56,7 @@ def test_sides_are_rounded_half_up() -> None:
     assert geometry.scale_y == 3 / 5
 
 
-def test_same_picture_twice_gives_the_same_bytes() -> None:
+def test_same_image_twice_gives_the_same_bytes() -> None:
     spec = PreprocessSpec((64, 64))
-    image = picture(120, 77)
+    image = some_image(120, 77)
     assert preprocess(image, spec)[0].tobytes() == preprocess(image, spec)[0].tobytes()

@@ -45,13 +45,13 @@ def runner(tmp_path: Path) -> Runner:
 
 
 @pytest.fixture
-def picture(tmp_path: Path, photo: np.ndarray) -> Path:
+def image(tmp_path: Path, photo: np.ndarray) -> Path:
     cv2.imwrite(str(tmp_path / "photo.png"), photo)
     return tmp_path / "photo.png"
 
 
-def test_a_run_from_hello_to_done(runner: Runner, make_bundle: Callable[..., Path], picture: Path) -> None:
-    words = ("--bundle", make_bundle(), "--engine", "null", "--images", picture, picture.name, "--instances", 3)
+def test_a_run_from_hello_to_done(runner: Runner, make_bundle: Callable[..., Path], image: Path) -> None:
+    words = ("--bundle", make_bundle(), "--engine", "null", "--images", image, image.name, "--instances", 3)
     code, lines = runner(*words, "--warmup", 1, "--repeat", 4, "--threads", 1, "--save", "out")
     assert code == 0
     kinds = [line["type"] for line in lines]
@@ -66,7 +66,7 @@ def test_a_run_from_hello_to_done(runner: Runner, make_bundle: Callable[..., Pat
     assert memory["peak_bytes"] >= memory["load_bytes"] > 10_000_000
     samples = [line for line in lines if line["type"] == "sample"]
     assert [(s["image"], s["repeat"]) for s in samples] == [
-        (name, r) for name in (str(picture), "photo.png") for r in range(4)
+        (name, r) for name in (str(image), "photo.png") for r in range(4)
     ]
     for sample in [first, *samples]:
         assert sample["instances"] == 3
@@ -74,7 +74,7 @@ def test_a_run_from_hello_to_done(runner: Runner, make_bundle: Callable[..., Pat
     result = next(line for line in lines if line["type"] == "result")
     assert (result["width"], result["height"]) == (200, 120)
     assert sorted(result["instances"][0]) == ["box", "class", "score", "segmentation"]
-    assert len(list(picture.with_name("out").iterdir())) >= 1
+    assert len(list(image.with_name("out").iterdir())) >= 1
 
 
 def test_stages_add_up(runner: Runner, make_bundle: Callable[..., Path], tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_failed_self_test(runner: Runner, make_bundle: Callable[..., Path]) -> N
     ],
 )
 def test_failures_are_error_lines(
-    runner: Runner, make_bundle: Callable[..., Path], picture: Path, words: list[str], code: str, exit_code: int
+    runner: Runner, make_bundle: Callable[..., Path], image: Path, words: list[str], code: str, exit_code: int
 ) -> None:
     found, lines = runner("--bundle", make_bundle(), "--engine", "null", *words)
     assert lines[-1]["type"] == "error"
@@ -135,19 +135,19 @@ def test_failures_are_error_lines(
     assert lines[-1]["message"]
 
 
-def test_bundle_that_is_not_there(runner: Runner, picture: Path) -> None:
-    code, lines = runner("--bundle", "nowhere", "--images", picture)
+def test_bundle_that_is_not_there(runner: Runner, image: Path) -> None:
+    code, lines = runner("--bundle", "nowhere", "--images", image)
     assert [line["type"] for line in lines] == ["hello", "error"]
     assert (code, lines[-1]["code"]) == (1, "bundle-missing")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_stopped_in_the_middle(
-    make_bundle: Callable[..., Path], picture: Path, tmp_path: Path, number: signal.Signals
+    make_bundle: Callable[..., Path], image: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     if signal.getsignal(number) is signal.SIG_IGN:
         pytest.skip(f"{number.name} is ignored here (nohup)")
-    words = ["--bundle", make_bundle(), "--engine", "null", "--images", picture, "--repeat", 10_000_000, "--json"]
+    words = ["--bundle", make_bundle(), "--engine", "null", "--images", image, "--repeat", 10_000_000, "--json"]
     process = subprocess.Popen(
         [*COMMAND, *map(str, words)],
         stdout=subprocess.PIPE,
@@ -168,8 +168,8 @@ def test_stopped_in_the_middle(
     assert "Traceback" not in errors
 
 
-def test_lines_for_people(make_bundle: Callable[..., Path], picture: Path) -> None:
-    words = ["--bundle", make_bundle(), "--engine", "null", "--images", picture, "--repeat", 1]
+def test_lines_for_people(make_bundle: Callable[..., Path], image: Path) -> None:
+    words = ["--bundle", make_bundle(), "--engine", "null", "--images", image, "--repeat", 1]
     done = subprocess.run(
         [*COMMAND, *map(str, words)], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )

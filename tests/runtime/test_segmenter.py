@@ -1,4 +1,4 @@
-"""The whole way from picture to instances, over an engine whose answer is known."""
+"""The whole way from image to instances, over an engine whose answer is known."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def over(engine: Any, **options: Any) -> Segmenter:
     return Segmenter.over(engine, PRE, POST, classes=("circle", "star"), **options)
 
 
-def test_boxes_masks_and_classes_are_those_of_the_picture(fake_engine: Any) -> None:
+def test_boxes_masks_and_classes_are_those_of_the_image(fake_engine: Any) -> None:
     found = over(fake_engine(2))(np.zeros((128, 192, 3), np.uint8))  # twice the input's size
     assert found.boxes.tolist() == [[0, 8, 12, 40], [16, 8, 28, 40]]
     assert found.classes.tolist() == [0, 1]
@@ -72,12 +72,12 @@ def test_instances_sets_the_number(fake_engine: Any, count: int) -> None:
     assert len(over(fake_engine(2), instances=count)(np.zeros((64, 96, 3), np.uint8))) == count
 
 
-def test_same_picture_twice_gives_the_same_bytes(fake_engine: Any, photo: np.ndarray) -> None:
+def test_same_image_twice_gives_the_same_bytes(fake_engine: Any, photo: np.ndarray) -> None:
     segmenter = over(fake_engine(6))
     assert segmenter(photo).as_json() == segmenter(photo).as_json()
 
 
-def test_picture_from_a_file(fake_engine: Any, photo: np.ndarray, tmp_path: Path) -> None:
+def test_image_from_a_file(fake_engine: Any, photo: np.ndarray, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "photo.png"), photo)
     segmenter = over(fake_engine(3))
     assert segmenter(tmp_path / "photo.png").as_json() == segmenter(str(tmp_path / "photo.png")).as_json()
@@ -93,14 +93,14 @@ def test_odd_shapes(fake_engine: Any, shape: tuple[int, ...]) -> None:
     assert (found.boxes <= [shape[1], shape[0]] * 2).all()
 
 
-def test_very_large_picture(fake_engine: Any) -> None:
+def test_very_large_image(fake_engine: Any) -> None:
     found = over(fake_engine(3))(np.zeros((6000, 8000, 3), np.uint8))
     assert len(found) == 3
     assert found.rles[0]["size"] == [6000, 8000]
 
 
 def test_coco_results(fake_engine: Any) -> None:
-    (result,) = over(fake_engine(1))(np.zeros((64, 96, 3), np.uint8)).as_coco(5, (3, 7))
+    (result,) = over(fake_engine(1))(np.zeros((64, 96, 3), np.uint8)).to_coco(5, (3, 7))
     assert result["image_id"] == 5
     assert result["category_id"] == 3
     assert result["bbox"] == [0, 4, 6, 16]

@@ -85,7 +85,7 @@ def test_the_heads_get_what_lies_in_the_boxes(bundle: Bundle) -> None:
     assert graphs.seen["mask_head"]["channel"].tolist() == [1, 2]
 
 
-def test_masks_of_other_maps_than_the_last_pictures(bundle: Bundle) -> None:
+def test_masks_of_other_maps_than_the_last_images(bundle: Bundle) -> None:
     graphs = Graphs()
     engine = in_two_steps(graphs, THREE, bundle.manifest)
     found = engine.run("detect", {"image": np.zeros((1, 3, 64, 96), np.float32)})

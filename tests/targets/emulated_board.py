@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -47,8 +49,10 @@ echo '{"type": "done"}'
 class EmulatedBoard:
     """Booted on entering; ``options`` are what EDGE_SEG_SSH_OPTIONS must hold to log in."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, built: Path = BUILT, megabytes: int = 512, files: Path | None = None) -> None:
+        """``built`` is what tools/emulated_board.sh made; what lies in ``files`` lies in the board's /root."""
         self.folder = folder
+        self.built, self.megabytes = built, megabytes
         self.port = free_port()
         self.name = f"ssh://root@127.0.0.1:{self.port}"
         folder.mkdir(parents=True)
@@ -58,6 +62,8 @@ class EmulatedBoard:
         (keys / "authorized_keys").write_text((folder / "user.pub").read_text())
         (folder / "more" / "root" / "run").write_text(RUNNER)
         (folder / "more" / "root" / "run").chmod(0o755)
+        if files is not None:
+            shutil.copytree(files, folder / "more" / "root", dirs_exist_ok=True)
         names = "\n".join(str(path.relative_to(folder / "more")) for path in sorted((folder / "more").rglob("*")))
         more = subprocess.run(
             ["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0"],
@@ -66,7 +72,7 @@ class EmulatedBoard:
             capture_output=True,
             check=True,
         )
-        (folder / "initrd").write_bytes((BUILT / "initrd").read_bytes() + more.stdout)
+        (folder / "initrd").write_bytes((built / "initrd").read_bytes() + more.stdout)
         self.options = (
             f"-i {folder}/user -o IdentitiesOnly=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
             " -o LogLevel=ERROR -o ConnectTimeout=60"
@@ -74,8 +80,20 @@ class EmulatedBoard:
 
     def __enter__(self) -> EmulatedBoard:
         assert QEMU
-        words = [QEMU, "-M", "virt", "-cpu", "cortex-a53", "-smp", "2", "-m", "512", "-nographic", "-no-reboot"]
-        words += ["-kernel", str(BUILT / "vmlinuz"), "-initrd", str(self.folder / "initrd"), "-append", "quiet"]
+        words = [
+            QEMU,
+            "-M",
+            "virt",
+            "-cpu",
+            "cortex-a53",
+            "-smp",
+            "2",
+            "-m",
+            str(self.megabytes),
+            "-nographic",
+            "-no-reboot",
+        ]
+        words += ["-kernel", str(self.built / "vmlinuz"), "-initrd", str(self.folder / "initrd"), "-append", "quiet"]
         words += [
             "-netdev",
             f"user,id=n,hostfwd=tcp:127.0.0.1:{self.port}-:22",
@@ -87,12 +105,18 @@ class EmulatedBoard:
             words, stdin=subprocess.DEVNULL, stdout=self._log.open("wb"), stderr=subprocess.STDOUT
         )
         deadline = time.monotonic() + BOOT_S
-        while b"edge-seg board: ready" not in self._log.read_bytes():
+        while b"edge-seg board: ready" not in self._log.read_bytes() or not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise AssertionError(self._log.read_text(errors="replace")[-2000:])
             time.sleep(0.2)
         return self
+
+    def _answers(self) -> bool:
+        """Whether its ssh server is there: it starts after everything else."""
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+            return connection.recv(4) == b"SSH-"
+        return False
 
     def kill(self) -> None:
         """As if its power was cut."""

@@ -20,7 +20,7 @@ def test_a_run_predicts_as_a_bundle_does(finished: Run, data: Path, edge_seg: An
     done = edge_seg("predict", finished.path, image, "--out", out, "--score", "0.01", "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
-    (made,) = answer["pictures"]
+    (made,) = answer["images"]
     assert Path(made["overlay"]).is_file()
     results = json.loads((out / "predictions.json").read_text())
     assert len(results) == made["instances"] > 0

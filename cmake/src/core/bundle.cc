@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 
 #include "core/error.h"
 #include "core/file.h"
 #include "core/limits.h"
 #include "core/manifest.h"
 #include "core/sha256.h"
+#include "core/stamp.h"
 
 namespace edge_seg {
 namespace {
@@ -41,7 +43,7 @@ bool stays_inside(const fs::path& folder, const std::string& name) {
     return std::mismatch(root.begin(), root.end(), file.begin(), file.end()).first == root.end();
 }
 
-void check_file(const std::string& path, const std::string& name, const std::string& expected) {
+void check_place(const std::string& path, const std::string& name) {
     const fs::path folder(path);
     if (!stays_inside(folder, name)) {
         const std::string manifest = (folder / kManifest).string();
@@ -53,6 +55,10 @@ void check_file(const std::string& path, const std::string& name, const std::str
         const bool there = fs::exists(fs::symlink_status(file, problem));
         throw Error("file-missing", file + (there ? ": not a plain file" : ": missing"), kRemedy);
     }
+}
+
+void check_hash(const std::string& path, const std::string& name, const std::string& expected) {
+    const std::string file = (fs::path(path) / name).string();
     std::string found;
     try {
         found = sha256_of_file(file);
@@ -60,6 +66,7 @@ void check_file(const std::string& path, const std::string& name, const std::str
         throw Error("file-missing", file + ": can't be read: " + reason_of(failure), kRemedy);
     }
     if (found != expected) {
+        std::error_code problem;
         const std::string size = std::to_string(fs::file_size(file, problem));
         throw Error("hash-mismatch",
                     file + ": altered or damaged (" + size + " bytes, sha256 " + found.substr(0, 12) + "…, expected " +
@@ -78,7 +85,7 @@ std::vector<uint8_t> read_whole(const std::string& file) {
 
 }  // namespace
 
-Bundle open_bundle(const std::string& path, const std::string& trusted_keys) {
+Bundle open_bundle(const std::string& path, const std::vector<std::string>& keys, bool hash_all) {
     constexpr char remedy[] = "give the folder that `edge-seg convert --out` made";
     std::error_code problem;
     if (!fs::exists(path, problem)) throw Error("bundle-missing", path + ": no such bundle", remedy);
@@ -90,13 +97,24 @@ Bundle open_bundle(const std::string& path, const std::string& trusted_keys) {
         throw Error("bundle-missing", path + ": not a bundle: it holds no " + kManifest, remedy);
     }
     const std::vector<uint8_t> content = read_whole(file);
-    const Signed state = check_signature(path, content, trusted_keys);
-    Bundle bundle{path, parse_manifest(content, file), state};
-    const Manifest& manifest = bundle.manifest;
-    for (const auto& [graph, spec] : manifest.graphs) {
-        for (const auto& [name, hash] : spec.files) check_file(path, name, hash);
+    const Signed state = check_signature(path, content, keys);
+    Bundle bundle{path, parse_manifest(content, file), state, "", false};
+    std::vector<std::pair<std::string, std::string>> files;  // name and hash; two graphs may share a file
+    for (const auto& [graph, spec] : bundle.manifest.graphs) {
+        files.insert(files.end(), spec.files.begin(), spec.files.end());
     }
-    for (const auto& [name, hash] : manifest.golden.files) check_file(path, name, hash);
+    files.insert(files.end(), bundle.manifest.golden.files.begin(), bundle.manifest.golden.files.end());
+    std::vector<std::string> names;
+    for (const auto& [name, hash] : files) {
+        check_place(path, name);
+        names.push_back(name);
+    }
+    Sha256 digest;
+    digest.update(content.data(), content.size());
+    bundle.stamp = stamp_of(path, digest.hex(), names);
+    bundle.as_deployed = !hash_all && is_stamped(path, bundle.stamp);
+    if (bundle.as_deployed) return bundle;
+    for (const auto& [name, hash] : files) check_hash(path, name, hash);
     return bundle;
 }
 

@@ -1,4 +1,4 @@
-// A picture: uint8, three interleaved channels, blue first, rows without gaps.
+// An image: uint8, three interleaved channels, blue first, rows without gaps.
 #pragma once
 
 #include <cstddef>

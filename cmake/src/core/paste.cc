@@ -72,7 +72,7 @@ std::string paste(const float* map, int side, const Box& box, int width, int hei
         }
     }
     const int64_t size = static_cast<int64_t>(width) * height;
-    // A mask that ends with the picture has no run after it.
+    // A mask that ends with the image has no run after it.
     if (!places.empty() && places.back() == size) places.pop_back();
     return encode_changes(places, size);
 }

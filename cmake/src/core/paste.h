@@ -1,4 +1,4 @@
-// Mask probabilities → masks in the picture as COCO run-length codes, by the rule of edge_seg/runtime/masks.py.
+// Mask probabilities → masks in the image as COCO run-length codes, by the rule of edge_seg/runtime/masks.py.
 //
 // A map is bilinear between its values, which stand at the middle of side x side equal cells of the box, and zero one
 // cell further out. Down a column it is a chain of straight lines, so where it passes the threshold is solved for; no
@@ -11,7 +11,7 @@
 
 namespace edge_seg {
 
-// The code of one instance: `map` float32[side, side], `box` in picture pixels, in a width x height picture.
+// The code of one instance: `map` float32[side, side], `box` in image pixels, in a width x height image.
 std::string paste(const float* map, int side, const Box& box, int width, int height, float threshold);
 
 }  // namespace edge_seg

@@ -1,4 +1,4 @@
-// Picture → network input, by the rule of edge_seg/runtime/preprocess.py, to the last bit.
+// Image → network input, by the rule of edge_seg/runtime/preprocess.py, to the last bit.
 #pragma once
 
 #include <array>
@@ -9,7 +9,7 @@
 
 namespace edge_seg {
 
-// How a picture lies in the network's input: input = picture * scale, from the upper left. Sides in pixels.
+// How an image lies in the network's input: input = image * scale, from the upper left. Sides in pixels.
 struct Geometry {
     int width = 0, height = 0;
     int scaled_width = 0, scaled_height = 0;
@@ -18,14 +18,14 @@ struct Geometry {
     double scale_y() const { return static_cast<double>(scaled_height) / height; }
 };
 
-// Where a width x height picture lies in an input of input_height x input_width.
+// Where a width x height image lies in an input of input_height x input_width.
 Geometry letterbox(int width, int height, int input_height, int input_width);
 
 class Preprocessor {
   public:
     explicit Preprocessor(const PreprocessSpec& spec);
 
-    // Fills `blob`, float32[3, spec.height, spec.width], and says how the picture lies in it.
+    // Fills `blob`, float32[3, spec.height, spec.width], and says how the image lies in it.
     Geometry run(const Image& image, float* blob, Workers& workers) const;
 
   private:

@@ -26,7 +26,7 @@ struct LevelOutputs {
     const float* deltas = nullptr;
 };
 
-// Proposals for inputs of `height` x `width`, both multiples of 32; at most `count` a picture.
+// Proposals for inputs of `height` x `width`, both multiples of 32; at most `count` an image.
 class Proposer {
   public:
     Proposer(const ProposalRules& rules, int height, int width, int count);

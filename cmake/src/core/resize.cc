@@ -86,7 +86,7 @@ void Resizer::blend_row() {
 }
 
 // The source row stretched across to the target's width. Two are held: a target row needs two neighbouring ones, and
-// where the picture grows, the next target row needs the same.
+// where the image grows, the next target row needs the same.
 const int16_t* Resizer::stretched(int source_row) {
     const int slot = source_row & 1;
     int16_t* out = stretched_[slot].data();

@@ -1,4 +1,4 @@
-// Bilinear resize of uint8 pictures, to the last bit what OpenCV's resize(INTER_LINEAR) gives.
+// Bilinear resize of uint8 images, to the last bit what OpenCV's resize(INTER_LINEAR) gives.
 #pragma once
 
 #include <array>
@@ -35,7 +35,7 @@ class ResizePlan {
     int whole_;           // target pixels of a row, from its begin, whose neighbours have a further byte behind them
 };
 
-// Gives the resized picture row by row, so that it is never held as a whole.
+// Gives the resized image row by row, so that it is never held as a whole.
 class Resizer {
   public:
     // From the target's row `first_row` on. `image` and `plan` must outlive it.

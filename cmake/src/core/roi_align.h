@@ -25,13 +25,13 @@ using FeatureMaps = std::array<FeatureMap, kLevels>;
 // From which of P2 to P5 a box is read: floor(4 + log2(sqrt(area) / canonical_size)), at least 2 and at most 5.
 int level_of(const Box& box, int canonical_size);
 
-// P2 to P5 of one picture after the other.
+// P2 to P5 of one image after the other.
 class Pyramid {
   public:
     // `canonical_size`: side of a box that is read from P4, pixels of the input.
     Pyramid(int canonical_size, int threads) : canonical_size_(canonical_size), workers_(threads) {}
 
-    // Makes a picture's maps ready to be read at boxes; they are copied.
+    // Makes an image's maps ready to be read at boxes; they are copied.
     void take(const FeatureMaps& maps, int channels);
 
     // Features float32[count, C, R, R] of float32[count, 4] boxes, in their order. Zeros where a box has no area.

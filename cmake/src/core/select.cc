@@ -156,10 +156,10 @@ Detections select(const float* boxes, const float* scores, int proposals, int cl
     return found;
 }
 
-PictureBoxes to_picture(const std::vector<Box>& boxes, const Geometry& geometry) {
+ImageBoxes to_image(const std::vector<Box>& boxes, const Geometry& geometry) {
     const std::array<float, 2> scale{static_cast<float>(geometry.scale_x()), static_cast<float>(geometry.scale_y())};
     const std::array<float, 2> limit{static_cast<float>(geometry.width), static_cast<float>(geometry.height)};
-    PictureBoxes out;
+    ImageBoxes out;
     for (const Box& box : boxes) {
         Box whole, clipped;
         for (size_t i = 0; i < 4; ++i) {

@@ -30,7 +30,7 @@ struct SelectOptions {
     int keep = 100;
     // With a number here exactly so many come out, the best first kept ones and then others. At most R * C.
     std::optional<int> instances;
-    // The scaled picture's part of the input.
+    // The scaled image's part of the input.
     float height = std::numeric_limits<float>::infinity();
     float width = std::numeric_limits<float>::infinity();
 };
@@ -39,10 +39,10 @@ struct SelectOptions {
 Detections select(const float* boxes, const float* scores, int proposals, int classes, const SelectOptions& options,
                   Workers& workers);
 
-// Boxes in input pixels → in picture pixels: as they are (masks are pasted there), and clipped (what is reported).
-struct PictureBoxes {
+// Boxes in input pixels → in image pixels: as they are (masks are pasted there), and clipped (what is reported).
+struct ImageBoxes {
     std::vector<Box> whole, clipped;
 };
-PictureBoxes to_picture(const std::vector<Box>& boxes, const Geometry& geometry);
+ImageBoxes to_image(const std::vector<Box>& boxes, const Geometry& geometry);
 
 }  // namespace edge_seg

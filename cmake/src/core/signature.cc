@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <filesystem>
 #include <iterator>
 #include <set>
@@ -124,29 +125,62 @@ std::string hash_of(const std::vector<uint8_t>& content) {
 
 }  // namespace
 
-Signed check_signature(const std::string& bundle, const std::vector<uint8_t>& manifest, const std::string& keys) {
+Signed check_signature(const std::string& bundle, const std::vector<uint8_t>& manifest,
+                       const std::vector<std::string>& keys) {
     if (sodium_init() < 0) throw std::system_error(ENOSYS, std::generic_category(), "libsodium");
     std::set<Key> trusted;
-    if (!keys.empty()) trusted = read_keys(keys);
+    std::string named;
+    for (const std::string& key_file : keys) {
+        trusted.merge(read_keys(key_file));
+        named += (named.empty() ? "" : ", ") + key_file;
+    }
     const std::string file = bundle + "/" + kFile;
     std::error_code problem;
     if (fs::symlink_status(file, problem).type() == fs::file_type::not_found) {
         if (keys.empty()) return Signed::kNot;
-        throw Error("unsigned", bundle + ": not signed, and only bundles signed with a key of " + keys + " are trusted",
-                    "ask its maker for a signed one, or sign it yourself");
+        throw Error("unsigned",
+                    bundle + ": not signed, and only what is signed with a trusted key may run here (" + named + ")",
+                    "ask its maker for a signed one, or sign it yourself with `edge-seg bundle sign`");
     }
     const Signature signature = read_signature(file);
     if (!keys.empty() && trusted.count(signature.key) == 0) {
         throw Error("wrong-key",
-                    bundle + ": signed with the key " + shortened(signature.key) + ", which isn't in " + keys,
-                    "somebody else signed it: use it only if you trust them, with their public key");
+                    bundle + ": signed with the key " + shortened(signature.key) +
+                        ", expected one that is trusted here (" + named + ")",
+                    "somebody else signed it: if you trust them, name their public key with --public-key");
     }
     const bool same = signature.manifest_sha256.empty() || signature.manifest_sha256 == hash_of(manifest);
     if (!same || crypto_sign_verify_detached(signature.bytes.data(), manifest.data(), manifest.size(),
                                              signature.key.data()) != 0) {
-        throw invalid(bundle + ": the manifest isn't the one that was signed (" + kFile + ")");
+        throw invalid(bundle + ": not what was signed, or not with the key that its " + kFile + " names");
     }
     return keys.empty() ? Signed::kKeyUnknown : Signed::kTrusted;
+}
+
+std::vector<std::string> trusted_keys() {
+    const auto variable = [](const char* name) {
+        const char* const value = std::getenv(name);
+        return std::string(value != nullptr && value[0] == '/' ? value : "");
+    };
+    std::string configuration = variable("XDG_CONFIG_HOME");
+    if (configuration.empty() && !variable("HOME").empty()) configuration = variable("HOME") + "/.config";
+    std::vector<std::string> files;
+    for (const std::string& base : {configuration, std::string("/etc")}) {
+        if (base.empty()) continue;
+        std::error_code problem;
+        const fs::path folder = fs::path(base) / "edge-seg" / "trusted-keys";
+        for (fs::directory_iterator entry(folder, problem), end; !problem && entry != end; entry.increment(problem)) {
+            const std::string file = entry->path().string();
+            if (file.size() > 4 && file.compare(file.size() - 4, 4, ".pub") == 0) files.push_back(file);
+        }
+        // A folder that can't be read must not let anything pass.
+        if (problem && problem != std::errc::no_such_file_or_directory && problem != std::errc::not_a_directory) {
+            throw Error("key-invalid", folder.string() + ": can't be read: " + problem.message(),
+                        "make it readable, or remove it to trust no keys in particular", 2);
+        }
+    }
+    std::sort(files.begin(), files.end());
+    return files;
 }
 
 const char* name_of(Signed state) {

@@ -1,4 +1,4 @@
-// Threads that share the work on one picture: rows of it, or its masks.
+// Threads that share the work on one image: rows of it, or its masks.
 #pragma once
 
 #include <condition_variable>

@@ -68,7 +68,7 @@ class ThreeGraphs : public Engine {
         return engine_->run("mask_head", {{"pooled", pooled}, {"channel", inputs.at("channel")}});
     }
 
-    // A library may put every picture's maps into the same memory, so `detect` always takes them.
+    // A library may put every image's maps into the same memory, so `detect` always takes them.
     void take(const Tensors& tensors) {
         FeatureMaps maps;
         for (size_t i = 0; i < maps.size(); ++i) {

@@ -1,4 +1,4 @@
-// Ctrl-C and kill: the picture in work is finished, then it ends.
+// Ctrl-C and kill: the image in work is finished, then it ends.
 #pragma once
 
 namespace edge_seg {

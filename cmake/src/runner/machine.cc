@@ -15,7 +15,7 @@
 
 #include "engines/cpuinfo_override.h"
 #include "engines/engine.h"
-#include "pictures/decoders.h"
+#include "images/decoders.h"
 
 namespace edge_seg {
 namespace {

@@ -24,8 +24,7 @@ void check_least(const char* name, int value, int least) {
 }
 
 constexpr char kFooter[] =
-    "Pictures are run again and again and measured; frames of a video, of a camera and pictures of a watched folder "
-    "once\n"
+    "Images are run again and again and measured; frames of a video, of a camera and images of a watched folder once\n"
     "each, as fast as they come. Examples:\n"
     "  edge-seg-run --bundle BUNDLE --image photo.jpg --json\n"
     "  edge-seg-run --bundle BUNDLE --folder photos --warmup 0 --repeat 1 --save found\n"
@@ -38,7 +37,7 @@ void check_inputs(const Options& options) {
     if (options.watch && options.folder.empty()) refuse("--watch: no folder to watch", "name it with --folder");
     if (streams > 1) refuse("a video, a camera and a watched folder exclude one another", "give one of them");
     if (streams == 1 && (!options.images.empty() || (!options.folder.empty() && !options.watch))) {
-        refuse("pictures and a video, a camera or a watched folder exclude one another", "give one kind of them");
+        refuse("images and a video, a camera or a watched folder exclude one another", "give one kind of them");
     }
     if (streams == 1 && options.self_test) {
         refuse("--self-test: not together with a video, a camera or a watched folder", "run it by itself before");
@@ -57,7 +56,7 @@ void check(const Options& options) {
     if (options.camera) check_least("camera", *options.camera, 0);
     const auto& images = options.images;
     if (!options.save.empty() && std::find(images.begin(), images.end(), "-") != images.end())
-        refuse("--save: can't be had for names on standard input", "name the pictures with --images");
+        refuse("--save: can't be had for names on standard input", "name the images with --images");
     check_least("warmup", options.warmup, 0);
     check_least("repeat", options.repeat, 1);
     check_least("threads", options.threads, 0);
@@ -84,7 +83,7 @@ void add_cores(const std::string& list, std::vector<int>& cores) {
     }
 }
 
-// The path as pathlib would print it, so that both runners name a picture alike: "./a//b.jpg" is "a/b.jpg".
+// The path as pathlib would print it, so that both runners name an image alike: "./a//b.jpg" is "a/b.jpg".
 std::string plain(const std::string& path) {
     std::string out;
     for (const auto& part : std::filesystem::path(path)) {
@@ -107,22 +106,21 @@ Options parse_options(int count, char** words) {
     app.set_version_flag("--version", EDGE_SEG_VERSION);
     app.add_option("--bundle", options.bundle, "folder of the bundle")->required();
     app.add_option("--public-key", options.public_key,
-                   "trust bundles only that are signed with a key in this file (PEM)")
+                   "the bundle must be signed with a key in this PEM file (or in ~/.config/edge-seg/trusted-keys)")
         ->type_name("FILE");
-    app.add_option("--images,--image", options.images, "pictures, JPEG or PNG; -: names on stdin, a line each")
+    app.add_option("--images,--image", options.images, "images, JPEG or PNG; -: names on stdin, a line each")
         ->type_name("FILE")
         ->take_all();
-    app.add_option("--folder", options.folder, "all pictures in a folder, not those in folders below")
-        ->type_name("DIR");
+    app.add_option("--folder", options.folder, "all images in a folder, not those in folders below")->type_name("DIR");
     app.add_flag("--watch", options.watch, "and those that appear in it later, each when it is complete, until Ctrl-C");
     app.add_option("--video", options.video, "a video: Y4M or Motion JPEG, others through ffmpeg; - is stdin")
         ->type_name("FILE");
     app.add_option("--camera", options.camera, "a camera: /dev/videoN")->type_name("N");
     app.add_option("--frames", options.frames, "end after so many frames; 0: all of them")->capture_default_str();
-    app.add_option("--warmup", options.warmup, "runs before those that count, a picture; a video's first frame")
+    app.add_option("--warmup", options.warmup, "runs before those that count, an image; a video's first frame")
         ->capture_default_str();
     CLI::Option* repeat =
-        app.add_option("--repeat", options.repeat, "runs that count, a picture")->capture_default_str();
+        app.add_option("--repeat", options.repeat, "runs that count, an image")->capture_default_str();
     app.add_option("--threads", options.threads, "threads; 0: the engine's choice")->capture_default_str();
     app.add_option("--instances", options.instances, "take exactly so many best boxes, whatever their scores");
     app.add_option("--score", options.score, "keep what scores more than this (the bundle's)");
@@ -132,8 +130,10 @@ Options parse_options(int count, char** words) {
         ->capture_default_str();
     app.add_option("--cores", cores, "run on these cores only: 4,5,6,7")->type_name("N,…")->take_all();
     app.add_flag("--cpu-as-it-is", options.cpu_as_it_is, "don't show Paddle Lite a core that it knows for its twin");
-    app.add_flag("--self-test", options.self_test, "first compare the golden picture's result");
-    app.add_option("--save", options.save, "write pictures with what was found there")->type_name("DIR");
+    app.add_flag("--warm", options.warm,
+                 "run the golden image once before anything else, which makes the first one fast");
+    app.add_flag("--self-test", options.self_test, "first compare the golden image's result");
+    app.add_option("--save", options.save, "write images with what was found there")->type_name("DIR");
     app.add_flag("--json", options.json, "JSON lines (without it: the same lines, for people)");
     try {
         app.parse(count, words);

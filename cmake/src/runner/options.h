@@ -23,11 +23,12 @@ struct Options {
     std::string power_mode = "no-bind";
     std::vector<int> cores;
     bool cpu_as_it_is = false;
+    bool warm = false;
     bool self_test = false;
     std::string save;
     bool json = false;
 
-    // Whether pictures come one after the other, each to be worked on once.
+    // Whether images come one after the other, each to be worked on once.
     bool streams() const { return watch || camera || !video.empty(); }
 
     std::optional<std::string> answer;  // --help or --version: the text to print, nothing else to do

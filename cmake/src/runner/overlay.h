@@ -6,7 +6,7 @@
 
 namespace edge_seg {
 
-// A copy of the picture with the instances drawn, the best on top.
+// A copy of the image with the instances drawn, the best on top.
 Image draw(const Image& image, const Found& found);
 
 }  // namespace edge_seg

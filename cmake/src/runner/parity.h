@@ -1,4 +1,4 @@
-// How far two results for one picture differ; twin of edge_seg/runtime/parity.py.
+// How far two results for one image differ; twin of edge_seg/runtime/parity.py.
 #pragma once
 
 #include "runner/segmenter.h"
@@ -15,7 +15,7 @@ struct Parity {
     double share() const;
 };
 
-// Both are of the same picture. Only instances count that score `least_score` or have a partner that does. Throws
+// Both are of the same image. Only instances count that score `least_score` or have a partner that does. Throws
 // std::invalid_argument when a code isn't one of a mask of it.
 Parity compare(const Found& expected, const Found& found, double least_score = 0);
 

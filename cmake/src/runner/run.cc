@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -15,9 +16,10 @@
 
 #include "core/limits.h"
 #include "core/phase.h"
-#include "pictures/folder.h"
-#include "pictures/read_image.h"
-#include "pictures/write_png.h"
+#include "core/stamp.h"
+#include "images/folder.h"
+#include "images/read_image.h"
+#include "images/write_png.h"
 #include "runner/clock.h"
 #include "runner/interrupt.h"
 #include "runner/machine.h"
@@ -31,7 +33,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Where each picture's overlay goes: its name with .png; a name that is taken gets a number.
+// Where each image's overlay goes: its name with .png; a name that is taken gets a number.
 std::map<std::string, std::string> name_overlays(const std::vector<std::string>& images, const std::string& folder) {
     std::map<std::string, std::string> overlays;
     std::set<std::string> taken;
@@ -43,14 +45,14 @@ std::map<std::string, std::string> name_overlays(const std::vector<std::string>&
         taken.insert(name);
         std::error_code none;
         if (fs::equivalent(overlays[image], image, none)) {
-            throw Error("usage", overlays[image] + ": would be overwritten by the overlay picture of " + image,
+            throw Error("usage", overlays[image] + ": would be overwritten by the overlay image of " + image,
                         "give --save a folder of its own", 2);
         }
     }
     return overlays;
 }
 
-// All runs of one picture; Ctrl-C ends them early, and what was found until then is said.
+// All runs of one image; Ctrl-C ends them early, and what was found until then is said.
 void measure(Segmenter& segmenter, const std::string& file, bool first, const Options& options, const Lines& lines,
              const std::string& overlay) {
     check_interrupted();
@@ -65,9 +67,15 @@ void measure(Segmenter& segmenter, const std::string& file, bool first, const Op
     }
     for (int i = 0; i < options.warmup && !interrupted(); ++i) run_once();
     for (int repeat = 0; repeat < options.repeat && !interrupted(); ++repeat) {
+        const int64_t start = now_ns(), cpu_before = cpu_ns();
         run_once();
-        lines.say("sample",
-                  {{"image", file}, {"repeat", repeat}, {"instances", found->size()}, {"ns", as_json(times)}});
+        const int64_t cpu = cpu_ns() - cpu_before;
+        lines.say("sample", {{"image", file},
+                             {"repeat", repeat},
+                             {"instances", found->size()},
+                             {"ns", as_json(times)},
+                             {"cpu_ns", cpu},
+                             {"start_ns", start}});
     }
     if (found) {
         lines.say(
@@ -106,7 +114,7 @@ bool next_name(std::string& waiting, std::string& name) {
     }
 }
 
-// "-" stands for the names on standard input, a line each, each picture done as soon as its name has come.
+// "-" stands for the names on standard input, a line each, each image done as soon as its name has come.
 void each_image(const std::vector<std::string>& images, const std::function<void(const std::string&)>& work) {
     for (const std::string& image : images) {
         if (image != "-") {
@@ -120,32 +128,46 @@ void each_image(const std::vector<std::string>& images, const std::function<void
 void test_itself(Engine& engine, const Bundle& bundle, const Lines& lines) {
     const SelfTest test = self_test(engine, bundle);
     lines.say("self_test", test.values);
-    if (test.faults.empty()) return;
+    if (test.faults.empty()) {
+        const char* const asked = std::getenv("EDGE_SEG_STAMP");  // `edge-seg board deploy` sets it
+        if (asked != nullptr && std::string(asked) == "1") write_stamp(bundle.path, bundle.stamp);
+        return;
+    }
     std::string faults;
     for (const std::string& fault : test.faults) faults += (faults.empty() ? "" : "; ") + fault;
     throw Error("self-test-failed", "the self-test failed: " + faults,
                 "copy the bundle again; if it fails again, this machine or its library doesn't compute it right");
 }
 
+// The golden image once, with a mask: libraries prepare their weights in the first run.
+void warm_up(Engine& engine, const Bundle& bundle, const Lines& lines) {
+    note_phase("warming up");
+    SegmenterOptions options;
+    options.instances = 1;
+    StageTimes times;
+    Segmenter(engine, bundle.manifest, options).run(read_image(bundle.file(bundle.manifest.golden.image)), times);
+    lines.say("warm", {{"ns", as_json(times)}});
+}
+
 Values or_null(const std::optional<int64_t>& value) {
     return value ? Values(*value) : Values();
 }
 
-// The pictures named, then those of the folder.
-std::vector<std::string> all_pictures(const Options& options) {
+// The images named, then those of the folder.
+std::vector<std::string> all_images(const Options& options) {
     std::vector<std::string> images = options.images;
     if (options.folder.empty()) return images;
-    const std::vector<std::string> found = pictures_in(options.folder);
+    const std::vector<std::string> found = images_in(options.folder);
     if (found.empty()) {
-        throw Error("image-missing", options.folder + ": no pictures in this folder",
-                    "pictures end with .jpg, .jpeg or .png; folders below aren't searched");
+        throw Error("image-missing", options.folder + ": no images in this folder",
+                    "images end with .jpg, .jpeg or .png; folders below aren't searched");
     }
     images.insert(images.end(), found.begin(), found.end());
     return images;
 }
 
-void measure_pictures(Segmenter& segmenter, const Options& options, const std::vector<std::string>& images,
-                      std::map<std::string, std::string>& overlays, const Lines& lines) {
+void measure_images(Segmenter& segmenter, const Options& options, const std::vector<std::string>& images,
+                    std::map<std::string, std::string>& overlays, const Lines& lines) {
     bool first = true;
     each_image(images, [&](const std::string& image) {
         measure(segmenter, image, first, options, lines, overlays[image]);
@@ -158,12 +180,12 @@ std::unique_ptr<Source> open_source(const Options& options) {
     return options.camera ? open_camera(*options.camera) : open_video(options.video);
 }
 
-// A picture saved where new ones are watched for would be the next to be worked on.
+// An image saved where new ones are watched for would be the next to be worked on.
 void refuse_circle(const Options& options) {
     std::error_code none;
     if (!options.watch || !fs::equivalent(options.folder, options.save, none)) return;
-    throw Error("usage", options.save + ": watched, and pictures would be saved there",
-                "give --save a folder of its own", 2);
+    throw Error("usage", options.save + ": watched, and images would be saved there", "give --save a folder of its own",
+                2);
 }
 
 void do_all(const Options& options, const Lines& lines) {
@@ -171,11 +193,12 @@ void do_all(const Options& options, const Lines& lines) {
     lines.say("hello", describe_runner(!options.cpu_as_it_is));
     const int64_t begin = now_ns();
     note_phase("opening the bundle");
-    const Bundle bundle = open_bundle(options.bundle, options.public_key);
+    const std::vector<std::string> keys = options.public_key.empty() ? trusted_keys() : std::vector{options.public_key};
+    const Bundle bundle = open_bundle(options.bundle, keys, options.self_test);
     std::vector<std::string> images;
     std::map<std::string, std::string> overlays;
     std::unique_ptr<Source> source;
-    if (!options.streams()) images = all_pictures(options);
+    if (!options.streams()) images = all_images(options);
     if (!options.save.empty()) {
         fs::create_directories(options.save);
         refuse_circle(options);
@@ -194,14 +217,16 @@ void do_all(const Options& options, const Lines& lines) {
     lines.say("load", {{"ns", now_ns() - begin},
                        {"engine", engine->describe()},
                        {"bundle", bundle.manifest.name},
-                       {"signature", name_of(bundle.signature)}});
+                       {"signature", name_of(bundle.signature)},
+                       {"files", bundle.as_deployed ? "checked when deployed" : "checked"}});
     const std::optional<int64_t> loaded = peak_memory();
     const auto say_memory = [&] {
         lines.say("memory", {{"load_bytes", or_null(loaded)}, {"peak_bytes", or_null(peak_memory())}});
     };
     try {
+        if (options.warm) warm_up(*engine, bundle, lines);
         if (source) run_stream(segmenter, *source, {options.frames, options.warmup, options.save}, lines);
-        measure_pictures(segmenter, options, images, overlays, lines);
+        measure_images(segmenter, options, images, overlays, lines);
         if (options.self_test) test_itself(*engine, bundle, lines);  // last, or the first run wouldn't be the first
     } catch (const Error& problem) {
         if (problem.code == "interrupted") say_memory();

@@ -89,7 +89,7 @@ Raw Segmenter::infer(const std::vector<float>& blob, const Geometry& geometry, S
 Found Segmenter::finish(const Raw& raw, StageTimes& times) const {
     const int64_t begin = now_ns();
     const auto& [geometry, kept, maps, side] = raw;
-    PictureBoxes boxes = to_picture(kept.boxes, geometry);
+    ImageBoxes boxes = to_image(kept.boxes, geometry);
     Found found{geometry.width, geometry.height, std::move(boxes.clipped), kept.scores, kept.classes, {}};
     found.codes.resize(kept.boxes.size());
     const auto threshold = static_cast<float>(manifest_.postprocess.mask_threshold);

@@ -1,4 +1,4 @@
-// Picture in, instances out: preprocessing, the two graphs, NMS and mask pasting, whatever the engine.
+// Image in, instances out: preprocessing, the two graphs, NMS and mask pasting, whatever the engine.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ struct SegmenterOptions {
     int threads = 1;               // for what is outside the graphs
 };
 
-// Instances of a picture, best first, in its pixels. `codes` are COCO run-length codes.
+// Instances of an image, best first, in its pixels. `codes` are COCO run-length codes.
 struct Found {
     int width = 0, height = 0;
     std::vector<Box> boxes;
@@ -36,7 +36,7 @@ struct StageTimes {
     int64_t pre = 0, detect = 0, nms = 0, mask = 0, post = 0, total = 0;
 };
 
-// What the graphs made of a picture. The maps, [N, side, side], belong to the segmenter until the next picture.
+// What the graphs made of an image. The maps, [N, side, side], belong to the segmenter until the next image.
 struct Raw {
     Geometry geometry;
     Detections kept;
@@ -52,7 +52,7 @@ class Segmenter {
     Found run(const Image& image, StageTimes& times);
 
     // Its three parts, each of which sets its own stages' times. With one thread for them, `prepare` and `finish` may
-    // be called in other threads than `infer`, for other pictures at the same time.
+    // be called in other threads than `infer`, for other images at the same time.
     Geometry prepare(const Image& image, std::vector<float>& blob, StageTimes& times) const;
     Raw infer(const std::vector<float>& blob, const Geometry& geometry, StageTimes& times);
     Found finish(const Raw& raw, StageTimes& times) const;

@@ -7,7 +7,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/limits.h"
-#include "pictures/read_image.h"
+#include "images/read_image.h"
 #include "runner/parity.h"
 
 namespace edge_seg {
@@ -38,7 +38,7 @@ std::string formatted(const char* form, double value) {
     return text;
 }
 
-// `scale`: where the picture is larger than the network's input, an input pixel is several of its pixels.
+// `scale`: where the image is larger than the network's input, an input pixel is several of its pixels.
 std::vector<std::string> find_faults(const Parity& parity, const Tolerance& limit, double scale) {
     std::vector<std::string> faults;
     if (parity.share() < limit.matched) {

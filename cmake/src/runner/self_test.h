@@ -1,4 +1,4 @@
-// A bundle's golden picture against the result that was expected when it was converted.
+// A bundle's golden image against the result that was expected when it was converted.
 #pragma once
 
 #include <nlohmann/json.hpp>

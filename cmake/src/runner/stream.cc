@@ -7,7 +7,7 @@
 #include <thread>
 #include <utility>
 
-#include "pictures/write_png.h"
+#include "images/write_png.h"
 #include "runner/clock.h"
 #include "runner/interrupt.h"
 #include "runner/overlay.h"
@@ -73,7 +73,7 @@ class Stream {
             }
         } catch (...) {
             problem = std::current_exception();
-            end_waiting();  // the reader may wait for a picture that nobody will look at
+            end_waiting();  // the reader may wait for an image that nobody will look at
         }
         if (&out == &idle_) problem_ = problem;
         out.end(problem);
@@ -136,8 +136,8 @@ class Stream {
         lines_.say(kind, line);
     }
 
-    // clip-000012.png for a video's frame. A picture that isn't PNG keeps its suffix before the new one: photo.jpg.png
-    // and photo.png are two pictures.
+    // clip-000012.png for a video's frame. An image that isn't PNG keeps its suffix before the new one: photo.jpg.png
+    // and photo.png are two images.
     std::string overlay_of(const Frame& frame) const {
         const std::filesystem::path file(frame.name);
         std::string name = file.extension() == ".png" ? file.stem().string() : file.filename().string();

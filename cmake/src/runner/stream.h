@@ -1,4 +1,4 @@
-// Frames of a video, of a camera, or pictures that appear in a folder: each once, as fast as they come.
+// Frames of a video, of a camera, or images that appear in a folder: each once, as fast as they come.
 #pragma once
 
 #include <functional>
@@ -13,7 +13,7 @@ namespace edge_seg {
 struct StreamOptions {
     int64_t frames = 0;  // at most so many; 0: all
     int warmup = 0;      // runs of the first frame that don't count
-    std::string save;    // folder for pictures with what was found drawn in; "" for none
+    std::string save;    // folder for images with what was found drawn in; "" for none
 };
 
 // Reading, preprocessing, the graphs with NMS, and what comes after them each have a thread of their own, so that they

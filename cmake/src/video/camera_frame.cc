@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "core/error.h"
-#include "pictures/read_image.h"
-#include "pictures/yuv.h"
+#include "images/read_image.h"
+#include "images/yuv.h"
 
 namespace edge_seg {
 namespace {

@@ -15,7 +15,7 @@ bool is_mjpeg(ByteStream& stream);
 // Frames of YUV4MPEG2, 8 bits: 4:2:0, 4:2:2, 4:4:4 and grey. Throws Error (video-unreadable) for others.
 std::unique_ptr<Source> read_y4m(std::unique_ptr<ByteStream> stream);
 
-// JPEG pictures one after the other; what lies between them is passed over.
+// JPEG images one after the other; what lies between them is passed over.
 std::unique_ptr<Source> read_mjpeg(std::unique_ptr<ByteStream> stream);
 
 }  // namespace edge_seg

@@ -1,21 +1,21 @@
-#include "pictures/read_image.h"
+#include "images/read_image.h"
 #include "video/formats.h"
 
 namespace edge_seg {
 namespace {
 
 constexpr uint8_t kMark = 0xFF, kBegin = 0xD8, kEnd = 0xD9, kRestart0 = 0xD0, kRestart7 = 0xD7;
-constexpr size_t kMost = size_t{1} << 26;  // bytes of a picture: what is larger is none
+constexpr size_t kMost = size_t{1} << 26;  // bytes of an image: what is larger is none
 
 class Mjpeg : public Source {
   public:
     explicit Mjpeg(std::unique_ptr<ByteStream> stream) : stream_(std::move(stream)) {}
 
     bool next(Frame& frame) override {
-        while (stream_->has(3) && !at_picture()) stream_->drop(1);
+        while (stream_->has(3) && !at_image()) stream_->drop(1);
         if (!stream_->has(3)) return false;
         const std::string where = stream_->name() + ": frame " + std::to_string(number_);
-        const size_t size = size_of_picture(where);
+        const size_t size = size_of_image(where);
         frame.image = decode_image({stream_->data(), stream_->data() + size}, where);
         stream_->drop(size);
         frame.name = stream_->name();
@@ -24,7 +24,7 @@ class Mjpeg : public Source {
     }
 
   private:
-    bool at_picture() const {
+    bool at_image() const {
         const uint8_t* at = stream_->data();
         return at[0] == kMark && at[1] == kBegin && at[2] == kMark;
     }
@@ -38,7 +38,7 @@ class Mjpeg : public Source {
     }
 
     // Segments say how long they are; what follows the head of a scan goes on to the next marker that isn't part of it.
-    size_t size_of_picture(const std::string& where) {
+    size_t size_of_image(const std::string& where) {
         for (size_t at = 2;;) {
             while (byte(at, where) != kMark) ++at;
             const uint8_t marker = byte(at + 1, where);

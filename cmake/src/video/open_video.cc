@@ -28,7 +28,7 @@ int open_file(const std::string& file) {
     struct stat status {};
     if (fstat(opened, &status) == 0 && S_ISDIR(status.st_mode)) {
         close(opened);
-        throw unreadable(file, "a folder, not a video", "give a video file; pictures in a folder are for --folder");
+        throw unreadable(file, "a folder, not a video", "give a video file; images in a folder are for --folder");
     }
     return opened;
 }

@@ -1,4 +1,4 @@
-// Pictures that come one after the other: a video's frames, a camera's, or those that appear in a folder.
+// Images that come one after the other: a video's frames, a camera's, or those that appear in a folder.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +13,9 @@ namespace edge_seg {
 
 struct Frame {
     Image image;
-    std::string name;               // of the picture or the video
+    std::string name;               // of the image or the video
     std::optional<int64_t> number;  // of a video's frame, from 0; a camera's counts those that were passed over
-    std::optional<Error> problem;   // why it can't be used, where one bad picture doesn't end them all
+    std::optional<Error> problem;   // why it can't be used, where one bad image doesn't end them all
 };
 
 class Source {
@@ -25,7 +25,7 @@ class Source {
     // Fills `frame` with the next one; false when there is none. Waits for it. Throws Error, `interrupted` too.
     virtual bool next(Frame& frame) = 0;
 
-    // Whether a picture is of use only as long as it is new.
+    // Whether an image is of use only as long as it is new.
     virtual bool is_live() const { return false; }
 };
 
@@ -35,7 +35,7 @@ std::unique_ptr<Source> open_video(const std::string& file);
 // A camera of Video4Linux: /dev/video<number>.
 std::unique_ptr<Source> open_camera(int number);
 
-// The pictures in a folder, and from then on those that appear in it, each when it is complete. Never ends by itself.
+// The images in a folder, and from then on those that appear in it, each when it is complete. Never ends by itself.
 std::unique_ptr<Source> watch_folder(const std::string& folder);
 
 }  // namespace edge_seg

@@ -11,8 +11,8 @@
 #include <set>
 #include <system_error>
 
-#include "pictures/folder.h"
-#include "pictures/read_image.h"
+#include "images/folder.h"
+#include "images/read_image.h"
 #include "runner/interrupt.h"
 #include "video/source.h"
 
@@ -81,7 +81,7 @@ class WatchedFolder : public Source {
     // All images that aren't known yet, or are others than those known by their names.
     void list() {
         std::map<std::string, Mark> there;
-        for (std::string& file : pictures_in(folder_)) {
+        for (std::string& file : images_in(folder_)) {
             const Mark mark = mark_of(file);
             const auto known = known_.find(file);
             if (known == known_.end() || known->second != mark) {
@@ -121,7 +121,7 @@ class WatchedFolder : public Source {
     }
 
     void add(const std::string& name) {
-        if (!is_picture_name(name)) return;
+        if (!is_image_name(name)) return;
         const std::string file = path_of(name);
         const Mark mark = mark_of(file);
         Mark& known = known_[file];

@@ -4,7 +4,7 @@
 #include <sstream>
 
 #include "core/limits.h"
-#include "pictures/yuv.h"
+#include "images/yuv.h"
 #include "video/formats.h"
 
 namespace edge_seg {

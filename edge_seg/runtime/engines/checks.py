@@ -1,7 +1,7 @@
 """What is checked before a library is touched, because libraries abort the process or return garbage instead.
 
 Every check here stands for a failure that was seen: an Arm file on x86 returns 1e31 or crashes, a wrong dtype or
-channel count is read as it is, zero boxes abort, and NaN scores look like a picture without objects.
+channel count is read as it is, zero boxes abort, and NaN scores look like an image without objects.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
 """The native runner `edge-seg-run` as an engine: what runs a Paddle Lite bundle on a board that has no wheel for it.
 
-The program takes whole pictures, so this engine does too (see :class:`edge_seg.runtime.engines.ImageEngine`): handing
-feature maps of many megabytes to another process and back would cost more than the pictures do. The program is started
-once, keeps the model loaded, and is told each picture's name on its stdin; pictures go through memory (/dev/shm).
+The program takes whole images, so this engine does too (see :class:`edge_seg.runtime.engines.ImageEngine`): handing
+feature maps of many megabytes to another process and back would cost more than the images do. The program is started
+once, keeps the model loaded, and is told each image's name on its stdin; images go through memory (/dev/shm).
 
 The program is found as ``EDGE_SEG_RUN`` (a program, or a command line with arguments), beside the bundle as `edge-seg
-pack` lays it out, or on the PATH.
+board pack` lays it out, in the wheel edge-seg-runner if that is installed, or on the PATH.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shlex
 import shutil
@@ -27,9 +28,11 @@ from edge_seg.runtime.result import Instances
 from edge_seg.targets.drive import Session
 
 PROGRAM, VARIABLE = "edge-seg-run", "EDGE_SEG_RUN"
+PACKAGE = "edge_seg_runner"
+"""The wheel for boards that `make wheels` makes holds the program."""
 SILENCE_S = 600.0
 SHARED = Path("/dev/shm")
-"""Where pictures are handed over: a folder in memory."""
+"""Where images are handed over: a folder in memory."""
 
 
 def find(bundle: Bundle | None = None) -> list[str] | None:
@@ -40,12 +43,17 @@ def find(bundle: Bundle | None = None) -> list[str] | None:
     beside = bundle.path.resolve().parent / PROGRAM if bundle else None
     if beside is not None and beside.is_file() and os.access(beside, os.X_OK):
         return [str(beside)]
+    packaged = importlib.util.find_spec(PACKAGE)
+    if packaged is not None and packaged.origin is not None:
+        program = Path(packaged.origin).with_name(PROGRAM)
+        if program.is_file():
+            return [str(program)]
     found = shutil.which(PROGRAM)
     return [found] if found else None
 
 
 def load(bundle: Bundle, threads: int) -> NativeEngine:
-    """The engine; the program is started with the first picture. MissingDependencyError where there is none."""
+    """The engine; the program is started with the first image. MissingDependencyError where there is none."""
     command = find(bundle)
     if command is None:
         raise MissingDependencyError(
@@ -72,15 +80,15 @@ class NativeEngine:
         self._start(None, None)  # what is wrong with the bundle is said when it is loaded
 
     def segment(
-        self, picture: NDArray[np.uint8], score: float | None, instances: int | None
+        self, image: NDArray[np.uint8], score: float | None, instances: int | None
     ) -> tuple[Instances, dict[str, int]]:
         """The instances of uint8[H, W, 3] in BGR order, and the nanoseconds of each stage as the program took them."""
         if self._session is None or (score, instances) != self._asked:
             self._start(score, instances)
         assert self._session is not None
-        file = Path(self._folder.name) / "picture.png"
+        file = Path(self._folder.name) / "image.png"
         # Not compressed: it is read once, and from memory.
-        encoded, content = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 0])
+        encoded, content = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 0])
         assert encoded
         file.write_bytes(content.tobytes())
         try:
@@ -97,7 +105,7 @@ class NativeEngine:
 
     def run(self, graph: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         raise EngineError(
-            f"{self.name}: can't run the graph {graph!r} alone", remedy="give it whole pictures", code="engine-input"
+            f"{self.name}: can't run the graph {graph!r} alone", remedy="give it whole images", code="engine-input"
         )
 
     def describe(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The engine that computes nothing: what is left of an image's time is the runtime's own cost.
 
 It returns the same arrays at every run: boxes in a grid over the input, no score above zero, and masks that are a disc.
-So a picture holds nothing, or, with ``instances``, as many equal objects as asked for.
+So an image holds nothing, or, with ``instances``, as many equal objects as asked for.
 """
 
 from __future__ import annotations

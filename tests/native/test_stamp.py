@@ -1,0 +1,145 @@
+"""Files that were checked when they were deployed aren't hashed again, as long as nothing has touched them."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_seg.files import sha256
+from tests.native.bundles import Lines, edit, native
+from tests.native.running import of_kind
+
+WORDS = ("--engine", "null", "--json", "--images", "grey.png", "--warmup", "0", "--repeat", "1")
+STAMPED, HASHED = "checked when deployed", "checked"
+
+
+@pytest.fixture
+def version(folder: Path) -> Path:
+    """A folder as `edge-seg board deploy` makes it: a bundle, and what lies beside it."""
+    place = folder / "versions" / "1f0c"
+    place.mkdir(parents=True, mode=0o755)
+    shutil.copytree(folder / "bundle", place / "bundle")
+    return place
+
+
+def start(command: list[str], version: Path, *words: str, **environment: str) -> tuple[int, Lines]:
+    bundle = ("--bundle", str(version / "bundle"))
+    return native(command, *bundle, *(words or WORDS), env={**os.environ, **environment})
+
+
+def how(command: list[str], version: Path) -> Any:
+    """How the files were checked, or the error's code."""
+    code, lines = start(command, version)
+    return of_kind(lines, "load")[0]["files"] if code == 0 else of_kind(lines, "error")[0]["code"]
+
+
+def deploy(command: list[str], version: Path) -> None:
+    code, _ = start(command, version, "--engine", "null", "--json", "--self-test", EDGE_SEG_STAMP="1")
+    assert code == 0
+    assert (version / "checked").is_file()
+
+
+def test_only_a_deployment_writes_a_stamp(local: list[str], version: Path) -> None:
+    assert start(local, version, "--engine", "null", "--json", "--self-test")[0] == 0
+    assert how(local, version) == HASHED
+    assert not (version / "checked").exists()
+    deploy(local, version)
+    assert how(local, version) == STAMPED
+    code, lines = start(local, version, "--engine", "null", "--json", "--self-test")
+    assert (code, of_kind(lines, "load")[0]["files"]) == (0, HASHED), "a self-test reads everything again"
+
+
+def altered(version: Path) -> None:
+    """Another byte, with the old times: only the kernel sets the time of a change."""
+    file = version / "bundle/mask.nb"
+    status = file.stat()
+    content = bytearray(file.read_bytes())
+    content[0] ^= 1
+    file.write_bytes(content)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def exchanged(version: Path) -> None:
+    file = version / "bundle/mask.nb"
+    status = file.stat()
+    other = version / "other"
+    other.write_bytes(b"x" * status.st_size)
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    other.replace(file)
+
+
+def golden(version: Path) -> None:
+    (version / "bundle/golden/image.png").write_bytes(b"no image")
+
+
+@pytest.mark.parametrize("change", [altered, exchanged, golden])
+def test_what_was_changed_is_found(local: list[str], version: Path, change: Any) -> None:
+    deploy(local, version)
+    change(version)
+    assert how(local, version) == "hash-mismatch"
+
+
+def test_another_manifest_isn_t_what_was_checked(local: list[str], version: Path) -> None:
+    deploy(local, version)
+    manifest = json.loads((version / "bundle/manifest.json").read_text())
+    edit(
+        version / "bundle",
+        "graphs",
+        "mask",
+        "files",
+        value=dict.fromkeys(manifest["graphs"]["mask"]["files"], "0" * 64),
+    )
+    assert how(local, version) == "hash-mismatch"
+
+
+def test_a_stamp_that_others_could_have_written_is_none(local: list[str], version: Path) -> None:
+    deploy(local, version)
+    (version / "checked").chmod(0o666)
+    assert how(local, version) == HASHED
+    (version / "checked").chmod(0o644)
+    assert how(local, version) == STAMPED
+    version.chmod(0o777)
+    assert how(local, version) == HASHED
+    version.chmod(0o755)
+    (version / "checked").rename(version / "elsewhere")
+    (version / "checked").symlink_to("elsewhere")
+    assert how(local, version) == HASHED
+
+
+def test_a_copied_version_is_hashed(local: list[str], version: Path) -> None:
+    deploy(local, version)
+    shutil.copytree(version, version.with_name("copy"))
+    assert how(local, version.with_name("copy")) == HASHED
+    version.rename(version.with_name("renamed"))
+    assert how(local, version.with_name("renamed")) == STAMPED, "as a deployment renames it"
+
+
+def test_a_stamp_can_not_be_anything(local: list[str], version: Path) -> None:
+    deploy(local, version)
+    for content in (b"", b"edge-seg checked 1\n", os.urandom(5000), (version / "checked").read_bytes() + b"\n"):
+        (version / "checked").write_bytes(content)
+        assert how(local, version) == HASHED
+
+
+def test_a_start_costs_no_hashing(local: list[str], version: Path) -> None:
+    model = version / "bundle/mask.nb"
+    with model.open("wb") as file:
+        file.truncate(150 << 20)
+    edit(version / "bundle", "graphs", "mask", "files", value={"mask.nb": sha256(model)})
+    deploy(local, version)
+
+    def seconds() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert start(local, version)[0] == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    stamped = seconds()
+    (version / "checked").unlink()
+    assert stamped < seconds() / 3
