@@ -136,9 +136,9 @@ def test_a_broken_picture_stops_before_any_measurement(fake_target: Any, bundle_
 
 
 def test_missing_pictures_are_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"no\.png: no such picture"):
+    with pytest.raises(ImageError, match=r"no\.png: no such image"):
         find_files([tmp_path / "no.png"])
-    with pytest.raises(ImageError, match=r"no pictures in this folder\n.*pictures end with"):
+    with pytest.raises(ImageError, match=r"no images in this folder\n.*images end with"):
         find_files([tmp_path])
 
 
