@@ -4,15 +4,18 @@
 
 #include "core/error.h"
 
-namespace edge_seg {
-namespace {
+using edge_seg::Error;
+using edge_seg::Image;
+using edge_seg::image_from;
 
 TEST_CASE("rows with gaps, and both orders of the channels") {
     const std::vector<uint8_t> pixels = {1, 2, 3, 4, 5, 6, 99, 7, 8, 9, 10, 11, 12};
     const Image bgr = image_from(pixels.data(), 2, 2, 7, false);
-    CHECK(bgr.bgr == std::vector<uint8_t>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
+    const std::vector<uint8_t> as_given = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+    CHECK(bgr.bgr == as_given);
     const Image rgb = image_from(pixels.data(), 2, 2, 7, true);
-    CHECK(rgb.bgr == std::vector<uint8_t>{3, 2, 1, 6, 5, 4, 9, 8, 7, 12, 11, 10});
+    const std::vector<uint8_t> turned = {3, 2, 1, 6, 5, 4, 9, 8, 7, 12, 11, 10};
+    CHECK(rgb.bgr == turned);
     CHECK((rgb.width == 2 && rgb.height == 2));
 }
 
@@ -23,6 +26,3 @@ TEST_CASE("what is no image") {
     CHECK_THROWS_AS(image_from(pixel, 1, 1, 2, false), Error);
     CHECK_THROWS_AS(image_from(pixel, 2000000000, 2000000000, 6000000000, false), Error);
 }
-
-}  // namespace
-}  // namespace edge_seg
