@@ -97,7 +97,7 @@ def test_tensors_files_and_sizes(bundle: Bundle, sound: Path, tmp_path: Path) ->
     for said in (
         "detect.outputs[0] boxes float32[20, 2, 4] → boxes float32[50, 2, 4]",
         "detect.nb 2,000 → 1,999 bytes",
-        "mask.nb only in a, 2000 bytes",
+        "mask.nb only in a, 2,000 bytes",
         "mask2.nb only in b, 10 bytes",
         "graphs.mask.files mask.nb → mask2.nb",
         "in all",

@@ -49,7 +49,7 @@ def test_another_models_weights_are_refused_and_loaded_in_part_only_when_asked(
     with pytest.raises(DataError, match=f"weights of another model.*{words}"):
         load_into(model, arrays)
     backbone = {n.removeprefix("backbone."): v for n, v in arrays.items() if n.startswith("backbone.")}
-    with pytest.raises(DataError, match=r"weights of another model|none of its \d+ arrays fits"):
+    with pytest.raises(DataError, match=r"weights of another model|none of its arrays"):
         load_into(model, backbone)
     _, report = load_into(model, arrays, partial=True)
     assert report.loaded
