@@ -89,7 +89,8 @@ def record_json(record: Record) -> dict[str, Any]:
 
 def failure_text(failure: Failure) -> str:
     """What failed, why, and what to do."""
-    return f"Error: {failure.what}: {failure.error}"
+    said = str(failure.error)
+    return f"Error: {said if said.startswith(failure.what) else f'{failure.what}: {said}'}"
 
 
 def with_spread(summary: Summary) -> str:
