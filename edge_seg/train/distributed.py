@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -26,6 +27,8 @@ from edge_seg.paddle_env import paddle
 from edge_seg.plain import from_plain
 
 T = TypeVar("T")
+MEETING_S = 120.0
+"""How long the leader waits for the others."""
 
 
 def size_here() -> int:
@@ -55,11 +58,27 @@ class Processes:
 
     def __init__(self, rank: int, size: int) -> None:
         self.rank, self.size = rank, size
+        self._meetings = 0
 
     @property
     def leads(self) -> bool:
         """Whether this is the process that writes."""
         return self.rank == 0
+
+    def meet(self) -> None:
+        """Waits until all processes are here: gloo gives up after 30 s, while the leader may evaluate for minutes."""
+        if self.size == 1:
+            return
+        self._meetings += 1
+        place, until = f"edge-seg/{self._meetings}", time.monotonic() + MEETING_S
+        with _together(self.rank, self.size):
+            store = paddle.base.core.create_or_get_global_tcp_store()
+            store.add(place, 1)
+            while store.add(place, 0) < self.size:
+                # The store is the leader's: when that has gone, the others' asking fails.
+                if self.leads and time.monotonic() > until:
+                    raise OSError(f"only {store.add(place, 0)} came within {MEETING_S:g} s")
+                time.sleep(0.02)
 
     def mean(self, values: Iterable[float]) -> list[float]:
         """The mean over the processes of each value."""
@@ -100,6 +119,7 @@ class Processes:
     def share(self, value: T) -> T:
         """Of the leader, to which it returns ``value``, a dataclass of plain values: hands it to the others."""
         if self.size > 1:
+            self.meet()
             text = json.dumps(dataclasses.asdict(value))  # type: ignore[call-overload]
             data = np.frombuffer(text.encode(), np.uint8)
             self._from_leader(np.array([len(data)], np.int64))
@@ -108,6 +128,7 @@ class Processes:
 
     def receive(self, kind: type[T]) -> T:
         """Of the others: what the leader gave to :meth:`share`."""
+        self.meet()
         length = int(self._from_leader(np.zeros(1, np.int64))[0])
         plain = json.loads(bytes(self._from_leader(np.zeros(length, np.uint8))))
         return from_plain(kind, plain, f"process {self.rank}", EdgeSegError)

@@ -203,6 +203,8 @@ class Trainer:
         due = epoch_ends or state.step % settings.checkpoint_every == 0 or state.step == self.total_steps
         if due and self._processes.leads:
             self._save()
+        if due:
+            self._processes.meet()
         self._show(losses, lr, clock)
 
     def _save(self) -> None:

@@ -47,7 +47,7 @@ def start(words: list[str], folder: Path) -> list[subprocess.Popen[str]]:
             "PADDLE_CURRENT_ENDPOINT": places[rank],
         }
         log = (folder / str(rank)).open("w")
-        words_ = [sys.executable, "-m", "edge_seg.cli", *words]
+        words_ = [sys.executable, *words] if words[0] == "-c" else [sys.executable, "-m", "edge_seg.cli", *words]
         started.append(subprocess.Popen(words_, env=environment, stdout=log, stderr=log, text=True))
     return started
 
@@ -153,3 +153,21 @@ def test_paddles_launcher_starts_it(data: Path, tmp_path: Path) -> None:
     )
     assert read_config(run).settings.processes == 2
     assert len(losses(run)) == 2
+
+
+WAITS = """
+import time
+from edge_seg.train import device, distributed
+device.use("cpu", 1)
+processes = distributed.join()
+if processes.leads:
+    time.sleep(32)
+processes.meet()
+print(processes.mean([processes.rank]))
+"""
+
+
+@pytest.mark.slow
+def test_the_others_wait_for_a_leader_that_evaluates_longer_than_gloo_would(tmp_path: Path) -> None:
+    assert together(["-c", WAITS], tmp_path / "logs") == [0, 0]
+    assert [(tmp_path / "logs" / name).read_text().split()[-1] for name in "01"] == ["[0.5]"] * 2
