@@ -172,7 +172,8 @@ def _summary(figures: dict[str, Any], size: tuple[int, int]) -> str:
 @contextlib.contextmanager
 def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on stderr, which shows itself on a terminal only; yields ``progress(done, total)``."""
-    with click.progressbar(length=1, label=label, file=sys.stderr, show_pos=True) as bar:
+    terminal = getattr(sys.stderr, "terminal", sys.stderr)  # as it is: what moves the cursor is escaped elsewhere
+    with click.progressbar(length=1, label=label, file=terminal, show_pos=True) as bar:
 
         def advance(done: int, total: int) -> None:
             bar.length = total
