@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdint>
+
 #include "core/error.h"
 
 using edge_seg::Error;
@@ -24,5 +26,5 @@ TEST_CASE("what is no image") {
     CHECK_THROWS_AS(image_from(pixel, 0, 1, 3, false), Error);
     CHECK_THROWS_AS(image_from(pixel, 1, -1, 3, false), Error);
     CHECK_THROWS_AS(image_from(pixel, 1, 1, 2, false), Error);
-    CHECK_THROWS_AS(image_from(pixel, 2000000000, 2000000000, 6000000000, false), Error);
+    CHECK_THROWS_AS(image_from(pixel, 2000000000, 2000000000, SIZE_MAX, false), Error);
 }
