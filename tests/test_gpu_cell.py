@@ -19,6 +19,7 @@ pytest.importorskip("onnxruntime")
 NAMES = ("numpy", "numpy.libs", "cv2", "opencv_python.libs", "onnxruntime", "flatbuffers", "google", "packaging")
 
 
+@pytest.mark.slow
 def test_it_measures_where_nothing_else_is(tiny_bundles: Path, tmp_path: Path) -> None:
     packed, out = tmp_path / "gpu_cell.pyz", tmp_path / "gpu.jsonl"
     words = [sys.executable, "tools/gpu_cell.py", "--out", str(packed), "--bundles", str(tiny_bundles / "onnx-fp32")]

@@ -18,7 +18,6 @@ from edge_seg.runtime.image import read_image
 from edge_seg.runtime.parity import Parity, compare
 from edge_seg.runtime.result import Instances
 from edge_seg.runtime.segmenter import Segmenter
-from edge_seg.words import counted
 
 
 @dataclass(frozen=True)
@@ -108,15 +107,14 @@ def _invalid(message: str) -> BundleError:
 
 
 def _faults(parity: Parity, limit: Tolerance, scale: float) -> list[str]:
+    """In the very words of the C++ runner."""
     faults = []
     if parity.share < limit.matched:
-        faults.append(
-            f"{counted(parity.matched, 'instance')} matched of {parity.expected} expected and {parity.found} found"
-        )
+        faults.append(f"{parity.matched} instances matched of {parity.expected} expected and {parity.found} found")
     if parity.box_px > limit.box_px * scale:
         faults.append(f"a box differs by {parity.box_px:.3f} px")
     if parity.score > limit.score:
         faults.append(f"a score differs by {parity.score:.1e}")
     if parity.mask_iou < limit.mask_iou and parity.mask_pixels > limit.mask_pixels:
-        faults.append(f"a mask differs in {counted(parity.mask_pixels, 'pixel')}, IoU {parity.mask_iou:.4f}")
+        faults.append(f"a mask differs in {parity.mask_pixels} pixels, IoU {parity.mask_iou:.4f}")
     return faults

@@ -68,6 +68,7 @@ def assert_nothing_runs(folder: Path) -> None:
     raise AssertionError(f"still running: {runners(folder)}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_harness(
     fake_target: Any, bundle_path: Path, tmp_path: Path, number: signal.Signals, capsys: pytest.CaptureFixture[str]
@@ -145,6 +146,7 @@ def test_a_runner_that_dies_leaves_a_partial_record(
     assert [len(record.samples) for record in records] == [4, 4]
 
 
+@pytest.mark.slow
 def test_restart_measures_all_anew(
     fake_target: Any, bundle_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

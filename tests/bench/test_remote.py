@@ -19,6 +19,7 @@ __all__ = ["board", "sshd"]
 RUNNER = shlex.join(["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "edge_seg.runtime.runner", "--engine", "null"])
 
 
+@pytest.mark.slow
 def test_a_record_from_there(board: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_seg.records.board_state.INTERVAL_S", 1)
     bundle, out = make_x86(tmp_path / "x86-fp32"), tmp_path / "records.jsonl"

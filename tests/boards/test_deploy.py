@@ -241,6 +241,7 @@ def test_command_lines_that_can_not_be_meant(run: Run, words: list[str]) -> None
     assert (code, bool(said["error"]["remedy"])) == (2, True)
 
 
+@pytest.mark.slow
 def test_several_boards(run: Run, pack: Pack, board: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two folders of one machine stand for two boards; a third one's failure leaves the fourth alone."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))

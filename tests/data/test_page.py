@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from edge_seg.data import synth
 from edge_seg.data.check import check
 from edge_seg.data.page import make_page
@@ -16,6 +18,7 @@ from tests.pages.browser import Browser
 Write = Callable[..., Path]
 
 
+@pytest.mark.slow
 def test_a_good_set(browser: Browser, tmp_path: Path) -> None:
     synth.make(tmp_path / "shapes", images=40, size=128, seed=3, val_fraction=0.25)
     report = check(tmp_path / "shapes", size=(128, 128))

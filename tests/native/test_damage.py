@@ -48,6 +48,7 @@ def check(code: int, lines: Lines, *, exit_code: int | None = None) -> dict[str,
 FREE = {("source",)}  # what it holds is nobody's business but the converter's
 
 
+@pytest.mark.slow
 def test_every_field_of_the_manifest(local: list[str], folder: Path, manifest: dict[str, Any]) -> None:
     """Taken out, and replaced by something of another kind."""
     count = 0

@@ -127,6 +127,7 @@ def test_a_stamp_can_not_be_anything(local: list[str], version: Path) -> None:
         assert how(local, version) == HASHED
 
 
+@pytest.mark.slow
 def test_a_start_costs_no_hashing(local: list[str], version: Path) -> None:
     model = version / "bundle/mask.nb"
     with model.open("wb") as file:

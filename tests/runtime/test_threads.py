@@ -86,6 +86,7 @@ def run(bundle: Path, code: str, tmp_path: Path) -> None:
 RECIPES = ["cpu-fp32", "x86-fp32", "onnx-fp32"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_four_threads_share_a_segmenter(recipe: str, tiny_bundles: Path, tmp_path: Path) -> None:
     run(tiny_bundles / recipe, _FOUR_THREADS, tmp_path)

@@ -224,6 +224,7 @@ def test_addresses_of_the_sixth_version(board: Sshd) -> None:
     assert caught.value.code == "unreachable"
 
 
+@pytest.mark.slow
 def test_a_bundle_that_lies_there_is_not_sent_again(
     board: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

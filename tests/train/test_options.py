@@ -148,6 +148,7 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_an_interrupted_training_resumes_to_the_same_bytes(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[Any, ...]

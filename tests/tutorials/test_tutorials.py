@@ -78,6 +78,7 @@ def test_a_data_set_that_cannot_be_had_is_one_message(tmp_path: Path, address: s
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_training_for_real(tmp_path: Path, address: str) -> None:
     """Data and weights come from the server, under the published settings but for the sizes."""
     arrays = build("mask_rcnn_r18_fpn", 1, False).state_dict()

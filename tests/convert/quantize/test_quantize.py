@@ -210,6 +210,7 @@ def test_the_cpus_convolutions_compute_in_integers(
     assert [count > 0 for count in sorted(counts)] == [False, True, True]
 
 
+@pytest.mark.slow
 def test_the_same_images_give_the_same_bytes(trained: Job, bundles: Path, tmp_path: Path) -> None:
     make_bundles(trained, [find_recipe("arm-int8")], tmp_path / "again")
     assert open_bundle(tmp_path / "again").id == open_bundle(bundles / "arm-int8").id

@@ -58,7 +58,7 @@ def test_a_runner_that_repeats_and_one_that_does_not(tmp_path: Path) -> None:
     ("lines", "code", "said"),
     [
         (["Segmentation fault"], 139, "isn't the protocol's"),
-        ([*BEGIN, RESULT, DONE], 0, "1 results for 4 images"),
+        ([*BEGIN, RESULT, DONE], 0, "1 result for 4 images"),
         ([*BEGIN, RESULT], 0, "without saying `done`"),
         ([*BEGIN, {"type": "error", "code": "x", "message": "no such bundle", "remedy": ""}], 1, "no such bundle"),
         ([*BEGIN, {**RESULT, "instances": [{"box": 3}]}, RESULT, DONE], 0, "can't be read"),
