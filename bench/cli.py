@@ -12,6 +12,7 @@ from edge_seg.options import (
     ABOVE_0,
     COMMAND,
     MAX_THREADS,
+    SIZE,
     Finite,
     Numbers,
     echo_json,
@@ -196,8 +197,18 @@ def run(
     type=click.Path(path_type=Path),
     help="File of `edge-seg bench cost --out`: adds a column of instructions.",
 )
+@click.option("--size", type=SIZE, help="Only bundles of this input size.")
+@click.option("--instances", type=click.IntRange(0), help="Only measurements with exactly so many objects an image.")
 @json_option
-def table(records: tuple[Path, ...], out: Path | None, show_degraded: bool, costs: Path | None, as_json: bool) -> None:
+def table(
+    records: tuple[Path, ...],
+    out: Path | None,
+    show_degraded: bool,
+    costs: Path | None,
+    size: tuple[int, int] | None,
+    instances: int | None,
+    as_json: bool,
+) -> None:
     """Print the speed table (Markdown) from files of records.
 
     A speed cell names device, recipe and threads, and holds model time / end to end, median ± half the middle half's
@@ -209,6 +220,7 @@ def table(records: tuple[Path, ...], out: Path | None, show_degraded: bool, cost
     Examples:
       edge-seg bench table records.jsonl --out table.md
       edge-seg bench table pi5.jsonl rk3588.jsonl --show-degraded
+      edge-seg bench table records.jsonl --size 640 --instances 5
     """
     from bench.cost import read_costs
     from bench.table import as_json_value, make_table, markdown
@@ -217,6 +229,7 @@ def table(records: tuple[Path, ...], out: Path | None, show_degraded: bool, cost
     if out is not None:
         refuse_overwriting(out, records)
     found, bad = read_records(records)
+    found = [one for one in found if size in (None, one.bundle.size) and instances in (None, one.scenario.instances)]
     made = make_table(found, show_degraded=show_degraded, costs=read_costs(costs) if costs else ())
     if out is not None:
         write_text(out, markdown(made))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from bench.cost import Cost
 from bench.table import Row, as_json_value, make_table, markdown
+from edge_seg.cli import main
 from edge_seg.records.board_state import BoardState
 from edge_seg.records.machine import Machine
-from edge_seg.records.record import Reason, Record, Verdict
+from edge_seg.records.record import Reason, Record, Verdict, append
 from edge_seg.zoo import ZOO
 
 Make = Callable[..., Record]
@@ -254,3 +259,14 @@ def test_costs_stand_in_a_column_of_their_own(make_record: Make) -> None:
     assert row.cells["arm"].lines == (), "instructions are no time"
     assert "not a time" in (row.cells["cost"].note or "")
     assert "Arm instructions (emulated)" in markdown(table)
+
+
+def test_a_table_of_one_size_and_number_of_objects(
+    make_record: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "records.jsonl"
+    for size, instances in ((320, 5), (640, 5), (640, 20)):
+        append(file, make_record(bundle__size=(size, size), scenario__instances=instances))
+    for words, count in (([], 3), (["--size", "640"], 2), (["--size", "640", "--instances", "20"], 1)):
+        assert main(["bench", "table", str(file), "--json", *words]) == 0
+        assert json.loads(capsys.readouterr().out)["records"] == count
