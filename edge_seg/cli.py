@@ -50,7 +50,7 @@ COMMANDS = {
     "doctor": Entry("convert.doctor.cli:doctor", "Say what would go wrong with this machine, a model or a bundle."),
     "bundle": Entry("edge_seg.bundles.cli:bundle", "Look at bundles, check, compare, pack and sign them."),
     "board": Entry("edge_seg.boards.cli:board", "Bring models to boards: pack, deploy, roll back, name boards."),
-    "predict": Entry("edge_seg.train.predict_cli:predict", "Find the objects in pictures and draw them."),
+    "predict": Entry("edge_seg.train.predict_cli:predict", "Find the objects in images and draw them."),
     "bench": Entry("bench.cli:bench", "Measure bundles and print the speed table."),
 }
 
@@ -105,7 +105,7 @@ def cli() -> None:
       edge-seg data synth shapes --images 200 --size 320 --seed 1
       edge-seg train mask_rcnn_tiny_fpn --data shapes --out run
       edge-seg convert run --recipe arm-fp32,x86-fp32 --size 320 --out bundles
-      edge-seg predict bundles/x86-fp32 shapes/images --out pictures
+      edge-seg predict bundles/x86-fp32 shapes/images --out found
       edge-seg bench run bundles/x86-fp32 --out records.jsonl
       edge-seg COMMAND --help
 

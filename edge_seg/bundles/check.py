@@ -137,7 +137,7 @@ def _check_golden(bundle: Bundle) -> str:
             remedy="copy the bundle again or convert anew",
             code="manifest-invalid",
         )
-    return f"a picture of {height}x{width} with {counted(len(expected), 'instance')}"
+    return f"an image of {height}x{width} with {counted(len(expected), 'instance')}"
 
 
 def _check_signature(bundle: Bundle, public_key: Path | None) -> str:

@@ -48,7 +48,7 @@ def show(path: Path, as_json: bool) -> None:
 def check(path: Path, public_key: Path | None, as_json: bool) -> int:
     """Check that a BUNDLE is whole and fits together, without running it.
 
-    Manifest, hashes of all files, tensors, golden picture and result, signature. Every problem is named; the exit code
+    Manifest, hashes of all files, tensors, golden image and result, signature. Every problem is named; the exit code
     is 1 if there is one.
 
     \b

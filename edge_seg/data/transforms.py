@@ -85,10 +85,10 @@ def open_picture(record: ImageRecord) -> NDArray[np.uint8]:
     height, width = image.shape[:2]
     if (height, width) == (record.height, record.width):
         return image
-    hint = "correct the sizes (and check the outlines), or bring back the picture that was annotated"
+    hint = "correct the sizes (and check the outlines), or bring back the image that was annotated"
     if (width, height) == (record.height, record.width):
         hint = (
-            "the picture is stored on its side and its EXIF data says how to turn it, but it was annotated unturned: "
+            "the image is stored on its side and its EXIF data says how to turn it, but it was annotated unturned: "
             "save it without EXIF orientation, or annotate it upright"
         )
     raise DataError(

@@ -353,8 +353,8 @@ def _up_to_32(side: int) -> int:
 @click.command("eval")
 @click.argument("what", metavar="RUN|BUNDLE", type=_FOLDER)
 @click.option("--data", type=_FOLDER, required=True, help="Folder with train.json, val.json and images/ (COCO).")
-@click.option("--split", type=click.Choice(["train", "val"]), default="val", show_default=True, help="Which pictures.")
-@click.option("--limit", type=_COUNT, help="Only the first so many pictures.")
+@click.option("--split", type=click.Choice(["train", "val"]), default="val", show_default=True, help="Which images.")
+@click.option("--limit", type=_COUNT, help="Only the first so many images.")
 @click.option("--threads", type=THREADS, default=0, help="0: as many as the engine likes.")
 @click.option("--engine", help="Of a bundle, instead of the one in its manifest.")
 @_DEVICE

@@ -67,7 +67,7 @@ def prune_box_head(
             remedy=f"give a width from 1 to {present - 1}",
         )
     if not train.images:
-        raise RunError(f"{train.coco_json}: no pictures to look at", code="data")
+        raise RunError(f"{train.coco_json}: no images to look at", code="data")
     chosen = np.sort(np.random.default_rng(seed).permutation(len(train.images))[:pictures])
     seen = observe(model, run, [train.images[index] for index in chosen])
     state = {name: np.asarray(value) for name, value in model.state_dict().items()}

@@ -21,7 +21,7 @@ def test_a_sound_bundle(bundle: Bundle, sound: Path) -> None:
     assert out.startswith(f"{sound}: sound\n")
     assert "4 files" in out
     assert "detect 1 in, 6 out; mask 7 in, 1 out" in out
-    assert "a picture of 16x16 with 1 instance" in out
+    assert "an image of 16x16 with 1 instance" in out
 
 
 def test_real_bundles_are_sound(bundle: Bundle, tiny_bundles: Path) -> None:
