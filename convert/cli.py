@@ -19,6 +19,7 @@ from convert.recipe import RECIPES, Recipe, find_recipe
 from edge_seg.errors import UsageError
 from edge_seg.files import refuse_non_utf8, scratch_dir
 from edge_seg.options import MAX_BEFORE_NMS, MAX_KEEP, MAX_PROPOSALS, SCORE, SIZE, echo_json, json_option
+from edge_seg.printable import terminal_of
 from edge_seg.process import guard
 from edge_seg.process.environment import in_conversion_environment
 from edge_seg.process.guard import guarded, phase
@@ -122,7 +123,7 @@ def convert(
     check_destinations(out, recipes)  # before the work, not after it
     seconds: dict[str, float] = {}
     wipe = "\r\x1b[K" if sys.stderr.isatty() else ""  # a file gets the stages that are done only
-    terminal = getattr(sys.stderr, "terminal", sys.stderr)  # as it is: edge_seg.printable escapes what moves the cursor
+    terminal = terminal_of(sys.stderr)
 
     def note(stage: str, elapsed: float) -> None:
         seconds[stage] = round(elapsed, 2)

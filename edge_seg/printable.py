@@ -26,10 +26,16 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
+def terminal_of(stream: TextIO) -> TextIO:
+    """What stands behind ``stream``: for a bar, which moves the cursor, and prints nothing from outside."""
+    behind: TextIO = getattr(stream, "terminal", stream)
+    return behind
+
+
 class PrintableStream:
     """A text stream that escapes what a terminal would obey; otherwise it is the stream that it stands before.
 
-    What is meant to move the cursor, such as a progress bar, is written to :attr:`terminal`.
+    What is meant to move the cursor, such as a progress bar, is written to :attr:`terminal` (:func:`terminal_of`).
     """
 
     def __init__(self, stream: TextIO) -> None:

@@ -13,6 +13,7 @@ import click
 from edge_seg.data.formats import EXPORTS, IMPORTS
 from edge_seg.data.layout import HELP as LAYOUTS
 from edge_seg.options import SIZE, Finite, Group, echo_json, json_option
+from edge_seg.printable import terminal_of
 from edge_seg.words import counted
 
 if TYPE_CHECKING:
@@ -172,8 +173,7 @@ def _summary(figures: dict[str, Any], size: tuple[int, int]) -> str:
 @contextlib.contextmanager
 def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on stderr, which shows itself on a terminal only; yields ``progress(done, total)``."""
-    terminal = getattr(sys.stderr, "terminal", sys.stderr)  # as it is: what moves the cursor is escaped elsewhere
-    with click.progressbar(length=1, label=label, file=terminal, show_pos=True) as bar:
+    with click.progressbar(length=1, label=label, file=terminal_of(sys.stderr), show_pos=True) as bar:
 
         def advance(done: int, total: int) -> None:
             bar.length = total

@@ -18,6 +18,7 @@ from edge_seg.install import missing_system_library, pip, pip_install
 from edge_seg.process.child import Outcome, run_command
 from edge_seg.process.python import code_command
 from edge_seg.records.machine import Processor, read_processor
+from edge_seg.runtime.memory import read_memory
 
 LIMIT_S = 180.0
 _LITTLE_MEMORY = 2 << 30
@@ -220,18 +221,13 @@ def _memory() -> list[Finding]:
 
 def available_memory() -> tuple[int, int] | None:
     """Bytes of memory, in all and to be had; those of the container where it is given less. None if not told."""
-    try:
-        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines() if ":" in line)
-        total, free = (int(lines[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
-    except (OSError, KeyError, ValueError, IndexError):
+    memory = read_memory()
+    if memory is None:
         return None
-    try:
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-        total, free = min(total, limit), min(free, max(0, limit - used))
-    except (OSError, ValueError):  # not in a container, or one without a limit ("max")
-        pass
-    return total, free
+    if memory.group is None:
+        return memory.total, memory.available
+    limit, used = memory.group
+    return min(memory.total, limit), min(memory.available, max(0, limit - used))
 
 
 def _disk() -> list[Finding]:

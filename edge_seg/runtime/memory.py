@@ -70,25 +70,40 @@ def example_peak(engine: str, target: str, precision: str) -> int | None:
     return None if peak is None else peak.of(EXAMPLE_BYTES * _SIZE[precision], 320, 320)
 
 
-def free_bytes() -> int | None:
-    """What this process may still take: free memory and swap, or what its control group leaves it; None if unknown."""
-    found = {}
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of this machine: in all, to be had, free swap; and its control group's limit and use, None without one."""
+
+    total: int
+    available: int
+    swap: int
+    group: tuple[int, int] | None
+
+
+def read_memory() -> Memory | None:
+    """As the kernel tells it now; None where it doesn't."""
+    found = {"SwapFree": 0}
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
-            if match := re.match(r"(MemAvailable|SwapFree): +([0-9]{1,15}) kB", line):
+            if match := re.match(r"(MemTotal|MemAvailable|SwapFree): +([0-9]{1,15}) kB", line):
                 found[match[1]] = int(match[2]) * 1024
-    except OSError:
-        pass
-    if "MemAvailable" not in found:
+        total, available = found["MemTotal"], found["MemAvailable"]
+    except (OSError, KeyError):
         return None
-    limits = [sum(found.values())]
     try:
-        most, used = (Path("/sys/fs/cgroup", name).read_text().strip() for name in ("memory.max", "memory.current"))
-        if most.isdigit() and used.isdigit():
-            limits.append(int(most) - int(used))
-    except OSError:
-        pass
-    return min(limits)
+        limit, used = (int(Path("/sys/fs/cgroup", name).read_text()) for name in ("memory.max", "memory.current"))
+    except (OSError, ValueError):  # not in a container, or one without a limit ("max")
+        return Memory(total, available, found["SwapFree"], None)
+    return Memory(total, available, found["SwapFree"], (limit, used))
+
+
+def free_bytes() -> int | None:
+    """What this process may still take: free memory and swap, or what its control group leaves it; None if unknown."""
+    memory = read_memory()
+    if memory is None:
+        return None
+    free = memory.available + memory.swap
+    return free if memory.group is None else min(free, memory.group[0] - memory.group[1])
 
 
 def check_memory(bundle: Bundle) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
-from edge_seg.printable import printable
+from edge_seg.printable import printable, terminal_of
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -78,7 +78,7 @@ class Display:
             from rich.live import Live
 
             # The bar moves the cursor, which the printable stream would escape.
-            console = Console(file=getattr(self._stream, "terminal", self._stream))
+            console = Console(file=terminal_of(self._stream))
             self._live = Live(
                 console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
             )

@@ -12,6 +12,7 @@ import click
 from edge_seg import zoo
 from edge_seg.errors import UsageError
 from edge_seg.options import SIZE, Group, echo_json, json_option
+from edge_seg.printable import terminal_of
 from edge_seg.words import counted
 
 _PATH = click.Path(path_type=Path)
@@ -69,8 +70,7 @@ def fetch(names: tuple[str, ...], as_json: bool) -> None:
     for entry in entries:
         label = f"fetching {entry.name}"
         # The bar moves the cursor, which the printable stream would escape.
-        terminal = getattr(sys.stderr, "terminal", sys.stderr)
-        with click.progressbar(length=int(entry.size_mb * 1e6), label=label, file=terminal) as bar:
+        with click.progressbar(length=int(entry.size_mb * 1e6), label=label, file=terminal_of(sys.stderr)) as bar:
 
             def advance(done: int, total: int | None, bar: Any = bar) -> None:
                 bar.length = total or max(done, bar.length)
