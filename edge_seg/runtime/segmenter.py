@@ -231,12 +231,12 @@ class Segmenter:
         """The part that only one thread at a time may do."""
         if prepared.blob is None or prepared.geometry is None:
             assert self._whole is not None
-            with self._turns.taken():
+            with self._turns:
                 found, ns = self._whole.segment(prepared.image, self.score, self.instances)
             found = replace(found, names=self.classes, category_ids=self.category_ids)
             return _Inferred(None, None, None, found, ns)
         # The graphs of one image belong together: what lies between them is kept from the first to the second.
-        with self._turns.taken():
+        with self._turns:
             ready = perf_counter_ns()
             kept, probabilities, (detected, selected, masked) = self._run(prepared.blob, prepared.geometry)
         times = {"pre": prepared.ns, "detect": detected - ready, "nms": selected - detected, "mask": masked - selected}
