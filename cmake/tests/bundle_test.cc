@@ -53,14 +53,32 @@ TEST_CASE("fields with a default may be missing, others not") {
     CHECK(refusal(folder.path(), "manifest.target: missing") == "manifest-invalid");
 }
 
-TEST_CASE("what other engines need to make proposals is passed over") {
+TEST_CASE("how proposals are made") {
     BundleFolder folder;
-    for (const Json& fine : {Json(), Json::object()}) {
-        folder.set("/rpn", fine);
-        CHECK(refusal(folder.path()) == "");
+    const Json rules{
+        {"anchor_sizes", {8, 16, 32, 64, 128}}, {"before_nms", 60}, {"nms_iou", 0.5}, {"box_weights", {10, 10, 5, 5}}};
+    folder.set("/rpn", Json());
+    CHECK_FALSE(open_bundle(folder.path()).manifest.rpn.has_value());
+    folder.set("/rpn", rules);
+    const auto found = *open_bundle(folder.path()).manifest.rpn;
+    CHECK(found.anchor_sizes[4] == 128);
+    CHECK(found.before_nms == 60);
+    CHECK(found.nms_iou == 0.5);
+    CHECK(found.box_weights[3] == 5);
+    const std::pair<const char*, Json> wrong[] = {
+        {"/rpn", 7},
+        {"/rpn/anchor_sizes", {8, 16}},
+        {"/rpn/anchor_sizes/0", 0},
+        {"/rpn/before_nms", 0},
+        {"/rpn/nms_iou", 1.5},
+        {"/rpn/box_weights", {10, 10, 5, -5}},
+        {"/rpn/other", 1},
+    };
+    for (const auto& [place, value] : wrong) {
+        folder.set("/rpn", rules);
+        folder.set(place, value);
+        CHECK(refusal(folder.path(), "manifest.rpn") == "manifest-invalid");
     }
-    folder.set("/rpn", 7);
-    CHECK(refusal(folder.path(), "manifest.rpn") == "manifest-invalid");
 }
 
 TEST_CASE("a version may be told, as a whole number") {

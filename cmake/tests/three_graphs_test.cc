@@ -1,4 +1,4 @@
-#include "engines/three_graphs.h"
+#include "engines/in_two_steps.h"
 
 #include <doctest/doctest.h>
 

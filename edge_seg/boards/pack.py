@@ -211,10 +211,11 @@ def _check_runner(bundle: Bundle, runner: Path, program: Elf, library: Path | No
         built = "has no Paddle Lite in it" if manifest.engine == "paddle-lite" else f"has only {', '.join(engines)}"
         raise EdgeSegError(
             f"{runner}: the bundle needs the engine {manifest.engine}, but this runner {built}",
-            remedy="build it with PADDLE_LITE_DIR (cmake/README.md), or convert with a recipe for paddle-lite",
+            remedy="build it with Paddle Lite or ncnn in it (cmake/README.md), or convert with another recipe",
             code="engine-mismatch",
         )
-    if engines[manifest.engine] != manifest.engine_version:
+    # ncnn's files are for any version of it.
+    if manifest.engine == "paddle-lite" and engines[manifest.engine] != manifest.engine_version:
         raise EdgeSegError(
             f"{runner}: built with {manifest.engine} {engines[manifest.engine]}, but the bundle was made for"
             f" {manifest.engine_version}",

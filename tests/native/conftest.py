@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.native.bundles import make_bundle, make_three_graphs
+from tests.native.bundles import make_bundle, make_convolutions, make_three_graphs
 from tests.native.probe import Probe
 
 BUILDS = Path(__file__).parents[2] / "build" / "native"
@@ -51,6 +51,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_bundle(folder / "bundle")
     make_bundle(folder / "three")
     make_three_graphs(folder / "three")
+    make_bundle(folder / "four")
+    make_convolutions(folder / "four")
     rng = np.random.default_rng(2)
     image = cv2.GaussianBlur(rng.integers(0, 256, (120, 200, 3), dtype=np.uint8), (0, 0), 2)
     cv2.imwrite(str(folder / "a photo.jpg"), image)

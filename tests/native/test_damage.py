@@ -200,6 +200,36 @@ THREE: dict[str, tuple[Callable[[Path], Any], str]] = {
 }
 
 
+FOUR: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "no canonical size": (value("canonical_size", to=None), "canonical_size"),
+    "no rules for proposals": (value("rpn", to=None), "has no rpn"),
+    "a rule too few": (value("rpn", to={"before_nms": 10}), "rpn.anchor_sizes"),
+    "no rpn": (lambda bundle: drop(bundle, "rpn"), "rois"),
+    "another P6": (value("graphs", "trunk", "outputs", to=[]), "p6 float32"),
+    "features of other channels": (pooled("box_head", -1, 16, 7, 7), "pooled float32[-1, 8, 7, 7]"),
+    "proposals beyond all memory": (value("proposals", to=2**31 - 1), "[2147483647, 3]"),
+    "trunk.bin is gone": (removed("trunk.bin"), "trunk.bin"),
+}
+
+
+@pytest.mark.parametrize("name", FOUR)
+def test_damaged_bundles_of_convolutions(local: list[str], folder: Path, name: str) -> None:
+    damage, named = FOUR[name]
+    damage(folder / "four")
+    error = check(*native(local, *RUN, "--bundle", "four", *PHOTO), exit_code=1)
+    assert named in error["message"]
+
+
+def test_a_runner_without_ncnn_says_so(local: list[str], folder: Path) -> None:
+    code, lines = native(local, "--bundle", "four", "--json", *PHOTO)
+    libraries = lines[0]["libraries"]
+    if "ncnn" in libraries:
+        pytest.skip(f"this runner was built with ncnn {libraries['ncnn']}")
+    error = check(code, lines, exit_code=1)
+    assert error["code"] == "missing-dependency"
+    assert "without ncnn" in error["message"]
+
+
 @pytest.mark.parametrize("name", THREE)
 def test_damaged_bundles_of_three_graphs(local: list[str], folder: Path, name: str) -> None:
     damage, named = THREE[name]

@@ -61,6 +61,7 @@ GOOD = {
     "self-test only": (*RUN, "--self-test"),
     "self-test and image": (*RUN, "--self-test", *PHOTO),
     "three graphs": (*RUN, "--bundle", "three", "--self-test", *PHOTO, "--instances", "5"),
+    "four graphs": (*RUN, "--bundle", "four", "--self-test", *PHOTO, "--instances", "15"),
     "path of other forms": (*RUN, "--images", "./bundle//golden/image.png", "bundle/../pixel.png"),
     "the same image twice": (*RUN, "--images", "grey.png", "grey.png"),
     "no warm-up": (*RUN, *PHOTO, "--warmup", "0", "--repeat", "1"),

@@ -125,11 +125,11 @@ std::vector<int64_t> Fields::wholes(const std::string& name) {
     return out;
 }
 
-std::array<double, 3> Fields::three_numbers(const std::string& name) {
+std::vector<double> Fields::numbers(const std::string& name, size_t count) {
     const Json& value = list(name);
-    if (value.size() != 3) refuse(where(name), "3 values", value);
-    std::array<double, 3> out;
-    for (size_t i = 0; i < 3; ++i) out[i] = as_number(value[i], item(where(name), i));
+    if (value.size() != count) refuse(where(name), std::to_string(count) + " values", value);
+    std::vector<double> out;
+    for (size_t i = 0; i < count; ++i) out.push_back(as_number(value[i], item(where(name), i)));
     return out;
 }
 

@@ -3,6 +3,8 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include <algorithm>
+#include <array>
 #include <functional>
 #include <map>
 #include <set>
@@ -38,7 +40,14 @@ class Fields {
     const Json& list(const std::string& name);
     std::vector<std::string> texts(const std::string& name);
     std::vector<int64_t> wholes(const std::string& name);
-    std::array<double, 3> three_numbers(const std::string& name);
+    std::vector<double> numbers(const std::string& name, size_t count);
+    template <size_t count>
+    std::array<double, count> numbers(const std::string& name) {
+        const std::vector<double> found = numbers(name, count);
+        std::array<double, count> out;
+        std::copy(found.begin(), found.end(), out.begin());
+        return out;
+    }
     std::map<std::string, std::string> text_map(const std::string& name);
 
     // To be called when all known fields were read: throws when there are others.

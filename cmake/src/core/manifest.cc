@@ -65,8 +65,8 @@ PreprocessSpec read_preprocess(Fields fields) {
         if (color != "RGB" && color != "BGR") refuse(fields.where("color"), "RGB or BGR", color);
         spec.rgb = color == "RGB";
     }
-    if (fields.has("mean")) spec.mean = fields.three_numbers("mean");
-    if (fields.has("std")) spec.std = fields.three_numbers("std");
+    if (fields.has("mean")) spec.mean = fields.numbers<3>("mean");
+    if (fields.has("std")) spec.std = fields.numbers<3>("std");
     if (*std::min_element(spec.std.begin(), spec.std.end()) <= 0)
         refuse(fields.where("std"), "values above 0", spec.std);
     if (fields.has("pad")) spec.pad = fields.number("pad");
@@ -93,6 +93,23 @@ PostprocessSpec read_postprocess(Fields fields) {
     if (spec.keep < 1) refuse(fields.where("keep"), "at least 1", spec.keep);
     fields.refuse_others();
     return spec;
+}
+
+ProposalRules read_rpn(Fields fields) {
+    ProposalRules rules;
+    rules.anchor_sizes = fields.numbers<5>("anchor_sizes");
+    rules.before_nms = fields.small_whole("before_nms");
+    rules.nms_iou = fields.number("nms_iou");
+    rules.box_weights = fields.numbers<4>("box_weights");
+    fields.refuse_others();
+    if (rules.before_nms < 1) refuse(fields.where("before_nms"), "at least 1", rules.before_nms);
+    if (rules.nms_iou < 0 || rules.nms_iou > 1) {
+        refuse(fields.where("nms_iou"), "a number between 0 and 1", rules.nms_iou);
+    }
+    const auto least = [](const auto& values) { return *std::min_element(values.begin(), values.end()); };
+    if (least(rules.anchor_sizes) <= 0) refuse(fields.where("anchor_sizes"), "numbers above 0", rules.anchor_sizes);
+    if (least(rules.box_weights) <= 0) refuse(fields.where("box_weights"), "numbers above 0", rules.box_weights);
+    return rules;
 }
 
 Golden read_golden(Fields fields) {
@@ -169,8 +186,7 @@ Manifest parse_manifest(const std::vector<uint8_t>& content, const std::string& 
     }
     Fields graphs = fields.object("graphs");
     for (const std::string& name : graphs.names()) manifest.graphs[name] = read_graph(graphs.object(name));
-    // How proposals are made where the graphs are convolutions only: for engines that this runner lacks.
-    if (fields.has("rpn") && !fields.any("rpn").is_null()) fields.object("rpn");
+    if (fields.has("rpn") && !fields.any("rpn").is_null()) manifest.rpn = read_rpn(fields.object("rpn"));
     if (fields.has("version")) {  // which of two bundles is newer: for those who deploy them
         const int64_t version = fields.whole("version");
         if (version < 0 || version >= kMostVersions) refuse(fields.where("version"), "0 or more", version);
@@ -182,6 +198,7 @@ Manifest parse_manifest(const std::vector<uint8_t>& content, const std::string& 
     if (fields.has("optimizer")) {
         Fields optimizer = fields.object("optimizer");
         if (optimizer.has("requires")) manifest.needs = optimizer.texts("requires");
+        if (optimizer.has("fp16")) manifest.fp16 = optimizer.texts("fp16");
     }
     if (fields.has("verification")) {
         Fields verification = fields.object("verification");

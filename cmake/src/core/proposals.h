@@ -12,13 +12,6 @@ namespace edge_seg {
 
 constexpr int kProposalLevels = 5, kAnchors = 3;  // P2 to P6; height / width of 1/2, 1 and 2
 
-struct ProposalRules {
-    std::array<double, kProposalLevels> anchor_sizes{32, 64, 128, 256, 512};
-    int before_nms = 1000;
-    double nms_iou = 0.7;
-    std::array<double, 4> box_weights{10, 10, 5, 5};
-};
-
 // One level's float32[A, H, W] logits and float32[4 A, H, W] deltas, anchor-major.
 struct LevelOutputs {
     int height = 0, width = 0;

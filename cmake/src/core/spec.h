@@ -34,6 +34,14 @@ struct TensorSpec {
     DType dtype = DType::kFloat32;
 };
 
+// How the outputs of graphs of convolutions become boxes: core/proposals.h.
+struct ProposalRules {
+    std::array<double, 5> anchor_sizes{32, 64, 128, 256, 512};  // square root of an anchor's area, for P2 to P6
+    int before_nms = 1000;                                      // boxes of each level that enter NMS
+    double nms_iou = 0.7;
+    std::array<double, 4> box_weights{10, 10, 5, 5};  // what the box head's deltas are divided by
+};
+
 struct GraphSpec {
     std::map<std::string, std::string> files;  // name in the bundle -> sha256
     std::vector<TensorSpec> inputs, outputs;
@@ -55,6 +63,7 @@ struct Tolerance {
 struct Manifest {
     std::string name, model, recipe, engine, engine_version, target, precision;
     std::vector<std::string> needs;  // optimizer.requires: what the library must have been built with
+    std::vector<std::string> fp16;   // optimizer.fp16: graphs that ncnn computes in fp16 where the processor can
     std::vector<std::string> classes;
     std::vector<int64_t> category_ids;
     PreprocessSpec preprocess;
@@ -62,6 +71,7 @@ struct Manifest {
     int proposals = 0;
     // Side of a box that is read from P4, pixels of the input; where RoIAlign is the runtime's.
     std::optional<int> canonical_size;
+    std::optional<ProposalRules> rpn;  // where the graphs are convolutions only
     std::map<std::string, GraphSpec> graphs;
     Golden golden;
     bool random_weights = false;

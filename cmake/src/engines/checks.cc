@@ -9,15 +9,17 @@
 
 #include "core/error.h"
 #include "core/phase.h"
+#include "core/proposals.h"
 
 namespace edge_seg {
 namespace {
 
 constexpr std::array<const char*, 4> kFeatures{"p2", "p3", "p4", "p5"};
-const std::set<std::string> kLookedThrough{"rois", "boxes", "scores", "masks"};
+const std::set<std::string> kLookedThrough{"rois", "boxes", "scores", "masks", "logits", "deltas"};
 const std::map<std::string, std::set<std::string>> kMachines = {
     {"arm", {"aarch64", "arm64", "armv7l", "armv8l"}},
     {"x86", {"x86_64", "i686"}},
+    {"cpu", {"aarch64", "arm64", "armv7l", "armv8l", "x86_64", "i686"}},
 };
 
 std::string kind_of(DType dtype, const Shape& shape) {
@@ -113,6 +115,25 @@ int64_t side_of(const std::vector<TensorSpec>& specs, const char* name, size_t a
     return kKnown;
 }
 
+// P2 to P5, as a trunk must give them.
+Expected maps_of(const Manifest& manifest, int64_t channels) {
+    Expected maps;
+    int64_t stride = 4;
+    for (const char* feature : kFeatures) {
+        maps[feature] = floats({1, channels, manifest.preprocess.height / stride, manifest.preprocess.width / stride});
+        stride *= 2;
+    }
+    return maps;
+}
+
+[[noreturn]] void refuse_without(const Manifest& manifest, const std::string& key) {
+    std::string names;
+    for (const auto& [name, graph] : manifest.graphs) names += (names.empty() ? "" : ", ") + name;
+    throw Error("manifest-invalid",
+                "the bundle '" + manifest.name + "' holds the graphs " + names + ", but its manifest has no " + key,
+                "the manifest is damaged: copy the bundle again or convert anew");
+}
+
 void check_three(const Manifest& manifest, const Expected& image) {
     const GraphSpec trunk = graph_of(manifest, "trunk"), box_head = graph_of(manifest, "box_head"),
                     mask_head = graph_of(manifest, "mask_head");
@@ -122,13 +143,8 @@ void check_three(const Manifest& manifest, const Expected& image) {
         const int64_t side = side_of(head.inputs, "pooled", 3);
         return floats({count, channels, side, side});
     };
-    Expected proposed{{"rois", floats({rows, 4})}};
-    int64_t stride = 4;
-    for (const char* feature : kFeatures) {
-        proposed[feature] =
-            floats({1, channels, manifest.preprocess.height / stride, manifest.preprocess.width / stride});
-        stride *= 2;
-    }
+    Expected proposed = maps_of(manifest, channels);
+    proposed["rois"] = floats({rows, 4});
     require_tensors(manifest, "trunk", "inputs", trunk.inputs, image);
     require_tensors(manifest, "trunk", "outputs", trunk.outputs, proposed);
     require_tensors(manifest, "box_head", "inputs", box_head.inputs,
@@ -138,11 +154,36 @@ void check_three(const Manifest& manifest, const Expected& image) {
     require_tensors(manifest, "mask_head", "inputs", mask_head.inputs,
                     {{"pooled", pooled(-1, mask_head)}, {"channel", ints({-1})}});
     require_tensors(manifest, "mask_head", "outputs", mask_head.outputs, {{"masks", floats({-1, kAny, kAny})}});
-    if (manifest.canonical_size) return;
-    throw Error("manifest-invalid",
-                "the bundle '" + manifest.name +
-                    "' holds the three graphs trunk, box_head and mask_head, but its manifest has no canonical_size",
-                "the manifest is damaged: copy the bundle again or convert anew");
+}
+
+void check_convolutions(const Manifest& manifest, const Expected& image) {
+    const GraphSpec trunk = graph_of(manifest, "trunk"), rpn = graph_of(manifest, "rpn"),
+                    box_head = graph_of(manifest, "box_head"), mask_head = graph_of(manifest, "mask_head");
+    const auto classes = static_cast<int64_t>(manifest.classes.size());
+    const int64_t channels = side_of(trunk.outputs, "p2", 1);
+    const auto pooled = [channels](const GraphSpec& head) -> Expected {
+        const int64_t side = side_of(head.inputs, "pooled", 3);
+        return {{"pooled", floats({-1, channels, side, side})}};
+    };
+    // P6 has half of P5's sides, rounded up or down as the model's neck does it.
+    const auto coarsest = [&trunk](int side, size_t axis) {
+        const int64_t found = side_of(trunk.outputs, "p6", axis), down = std::max(1, side / 64), up = (side + 32) / 64;
+        return found == up ? up : down;
+    };
+    Expected maps = maps_of(manifest, channels);
+    maps["p6"] = floats({1, channels, coarsest(manifest.preprocess.height, 2), coarsest(manifest.preprocess.width, 3)});
+    require_tensors(manifest, "trunk", "inputs", trunk.inputs, image);
+    require_tensors(manifest, "trunk", "outputs", trunk.outputs, maps);
+    require_tensors(manifest, "rpn", "inputs", rpn.inputs, {{"map", floats({1, channels, -1, -1})}});
+    require_tensors(manifest, "rpn", "outputs", rpn.outputs,
+                    {{"logits", floats({1, kAnchors, -1, -1})}, {"deltas", floats({1, 4 * kAnchors, -1, -1})}});
+    require_tensors(manifest, "box_head", "inputs", box_head.inputs, pooled(box_head));
+    require_tensors(manifest, "box_head", "outputs", box_head.outputs,
+                    {{"logits", floats({-1, classes + 1})}, {"deltas", floats({-1, 4 * classes})}});
+    require_tensors(manifest, "mask_head", "inputs", mask_head.inputs, pooled(mask_head));
+    require_tensors(manifest, "mask_head", "outputs", mask_head.outputs,
+                    {{"logits", floats({-1, classes, kAny, kAny})}});
+    if (!manifest.rpn) refuse_without(manifest, "rpn");
 }
 
 class Checked : public Engine {
@@ -202,7 +243,9 @@ void check_version(const Manifest& manifest, const std::string& found) {
 void check_graphs(const Manifest& manifest) {
     const PreprocessSpec& input = manifest.preprocess;
     const Expected image{{"image", floats({1, 3, input.height, input.width})}};
-    manifest.graphs.count("trunk") > 0 ? check_three(manifest, image) : check_two(manifest, image);
+    if (manifest.graphs.count("trunk") == 0) return check_two(manifest, image);
+    manifest.graphs.count("rpn") > 0 ? check_convolutions(manifest, image) : check_three(manifest, image);
+    if (!manifest.canonical_size) refuse_without(manifest, "canonical_size");
 }
 
 void check_inputs(const std::string& graph, const GraphSpec& spec, const Tensors& inputs) {

@@ -15,8 +15,8 @@ void check_machine(const Manifest& manifest, const std::string& machine);
 // Throws Error (version-mismatch) when the library isn't of the version that the graphs were made for.
 void check_version(const Manifest& manifest, const std::string& found);
 
-// Throws Error (manifest-invalid) unless the graphs are detect and mask, or trunk, box_head and mask_head, with the
-// tensors that the runner works with.
+// Throws Error (manifest-invalid) unless the graphs are detect and mask, or trunk, box_head and mask_head, or these
+// with rpn, with the tensors that the runner works with.
 void check_graphs(const Manifest& manifest);
 
 // Throws Error (engine-input) unless every input is there, of the right dtype and shape, not empty, and boxes finite.

@@ -4,19 +4,17 @@
 
 #include <paddle_api.h>
 
-#include <cstring>
 #include <optional>
 
 #include "core/error.h"
 #include "core/phase.h"
 #include "engines/cpuinfo_override.h"
+#include "engines/files.h"
 
 namespace edge_seg {
 namespace {
 
 namespace lite = paddle::lite_api;
-
-constexpr char kSuffix[] = ".nb";
 
 struct Graph {
     std::shared_ptr<lite::PaddlePredictor> predictor;
@@ -44,14 +42,6 @@ DType dtype_of(lite::PrecisionType precision) {
         default:
             throw Error("engine-output", "paddle-lite: an output is neither float32, int32 nor int64");
     }
-}
-
-std::string file_of(const Bundle& bundle, const std::string& graph, const GraphSpec& spec) {
-    const size_t length = std::strlen(kSuffix);
-    for (const auto& [name, hash] : spec.files) {
-        if (name.size() > length && name.compare(name.size() - length, length, kSuffix) == 0) return bundle.file(name);
-    }
-    throw Error("manifest-invalid", bundle.path + ": the graph '" + graph + "' has no " + kSuffix + " file");
 }
 
 void check_names(const std::string& graph, const GraphSpec& spec, lite::PaddlePredictor& predictor) {
@@ -122,7 +112,7 @@ std::unique_ptr<Engine> load_paddle_lite_engine(const Bundle& bundle, const Engi
     if (options.correct_cpu) shown.emplace(correct_cpu(read_cpuinfo()).text);
     std::map<std::string, Graph> graphs;
     for (const auto& [name, spec] : bundle.manifest.graphs) {
-        const std::string file = file_of(bundle, name, spec);
+        const std::string file = graph_file(bundle, name, ".nb");
         note_phase(("loading " + file).c_str());
         lite::MobileConfig config;
         config.set_model_from_file(file);

@@ -1,15 +1,17 @@
-// The steps `detect` and `mask` over the graphs `trunk`, `box_head` and `mask_head`, with RoIAlign in between: so
-// nothing above an engine need know in which form a bundle is.
+// The steps `detect` and `mask` over the graphs `trunk`, `box_head` and `mask_head`, with RoIAlign in between.
 #pragma once
 
-#include <memory>
-
-#include "engines/engine.h"
+#include "engines/pyramid_engine.h"
 
 namespace edge_seg {
 
-// `engine`, which runs the manifest's graphs, as one that runs `detect` and `mask`: itself unless it has the three.
-// The manifest must have been checked, and outlive it. RoIAlign is shared by `threads` threads.
-std::unique_ptr<Engine> in_two_steps(std::unique_ptr<Engine> engine, const Manifest& manifest, int threads);
+class ThreeGraphs : public PyramidEngine {
+  public:
+    using PyramidEngine::PyramidEngine;
+
+  protected:
+    Tensors detect(const Tensors& image) override;
+    Tensors mask(const Tensors& pooled, const Tensor& channel) override;
+};
 
 }  // namespace edge_seg

@@ -44,11 +44,11 @@ class EngineSpec:
 
 _HERE = "edge_seg.runtime.engines"
 ENGINES = {
-    # There are no wheels of Paddle Lite for Arm.
+    # There are no wheels of Paddle Lite for Arm, and of ncnn only for 64 bits.
     "paddle-lite": EngineSpec(f"{_HERE}.paddle_lite", (".nb",), stand_in="native"),
     "paddle-inference": EngineSpec(f"{_HERE}.paddle_inference", (".pdmodel", ".pdiparams")),
     "onnxruntime": EngineSpec(f"{_HERE}.onnxruntime", (".onnx",), portable=True),
-    "ncnn": EngineSpec(f"{_HERE}.ncnn", (".param", ".bin"), portable=True),
+    "ncnn": EngineSpec(f"{_HERE}.ncnn", (".param", ".bin"), portable=True, stand_in="native"),
     "native": EngineSpec(f"{_HERE}.native", takes_images=True),
     "null": EngineSpec(f"{_HERE}.null", portable=True, any_bundle=True),
 }
