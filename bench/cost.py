@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_seg.boards.elf import read_elf
 from edge_seg.bundle import open_bundle
 from edge_seg.errors import EngineError, MissingDependencyError, UsageError
 from edge_seg.plain import from_plain, to_plain
@@ -26,6 +27,8 @@ from edge_seg.targets.protocol import STAGES, ProtocolError, clean, parse_line
 
 EMULATOR = "qemu-aarch64"
 LIMIT_S = 3600.0
+_COUNTED = {"paddle-lite": "arm", "ncnn": "cpu"}
+"""The engines that the native runner has, and the target of their bundles for Arm."""
 
 
 class CostError(UsageError):
@@ -86,16 +89,16 @@ def cost_of(path: Path, cpu: str, images: Sequence[Path], instances: int | None)
     """
     bundle = open_bundle(path)
     manifest = bundle.manifest
-    if manifest.engine != "paddle-lite" or manifest.target != "arm":
+    if _COUNTED.get(manifest.engine) != manifest.target:
         raise UsageError(
             f"{path}: a bundle of {manifest.recipe} ({manifest.engine}, for {manifest.target}): counted are bundles of"
-            " Paddle Lite for Arm alone, which the native runner runs on an emulated core",
-            remedy="convert the same model with arm-fp32, arm-w8 or arm-int8 and count that",
+            " Paddle Lite for Arm and of ncnn, which the native runner runs on an emulated core",
+            remedy="convert the same model with arm-fp32, arm-w8, arm-int8 or ncnn-fp32 and count that",
             code="not-counted",
         )
     image = images[0] if images else bundle.path / manifest.golden.image
     wanted = manifest.golden.instances if instances is None else instances
-    if reason := reason_to_skip():
+    if reason := reason_to_skip(manifest.engine):
         raise MissingDependencyError(reason, remedy="`make native-count` in a checkout says what is needed")
     options = ["--images", str(image), "--repeat", "1"]
     options += ["--instances", str(wanted)] if wanted is not None else []
@@ -180,14 +183,16 @@ def _builds() -> Path:
     return Path(os.environ.get(BUILDS_VARIABLE, BUILDS))
 
 
-def reason_to_skip() -> str | None:
-    """Why nothing can be counted here; None when it can."""
-    if not os.environ.get("PADDLE_LITE_DIR"):
-        return "PADDLE_LITE_DIR names no folder with Paddle Lite's library for 64-bit Arm"
+def reason_to_skip(engine: str) -> str | None:
+    """Why nothing can be counted here for bundles of ``engine``; None when it can."""
     if shutil.which(EMULATOR) is None:
         return f"{EMULATOR} isn't installed (Debian's package qemu-user; the static one takes no plugins)"
-    if not (_builds() / "libedge-seg-count.so").is_file() or not (_builds() / "aarch64" / "edge-seg-run").is_file():
+    runner = _builds() / "aarch64" / "edge-seg-run"
+    if not (_builds() / "libedge-seg-count.so").is_file() or not runner.is_file():
         return "the runner and the plugin aren't built: `make native-count` builds them"
+    elf = read_elf(runner)
+    if elf is None or elf.identity is None or engine not in elf.identity[1]:
+        return f"{runner} was built without {engine} (cmake/README.md)"
     return None
 
 

@@ -293,12 +293,13 @@ def cost(
 ) -> None:
     """Count the Arm instructions of each stage for one image, on one thread of an emulated core.
 
-    They repeat to a millionth on any machine, and are no times: caches and issue width aren't in them. Needs the native
-    runner, Paddle Lite's library for Arm and qemu (`make native-count` in a checkout).
+    They repeat to a millionth on any machine, and are no times: caches and issue width aren't in them. Needs qemu, and
+    the native runner with Paddle Lite or ncnn for Arm in it (`make native-count` in a checkout).
 
     \b
     Example:
       edge-seg bench cost bundles/arm-fp32 --instances 10 --out costs.jsonl
+      edge-seg bench cost bundles/ncnn-fp16 --cpu cortex-a76
     """
     from bench.cost import append_cost, cost_of
     from edge_seg.plain import to_plain

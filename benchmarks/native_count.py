@@ -14,19 +14,20 @@ from pathlib import Path
 import click
 
 from bench.cost import Sample, count, reason_to_skip
+from edge_seg.bundle import open_bundle
 
 MILLION = 1e6
 
 
 @click.command()
 @click.argument("bundle", required=False, type=click.Path(path_type=Path, exists=True))
-@click.option("--images", multiple=True, help="Pictures; two with unequal numbers of objects also show a changing one.")
+@click.option("--images", multiple=True, help="Images; two with unequal numbers of objects also show a changing one.")
 @click.option("--instances", default=10, show_default=True, help="Boxes that get a mask in the steady run.")
 @click.option("--board", default="cortex-a72", show_default=True)
 @click.option("--cpu", is_flag=True, help="Only compare the processor as it is with the one shown to the library.")
 def main(bundle: Path | None, images: tuple[str, ...], instances: int, board: str, cpu: bool) -> None:
     """Count the instructions of BUNDLE (R18-FPN, 320 x 320, random weights) on an emulated BOARD."""
-    reason = reason_to_skip()
+    reason = reason_to_skip(open_bundle(bundle).manifest.engine if bundle else "paddle-lite")
     if reason:
         click.echo(f"skipped: {reason}")
         return
@@ -55,11 +56,11 @@ def _show_steady(samples: list[Sample]) -> None:
 
 
 def _show_changing(bundle: Path, board: str, first: str, second: str) -> None:
-    """The same pictures, each after itself and each after the other."""
+    """The same images, each after itself and each after the other."""
     samples = count(bundle, board, "--repeat", "1", "--images", first, first, second, second, first, second)
     constant, changing = samples[1].total + samples[3].total, samples[4].total + samples[5].total
     click.echo(f"  {samples[1].instances} and {samples[3].instances} objects in turn: {changing / MILLION:.2f}; each")
-    click.echo(f"  picture after itself: {constant / MILLION:.2f}; the change costs {changing / constant - 1:+.2%}")
+    click.echo(f"  image after itself: {constant / MILLION:.2f}; the change costs {changing / constant - 1:+.2%}")
 
 
 def _compare_cpu(bundle: Path, board: str, image: str, instances: int) -> None:

@@ -44,7 +44,8 @@ native-armhf:
 	@sh tools/native_sysroot.sh armhf build/native/sysroot/armhf
 	$(call native_build,armhf,$(PADDLE_LITE_DIR_ARMHF))
 
-# Needs PADDLE_LITE_DIR and Debian's qemu-user (the static emulator takes no plugins); says so where they are missing.
+# Needs Paddle Lite (PADDLE_LITE_DIR) or ncnn for Arm, and Debian's qemu-user (the static emulator takes no plugins);
+# says so where they are missing.
 native-count: env native-aarch64
 	@$(CXX) -O2 -std=c++17 -Wall -Wextra -Werror -fPIC -shared -fvisibility=hidden cmake/count/plugin.cc \
 	    -o build/native/libedge-seg-count.so
