@@ -18,6 +18,7 @@ from edge_seg.errors import BundleError, EngineError, MissingDependencyError
 from edge_seg.manifest import GraphSpec, TensorSpec
 from edge_seg.runtime.engines import open_engine
 from edge_seg.runtime.engines.ncnn import Net, open_net, run_net
+from edge_seg.runtime.parity import compare
 from edge_seg.runtime.segmenter import Segmenter
 
 ncnn = pytest.importorskip("ncnn", reason="needs the extra 'ncnn'")
@@ -142,3 +143,27 @@ def test_without_the_library_the_error_says_how_to_get_it(tiny_bundles: Path, mo
     with pytest.raises(MissingDependencyError, match="needs the Python library ncnn") as caught:
         Segmenter(tiny_bundles / "ncnn-fp32")
     assert "pip install" in str(caught.value.remedy)
+
+
+def test_on_a_gpu_the_same_is_found(bundle: Bundle, capfd: pytest.CaptureFixture[str]) -> None:
+    if ncnn.get_gpu_count() == 0:
+        pytest.skip("no GPU with a Vulkan driver (Debian's mesa-vulkan-drivers has one that computes on the CPU)")
+    capfd.readouterr()
+    image = bundle.path / bundle.manifest.golden.image
+    with Segmenter(bundle, engine="ncnn-vulkan", instances=5) as segmenter, Segmenter(bundle, instances=5) as on_cpu:
+        found, expected = segmenter(image), on_cpu(image)
+        described = segmenter.engine.describe()
+    assert described["name"] == "ncnn-vulkan"
+    assert described["gpu"]
+    same = compare(expected, found)
+    assert same.matched == len(expected) == 5
+    assert same.box_px < 0.01
+    assert same.score < 1e-4
+    assert "queueC" not in capfd.readouterr().err
+
+
+def test_without_a_gpu_it_says_so(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ncnn, "get_gpu_count", lambda: 0)
+    with pytest.raises(EngineError, match="no GPU with a Vulkan driver") as refused:
+        Segmenter(bundle, engine="ncnn-vulkan")
+    assert "leave --engine out" in refused.value.remedy

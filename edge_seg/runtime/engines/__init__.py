@@ -31,7 +31,7 @@ class EngineSpec:
     ``suffixes``: what the files of each graph end with. ``portable``: graphs are in a standard form, which any version
     of the library may run. ``takes_images``: it is an :class:`ImageEngine`, which checks bundle, machine and version
     itself. ``any_bundle``: it computes nothing, so any bundle will do. ``stand_in``: the engine that runs its bundles
-    where its own library isn't installed.
+    where its own library isn't installed. ``bundles_of``: the engine whose bundles it runs, where that isn't itself.
     """
 
     module: str
@@ -40,6 +40,7 @@ class EngineSpec:
     takes_images: bool = False
     any_bundle: bool = False
     stand_in: str = ""
+    bundles_of: str = ""
 
 
 _HERE = "edge_seg.runtime.engines"
@@ -49,6 +50,7 @@ ENGINES = {
     "paddle-inference": EngineSpec(f"{_HERE}.paddle_inference", (".pdmodel", ".pdiparams")),
     "onnxruntime": EngineSpec(f"{_HERE}.onnxruntime", (".onnx",), portable=True),
     "ncnn": EngineSpec(f"{_HERE}.ncnn", (".param", ".bin"), portable=True, stand_in="native"),
+    "ncnn-vulkan": EngineSpec(f"{_HERE}.ncnn_vulkan", (".param", ".bin"), portable=True, bundles_of="ncnn"),
     "native": EngineSpec(f"{_HERE}.native", takes_images=True),
     "null": EngineSpec(f"{_HERE}.null", portable=True, any_bundle=True),
 }
@@ -86,7 +88,7 @@ def open_engine(bundle: Bundle, engine: str | None = None, threads: int = 0) -> 
         return whole
     if not spec.any_bundle:
         refuse_non_utf8(bundle.path)
-        check_machine(manifest, name)
+        check_machine(manifest, spec.bundles_of or name)
         found = version_of(name)
         if not spec.portable:
             check_version(manifest, found)

@@ -22,9 +22,9 @@ from edge_seg.errors import EngineError, MissingDependencyError
 from edge_seg.manifest import GraphSpec
 from edge_seg.runtime.engines.checks import check_names, file_of, loading
 from edge_seg.runtime.engines.ncnn_files import check_weights, read_layers
+from edge_seg.runtime.engines.quiet import unheard
 
 NAME = "ncnn"
-PORTABLE = True
 
 
 def version() -> str:
@@ -44,19 +44,42 @@ def load(bundle: Bundle, threads: int) -> NcnnEngine:
 
     The graphs that the manifest's ``optimizer.fp16`` names are computed in fp16 where the CPU can, else in fp32.
     """
+    return load_on(bundle, threads, gpu=False)
+
+
+def load_on(bundle: Bundle, threads: int, *, gpu: bool) -> NcnnEngine:
+    """The same, or on the first GPU that has a Vulkan driver. Raises EngineError where there is none."""
     threads = threads or len(os.sched_getaffinity(0))
     wanted = bundle.manifest.optimizer.get("fp16", [])
-    fp16 = computes_fp16()
+    settings: dict[str, Any] = {"threads": threads}
+    fp16 = gpu or computes_fp16()  # a GPU without fp16 computes in fp32, without a word
+    if gpu:
+        settings["gpu"] = find_gpu()
     nets = {}
     for name, graph in bundle.manifest.graphs.items():
         param, weights = file_of(bundle, name, ".param"), file_of(bundle, name, ".bin")
-        nets[name] = open_net(param, weights, graph, threads=threads, fp16=fp16 and name in wanted)
-    return NcnnEngine(nets, {"threads": threads, "fp16": sorted(wanted) if fp16 else []})
+        nets[name] = open_net(param, weights, graph, threads=threads, fp16=fp16 and name in wanted, gpu=gpu)
+    settings["fp16"] = sorted(wanted) if fp16 else []
+    return NcnnEngine(f"{NAME}-vulkan" if gpu else NAME, nets, settings)
 
 
 def computes_fp16() -> bool:
     """Whether ncnn would compute in fp16 on this CPU: only Arm's do, from v8.2 on."""
     return bool(_library().cpu_support_arm_asimdhp())
+
+
+def find_gpu() -> str:
+    """The name of the first GPU with a Vulkan driver. EngineError without one."""
+    library = _library()
+    with unheard():  # it describes each GPU on stderr
+        count = library.get_gpu_count()
+    if count == 0:
+        raise EngineError(
+            f"{NAME}: no GPU with a Vulkan driver is there",
+            remedy="install the GPU's driver (`vulkaninfo --summary` lists what it offers), or leave --engine out",
+            code="no-gpu",
+        )
+    return str(library.get_gpu_info(0).device_name())
 
 
 def _library() -> Any:
@@ -79,7 +102,7 @@ class Net:
     rows: bool
 
 
-def open_net(param: Path, weights: Path, spec: GraphSpec, *, threads: int, fp16: bool) -> Net:
+def open_net(param: Path, weights: Path, spec: GraphSpec, *, threads: int, fp16: bool, gpu: bool = False) -> Net:
     """Checks and loads a graph with one input. Raises BundleError or EngineError when it can't be."""
     layers = read_layers(param)
     check_weights(layers, weights)
@@ -88,7 +111,7 @@ def open_net(param: Path, weights: Path, spec: GraphSpec, *, threads: int, fp16:
         # Before loading, which is when weights are transformed. Some are on by default.
         options = net.opt
         options.num_threads = threads
-        options.use_vulkan_compute = False
+        options.use_vulkan_compute = gpu
         options.use_bf16_storage = options.use_bf16_packed = False
         # All or none: fp16 in memory with fp32 arithmetic takes ten times as long.
         options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = fp16
@@ -155,9 +178,8 @@ def _require(code: int, doing: str) -> None:
 class NcnnEngine:
     """See the module."""
 
-    name = NAME
-
-    def __init__(self, nets: dict[str, Net], settings: dict[str, Any]) -> None:
+    def __init__(self, name: str, nets: dict[str, Net], settings: dict[str, Any]) -> None:
+        self.name = name
         self._nets = nets
         self._settings = settings
 

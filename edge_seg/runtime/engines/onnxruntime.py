@@ -22,7 +22,6 @@ from edge_seg.runtime.engines.device_tensor import DeviceTensor
 from edge_seg.runtime.engines.gpu import gpu_state
 
 NAME = "onnxruntime"
-PORTABLE = True
 
 _CPU = "CPUExecutionProvider"
 # Words of a manifest → the library's name and settings. fp32 means fp32: TF32 has 10 bits of mantissa.

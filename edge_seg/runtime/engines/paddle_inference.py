@@ -9,11 +9,8 @@ that: memory comes to rest once all numbers have been seen.
 from __future__ import annotations
 
 import os
-import sys
-import tempfile
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -26,6 +23,7 @@ from edge_seg.runtime.cpu import describe_cpu
 from edge_seg.runtime.engines.checks import check_names, file_of, loading
 from edge_seg.runtime.engines.device_tensor import DeviceTensor
 from edge_seg.runtime.engines.gpu import gpu_state
+from edge_seg.runtime.engines.quiet import unheard
 
 NAME = "paddle-inference"
 _GPU_MEMORY_MB = 512  # to begin with; the pool grows
@@ -93,24 +91,6 @@ def _require_bf16(name: str) -> None:
             remedy="convert with the recipe cpu-fp32, or cpu-int8",
             code="target-mismatch",
         )
-
-
-@contextmanager
-def unheard() -> Iterator[None]:
-    """Keeps back what native code says on stderr, unless it fails: paddle's passes say thirty lines a graph."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            said.seek(0)
-            os.write(kept, said.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
 
 
 class _Output:
