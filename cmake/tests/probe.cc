@@ -15,6 +15,7 @@
 #include "core/error.h"
 #include "core/exact.h"
 #include "core/json_fields.h"
+#include "core/memory.h"
 #include "core/paste.h"
 #include "core/preprocess.h"
 #include "core/proposals.h"
@@ -204,6 +205,18 @@ Message decoded(const Message& request) {
     return {Json::object(), {bytes_of(boxes), bytes_of(scores), bytes_of(masks)}};
 }
 
+Message memory(const Message& request) {
+    const Json& head = request.head;
+    Manifest manifest;
+    manifest.engine = head["engine"];
+    manifest.target = head["target"];
+    manifest.precision = head["precision"];
+    manifest.preprocess.height = head["height"];
+    manifest.preprocess.width = head["width"];
+    const auto needed = needed_bytes(manifest, head["model_bytes"]);
+    return {{{"needed", needed ? Json(*needed) : Json()}, {"free", free_bytes().value_or(0)}}, {}};
+}
+
 Message answer(const Message& request) {
     static const std::map<std::string, std::function<Message(const Message&)>> functions = {
         {"read", read},
@@ -219,6 +232,7 @@ Message answer(const Message& request) {
         {"pool", pooled},
         {"propose", proposed},
         {"decode", decoded},
+        {"memory", memory},
     };
     try {
         return functions.at(request.head["do"])(request);

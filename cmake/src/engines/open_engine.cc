@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/memory.h"
 #include "engines/checks.h"
 #include "engines/cpuinfo_override.h"
 #include "engines/engine.h"
@@ -73,6 +74,7 @@ std::unique_ptr<Engine> open_engine(const Bundle& bundle, const EngineOptions& o
         utsname system{};
         uname(&system);
         check_machine(manifest, system.machine);
+        check_memory(bundle);
     }
     auto engine = name == kNull   ? load_null_engine(bundle)
                   : name == kNcnn ? load_ncnn(bundle, options)
