@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import random
 import shlex
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench.journal import unfinished
 from edge_seg import cli
 from edge_seg.records.record import STAGES, read
+from tests.bench.conftest import FAKE_RUNNER
+from tests.bench.test_interrupted import samples_kept
 from tests.boards.conftest import ROOT, make_x86
 from tests.targets.sshd import Sshd, board, sshd
 
@@ -50,3 +59,63 @@ def test_a_board_that_is_lost(board: Sshd, tmp_path: Path, capsys: Any) -> None:
     assert cli.main(["bench", "run", str(make_x86(tmp_path / "x86-fp32")), *words]) == 1
     assert '"unreachable"' in capsys.readouterr().out
     assert not (tmp_path / "records.jsonl").exists()
+
+
+MOMENTS = int(os.environ.get("EDGE_SEG_TEST_MOMENTS", "3"))
+SLOW = shlex.join([sys.executable, str(FAKE_RUNNER), "slow"])
+"""A runner on the board whose samples take a while."""
+
+
+def processes(*marks: str) -> list[int]:
+    """Processes in whose command line all ``marks`` stand, but for this one."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if all(mark in words for mark in marks):
+                    found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attempt", range(MOMENTS))
+def test_any_moment(board: Sshd, tmp_path: Path, attempt: int) -> None:
+    """Harness, ssh, the login's session or the board's runner is killed: what was measured is kept, and it goes on."""
+    draw = random.Random(attempt)
+    bundle, out = make_x86(tmp_path / "x86-fp32"), tmp_path / "records.jsonl"
+    words = ["bench", "run", str(bundle), "--on", board.name, "--runner", SLOW, "--warmup", "0", "--repeat", "20"]
+    command = [sys.executable, "-m", "edge_seg.cli", *words, "--out", str(out), "--json"]
+    settings: dict[str, Any] = {"env": {**os.environ, "PYTHONPATH": str(ROOT)}, "text": True}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings)
+    time.sleep(draw.uniform(0.5, 9.0))
+    kept_before = samples_kept(out)
+    victims = {
+        "harness": [process.pid],
+        "ssh": processes("ssh", str(board.config)),
+        "session": board.sessions(),
+        "runner": processes("fake_runner", str(bundle.name)),
+    }[("harness", "ssh", "session", "runner")[attempt % 4]]
+    for victim in victims:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGKILL)
+    process.communicate(timeout=240)
+    kept = [*(read(out)[0] if out.exists() else []), *unfinished(out)]
+    assert sum(len(record.samples) for record in kept) >= kept_before
+    done = subprocess.run(command, capture_output=True, check=False, **settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    records, bad = read(out)
+    assert bad == []
+    whole = [len(record.samples) for record in records if record.ended is None]
+    assert whole == [20] * (2 if process.returncode == 0 else 1), "what ended well is measured anew"
+    for _ in range(600):
+        if not processes("fake_runner", "slow"):
+            break
+        time.sleep(0.05)
+    assert processes("fake_runner", "slow") == []
+    assert left_on(board) == [], "nothing is left on the board"
+
+
+def left_on(board: Sshd) -> list[str]:
+    folder = board.home / "edge-seg"
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []

@@ -87,6 +87,11 @@ class Sshd:
             time.sleep(0.05)
         raise AssertionError((self.folder / "log").read_text())
 
+    def sessions(self) -> list[int]:
+        """Its processes that serve a login now."""
+        main = self._process.pid
+        return [int(pid) for pid in Path(f"/proc/{main}/task/{main}/children").read_text().split()]
+
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
