@@ -75,6 +75,16 @@ def pack(out: Path, entries: Iterable[tuple[str, Path | bytes, int]]) -> None:
                 tarred.addfile(entry, file)
 
 
+_LITTER = frozenset({"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"})
+"""What file managers put beside a folder that they pack."""
+
+
+def only_folder(unpacked: Path) -> Path:
+    """The one folder of an archive, or the archive's whole content where it isn't in one folder."""
+    inner = [path for path in unpacked.iterdir() if path.name not in _LITTER and not path.name.startswith("._")]
+    return inner[0] if len(inner) == 1 and inner[0].is_dir() else unpacked
+
+
 def unpack(archive: Path, folder: Path, error: type[EdgeSegError]) -> Path:
     """Unpacks a .zip or .tar(.gz, .bz2, .xz) as ``folder``, which appears only once all is there.
 

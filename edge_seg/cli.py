@@ -21,7 +21,7 @@ import click
 from edge_seg import __version__
 from edge_seg.errors import UsageError
 from edge_seg.explain import INTERRUPTED, TERMINATED, explain
-from edge_seg.options import Group
+from edge_seg.options import Group, refuse_empty_paths
 from edge_seg.printable import PrintableStream
 from edge_seg.process import guard
 from edge_seg.process.environment import WORDS
@@ -87,6 +87,7 @@ class LazyGroup(Group):
         adopt(module)
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
+        refuse_empty_paths(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

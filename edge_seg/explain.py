@@ -59,10 +59,24 @@ _OS_ERRORS = {
 }
 
 
+def _no_current_folder() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False
+
+
 def explain_os_error(problem: OSError) -> EdgeSegError:
     """The message for a failed system call, with the file that the user knows (not a partial file's name)."""
     assert problem.errno is not None
     message, remedy = _OS_ERRORS.get(problem.errno, (problem.strerror or str(problem), ""))
     if problem.filename is not None:
         message = f"{final_name(os.fsdecode(problem.filename))}: {message}"
+    elif problem.errno == errno.ENOENT and _no_current_folder():
+        message, remedy = "the current folder is no longer there", "change to another folder (`cd`)"
+    elif problem.strerror not in (None, os.strerror(problem.errno)):  # Python's own words tell more
+        message = str(problem.strerror)
+        if "temporary directory" in message:
+            remedy = "make one of them writable, or set TMPDIR to a folder that is"
     return EdgeSegError(message, remedy=remedy, code=errno.errorcode.get(problem.errno, "os").lower())

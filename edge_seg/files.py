@@ -9,6 +9,7 @@ import hashlib
 import itertools
 import json
 import os
+import shutil
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Set
@@ -81,6 +82,27 @@ def atomic_dir(path: Path, *, mark: str | None = None, ours: Ours | None = None)
         yield beside
         check_replaceable(path, mark, ours)  # once more: another process may have written there meanwhile
         partial.take_place(beside, path)
+
+
+@contextlib.contextmanager
+def changed_dir(path: Path) -> Iterator[Path]:
+    """Yields a copy of the folder ``path`` beside it; on success it takes ``path``'s place, on any failure it goes.
+
+    For files that fit together only all as they were or all as they are to be. Those that aren't written anew are
+    linked, not copied, so they must be replaced (:func:`atomic_file`), not written into.
+    """
+    path = path.resolve()
+    with named(path), partial.folder_beside(path) as beside:
+        shutil.copytree(path, beside, symlinks=True, copy_function=_link, dirs_exist_ok=True)
+        yield beside
+        partial.take_place(beside, path)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:  # another user's file, or a file system without links
+        shutil.copy2(source, target, follow_symlinks=False)
 
 
 @contextlib.contextmanager

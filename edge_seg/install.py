@@ -24,6 +24,8 @@ EXTRAS = {
     "tensorboardX": "tensorboard",
     "yaml": "train",
     "paddlelite": "lite",
+    "faster_coco_eval": "train",
+    "ncnn": "ncnn",
     "onnxruntime": "onnx",
     "onnx": "onnx-export",
     "cryptography": "sign",

@@ -59,6 +59,27 @@ def _like(word: str, names: list[str]) -> str:
     return f" Did you mean {' or '.join(repr(name) for name in found)}?"
 
 
+class NamedPath(click.Path):
+    """A path that isn't empty: ``--out "$OUT"`` of a variable that isn't set would be the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click's own."""
+        if value == "":
+            self.fail("empty, expected a file or a folder; is a variable of the shell not set?", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+def refuse_empty_paths(command: click.Command) -> None:
+    """Makes every path that ``command``, or a command of the group, takes a :class:`NamedPath`."""
+    for parameter in command.params:
+        if type(parameter.type) is click.Path:
+            named = NamedPath()
+            named.__dict__.update(parameter.type.__dict__)
+            parameter.type = named
+    for inner in command.commands.values() if isinstance(command, click.Group) else ():
+        refuse_empty_paths(inner)
+
+
 class CommandType(click.ParamType):
     """A program, or a command line with arguments, to the tuple of its words."""
 

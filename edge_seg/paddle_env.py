@@ -34,7 +34,7 @@ try:
 except ImportError as problem:
     raise MissingDependencyError(
         f"this command needs PaddlePaddle, which can't be imported: {problem}",
-        remedy=f"install it with: {pip_install('train')} (Python 3.10 to 3.12)",
+        remedy=f"install it with: {pip_install('train')} (Python 3.10 to 3.13)",
     ) from None
 
 # paddle says so at every batch normalisation of every training.

@@ -209,6 +209,15 @@ def clear(path: Path) -> None:
     remove(path)
 
 
+def discard(path: Path) -> None:
+    """:func:`remove` of which a kill leaves the whole or nothing under that name."""
+    try:
+        with folder_beside(path) as aside:
+            path.rename(aside / path.name)
+    except OSError:
+        remove(path)
+
+
 def remove(path: Path) -> None:
     """Removes a file or a folder with all that is in it, as far as that can be done; no error if it isn't there."""
     if path.is_dir() and not path.is_symlink():

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from edge_seg.bundle import MANIFEST, Bundle, open_bundle
-from edge_seg.errors import BundleError, EdgeSegError
+from edge_seg.errors import BundleError, EdgeSegError, UsageError
 from edge_seg.signature import (
     SIGNATURE,
     Signature,
@@ -57,14 +57,24 @@ def folders() -> list[Path]:
 def trusted_keys(public_key: Path | None = None) -> dict[str, Path]:
     """The trusted keys, and the file of each: those in ``public_key``, if given, else those in :func:`folders`.
 
-    Raises UsageError for a file that holds no key: a key that can't be read must not let anything pass.
+    Raises UsageError for a folder that can't be read and for a file that holds no key: neither must let anything pass.
     """
-    files = [public_key] if public_key is not None else []
-    if public_key is None:
-        for folder in folders():
-            if folder.is_dir():
-                files += sorted(file for file in folder.iterdir() if file.name.endswith(_SUFFIX))
+    files = [public_key] if public_key is not None else [file for folder in folders() for file in _key_files(folder)]
     return {key: file for file in reversed(files) for key in read_public_keys(file)}
+
+
+def _key_files(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder / name for name in os.listdir(folder) if name.endswith(_SUFFIX))
+    except OSError as problem:
+        # A link to nowhere, or a file in its place, was meant to be a folder with keys.
+        if isinstance(problem, FileNotFoundError | NotADirectoryError) and not os.path.lexists(folder):
+            return []
+        raise UsageError(
+            f"{folder}: can't be read: {problem.strerror}",
+            remedy="make it a readable folder, or remove it to trust no keys in particular",
+            code="key-invalid",
+        ) from None
 
 
 def require_trusted(bundle: Bundle, public_key: Path | None = None) -> Trust:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from edge_seg import archive
-from edge_seg.archive import unpack
+from edge_seg.archive import only_folder, unpack
 from edge_seg.errors import DataError
 
 Make = Callable[..., Path]
@@ -34,6 +34,21 @@ def zip_(path: Path, *names: str) -> Path:
         for name in names:
             zipped.writestr(name, "hello")
     return path
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (("a/one", "a/b/two"), "a"),
+        (("a/one", "__MACOSX/a/._one", "._a", ".DS_Store", "Thumbs.db"), "a"),
+        (("a/one", "b/two"), "."),
+        (("one",), "."),
+        (("a/one", "two"), "."),
+    ],
+)
+def test_the_one_folder_of_an_archive(tmp_path: Path, names: tuple[str, ...], found: str) -> None:
+    content = unpack(zip_(tmp_path / "it.zip", *names), tmp_path / "out", DataError)
+    assert only_folder(content) == content / found
 
 
 @pytest.mark.parametrize("make", [tar, zip_])

@@ -121,6 +121,23 @@ def test_every_command_is_explained(name: str) -> None:
         assert max(map(len, text.splitlines())) <= 80, path
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["predict", "bundle", "photo.jpg", "--out", ""],
+        ["predict", "bundle", ""],
+        ["data", "check", ""],
+        ["bench", "run", ""],
+        ["bundle", "unpack", "packed.tar.gz", "--out", ""],
+        ["convert", "mask_rcnn_tiny_fpn", "--out", ""],
+    ],
+)
+def test_a_path_of_a_variable_that_is_not_set(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """It would be the current folder."""
+    assert cli.main(words) == 2
+    assert "empty, expected a file or a folder; is a variable of the shell not set?" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", [["nothing"], ["--nothing"], ["zoo", "--nothing"], ["predict"]])
 def test_wrong_usage_exits_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*words, "--json"]) == 2

@@ -15,6 +15,7 @@ from edge_seg.errors import BundleError, UsageError
 from edge_seg.files import (
     atomic_dir,
     atomic_file,
+    changed_dir,
     read_json,
     refuse_non_utf8,
     sha256,
@@ -123,6 +124,24 @@ def test_a_strangers_folder_is_never_replaced(tmp_path: Path, mark: str | None) 
     with pytest.raises(UsageError, match="holds other files"), atomic_dir(tmp_path / "home", mark=mark):
         pytest.fail("no work may begin")
     assert names(tmp_path / "home") == ["photo.jpg"]
+
+
+def test_a_folder_is_changed_as_a_whole(tmp_path: Path) -> None:
+    write_text(tmp_path / "a/b.txt", "one")
+    write_text(tmp_path / "a/c/d.txt", "other")
+    os.mkfifo(tmp_path / "a/pipe")
+    kept = (tmp_path / "a/c/d.txt").stat().st_ino
+    with pytest.raises(Broken), changed_dir(tmp_path / "a") as changed:
+        write_text(changed / "b.txt", "two")
+        raise Broken
+    assert (tmp_path / "a/b.txt").read_text() == "one"
+    with changed_dir(tmp_path / "a") as changed:
+        write_text(changed / "b.txt", "two")
+        assert (tmp_path / "a/b.txt").read_text() == "one"
+    assert (tmp_path / "a/b.txt").read_text() == "two"
+    assert (tmp_path / "a/c/d.txt").stat().st_ino == kept
+    assert (tmp_path / "a/pipe").is_fifo()
+    assert names(tmp_path) == ["a"]
 
 
 def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:

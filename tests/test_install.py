@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -90,6 +91,14 @@ def test_extras_exist_and_bring_their_module() -> None:
         assert f'"{extra}": ' in code
     assert "train" in install.missing_module("paddle.nn").remedy
     assert "'" not in install.missing_module("click").remedy.rpartition("install")[2].replace(str(ROOT), "")
+
+
+def test_no_remedy_asks_a_registry_for_this_package() -> None:
+    """It isn't on one; :func:`install.pip_install` knows what to install in its place."""
+    code = [file for folder in ("edge_seg", "convert", "bench") for file in (ROOT / folder).rglob("*.py")]
+    pages = [*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")]
+    asks = re.compile(r"pip3? install[^\n]*[ '\"](edge[-_]seg)(\[|['\" ]|$)", re.MULTILINE)
+    assert [file for file in (*code, *pages) if asks.search(file.read_text())] == []
 
 
 def test_a_system_without_libgl(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,6 +120,21 @@ with atomic_dir(pathlib.Path({str(tmp_path / "out")!r})) as folder, atomic_file(
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
 
 
+def test_what_is_discarded_goes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a/deep").mkdir(parents=True)
+    (tmp_path / "a/deep/b").touch()
+
+    def look(path: Path) -> None:
+        assert not (tmp_path / "a").exists()
+        remove(path)
+
+    remove = partial.remove
+    monkeypatch.setattr(partial, "remove", look)
+    partial.discard(tmp_path / "a")
+    partial.discard(tmp_path / "nothing")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_sweep_that_fails_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> None:
         raise PermissionError(13, "Permission denied")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from edge_seg.bundles.sign import keygen, sign
 from edge_seg.errors import BundleError, UsageError
 from edge_seg.runtime import runner
 from tests.bundles.made import edit, make_bundle
+from tests.conftest import ROOT, with_etc
 
 
 @pytest.fixture
@@ -124,6 +128,41 @@ def test_a_key_that_cannot_be_read_lets_nothing_pass(signed: Path, home: Path) -
     (home / "broken.pub").write_text("no key")
     with pytest.raises(UsageError, match=r"broken\.pub: expected a public ed25519 key"):
         trust.require_trusted(open_bundle(signed))
+
+
+def test_the_systems_folder(signed: Path, home: Path, tmp_path: Path) -> None:
+    """As a program that was started anew sees it."""
+    (tmp_path / "etc/edge-seg").mkdir(parents=True)
+    home.rename(tmp_path / "etc/edge-seg/trusted-keys")
+    there = with_etc(tmp_path / "etc")
+    words = [sys.executable, "-m", "edge_seg.cli", "predict", str(signed), str(signed / "golden/image.png")]
+
+    def said(*before: str) -> str:
+        command = [*before, *words, "--out", str(tmp_path / "out")]
+        done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+        assert done.returncode == 1  # its graphs are noise, and for Arm
+        return done.stderr
+
+    assert "signed with the key in /etc/edge-seg/trusted-keys/maker.pub" in said(*there)
+    (signed / "signature.json").unlink()
+    assert "not signed, and only what is signed with a trusted key may run here" in said(*there)
+    assert "not signed" not in said()
+
+
+@pytest.mark.parametrize("way", ["a link to nowhere", "a link in a circle", "a file"])
+def test_a_folder_that_is_none_lets_nothing_pass(signed: Path, home: Path, way: str) -> None:
+    (home / "maker.pub").unlink()
+    home.rmdir()
+    if way == "a file":
+        home.touch()
+    else:
+        home.symlink_to("nowhere" if way == "a link to nowhere" else home.name)
+    with pytest.raises(UsageError, match=r"trusted-keys: can't be read: "):
+        trust.require_trusted(open_bundle(signed))
+    home.unlink()
+    home.parent.rmdir()
+    home.parent.touch()  # as with XDG_CONFIG_HOME=/dev/null: no folder was meant
+    assert trust.require_trusted(open_bundle(signed)).trusted is None
 
 
 def test_the_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,8 @@ from convert.tune.search import Candidates, Value, front
 from convert.tune.trial import Order, make_point
 from edge_seg.data.coco import CocoDataset, ImageRecord
 from edge_seg.errors import EdgeSegError
-from edge_seg.files import check_replaceable, remove, scratch_dir, sha256
+from edge_seg.files import check_replaceable, scratch_dir, sha256
+from edge_seg.partial import discard
 from edge_seg.train.run import Run, load_run
 from edge_seg.tuning import Placed, Point, Setting
 from edge_seg.words import counted
@@ -130,11 +131,11 @@ class Workshop:
         keep = {self._place(setting) for setting in settings}
         for place in self.folder.iterdir() if self.folder.is_dir() else ():
             if place not in keep:
-                remove(place)
+                discard(place)
 
     def close(self) -> None:
         """Removes all bundles."""
-        remove(self.folder)
+        discard(self.folder)
 
     def _place(self, setting: Setting) -> Path:
         return self.folder / setting.key

@@ -66,8 +66,13 @@ done | sort -u | while read -r words; do
 done
 """
 
-# $1: folder; the rest: versions.
-REMOVE = 'cd -- "$1/versions" && shift && rm -rf -- "$@"'
+# $1: folder; the rest: versions. When it is cut off, what is left of one has a name that ROOM removes.
+REMOVE = """
+cd -- "$1/versions" && shift || exit
+for version; do
+  rm -rf -- "$version.partial" && mv -f -- "$version" "$version.partial" && rm -rf -- "$version.partial" || exit
+done
+"""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_seg.archive import unpack
+from edge_seg.archive import only_folder, unpack
 from edge_seg.boards.elf import check_elf, read_elf
 from edge_seg.boards.pack import LIGHT_LIBRARY
 from edge_seg.data.download import fetch as download
@@ -124,8 +124,7 @@ def _download(
 def _unpack(file: Path, folder: Path, arch: str, fp16: bool) -> str | None:
     with atomic_dir(folder, mark=HEADER) as whole, scratch_dir(folder) as scratch:
         content = unpack(file, scratch / "content", DataError)
-        inner = list(content.iterdir())
-        root = inner[0] if len(inner) == 1 and inner[0].is_dir() and inner[0].name != "cxx" else content
+        root = content if (content / "cxx").is_dir() else only_folder(content)
         version = _look(file, root, arch, fp16)
         for entry in root.iterdir():
             entry.rename(whole / entry.name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_seg.archive import unpack
+from edge_seg.archive import only_folder, unpack
 from edge_seg.boards.elf import KINDS, Elf, read_elf
 from edge_seg.boards.pack import LIBRARIES, RUN, RUNNER
 from edge_seg.boards.state import State
@@ -43,8 +43,7 @@ def open_package(archive: Path, scratch: Path) -> Package:
     remedy = "give the archive that `edge-seg board pack` wrote"
     if not archive.is_file():
         raise UsageError(f"{archive}: no such file", remedy=remedy)
-    inner = list(unpack(archive, scratch / "content", EdgeSegError).iterdir())
-    folder = inner[0] if len(inner) == 1 and inner[0].is_dir() else scratch / "content"
+    folder = only_folder(unpack(archive, scratch / "content", EdgeSegError))
     for name in (RUN, RUNNER, "bundle/manifest.json"):
         if not (folder / name).is_file():
             hint = "; a bundle alone is packed by `edge-seg bundle pack`" if name == RUN else ""

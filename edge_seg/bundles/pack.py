@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from edge_seg.archive import only_folder
 from edge_seg.archive import pack as write_archive
 from edge_seg.archive import unpack as unpack_archive
 from edge_seg.bundle import MANIFEST, Bundle, own_files
@@ -54,7 +55,7 @@ def unpack(archive: Path, out: Path, public_key: Path | None = None) -> Bundle:
     BundleError when it is damaged, altered or not a bundle.
     """
     with atomic_dir(out, ours=own_files) as whole, scratch_dir(out) as scratch:
-        folder = _root(unpack_archive(archive, scratch / "content", BundleError))
+        folder = only_folder(unpack_archive(archive, scratch / "content", BundleError))
         try:
             found = open_sound(folder, public_key)
             names = members(found)
@@ -71,12 +72,6 @@ def members(bundle: Bundle) -> list[str]:
     """The names of all that belongs to the bundle, each once ("a//b" is "a/b"), sorted."""
     signature = [SIGNATURE] if read_signature(bundle.path / SIGNATURE) else []
     return sorted({str(PurePosixPath(name)) for name in (MANIFEST, *bundle.files, *signature)})
-
-
-def _root(folder: Path) -> Path:
-    """Where the bundle lies in what was unpacked: at the top, or in the only folder there."""
-    inner = list(folder.iterdir())
-    return inner[0] if len(inner) == 1 and inner[0].is_dir() else folder
 
 
 def folder_name(bundle: Bundle) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edge_seg import limits
 from edge_seg.bundle import MANIFEST, Bundle, write_manifest
 from edge_seg.errors import UsageError
-from edge_seg.files import atomic_file, read_limited, write_json
+from edge_seg.files import atomic_file, changed_dir, read_limited, sha256, write_json
 from edge_seg.signature import ALGORITHM, SIGNATURE, Signature, archive_message, bad_key, signature_beside
 
 if TYPE_CHECKING:
@@ -22,38 +22,54 @@ if TYPE_CHECKING:
 def keygen(private: Path) -> Path:
     """Writes a new key to ``private``, for its owner's eyes only, and the public one to ``private`` + ``.pub``.
 
-    Returns the latter. Raises :class:`UsageError` when one of the files exists: a key that is lost can't be had again.
+    Returns the latter. A private key whose public one is missing, as after a crash between the two, gets it. Raises
+    :class:`UsageError` when anything else exists: a key that is lost can't be had again.
     """
     from cryptography.hazmat.primitives import serialization as form
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     public = private.with_name(private.name + ".pub")
-    for file in (private, public):
-        if os.path.lexists(file):
-            raise UsageError(f"{file}: exists, and won't be replaced", remedy="use another name", code="exists")
-    key = Ed25519PrivateKey.generate()
-    pem = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
-    with atomic_file(private) as partial:
-        partial.touch(mode=0o600)
-        partial.write_bytes(pem)
+    if os.path.lexists(public):
+        raise _exists(public)
+    if os.path.lexists(private):
+        try:
+            key = _private_key(private)
+        except UsageError:
+            raise _exists(private) from None
+    else:
+        key = Ed25519PrivateKey.generate()
+        pem = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
+        with atomic_file(private) as partial:
+            partial.touch(mode=0o600)
+            partial.write_bytes(pem)
     with atomic_file(public) as partial:
         partial.write_bytes(key.public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo))
     return public
 
 
+def _exists(file: Path) -> UsageError:
+    return UsageError(f"{file}: exists, and won't be replaced", remedy="use another name", code="exists")
+
+
 def sign(bundle: Bundle, key_file: Path, version: int | None = None) -> Signature:
     """Signs the manifest with the private key in ``key_file``, with ``version`` in it if given.
 
-    Replaces an older signature; while it is written, the bundle has none.
+    Replaces an older signature. With another version the folder is replaced as a whole: at no moment does a manifest
+    lie there without its signature.
     """
     key = _private_key(key_file)
-    if version is not None and version != bundle.manifest.version:
-        (bundle.path / SIGNATURE).unlink(missing_ok=True)
-        write_manifest(bundle.path, replace(bundle.manifest, version=version))
-    content = (bundle.path / MANIFEST).read_bytes()
+    if version is None or version == bundle.manifest.version:
+        return _write_signature(bundle.path, key)
+    with changed_dir(bundle.path) as changed:
+        write_manifest(changed, replace(bundle.manifest, version=version))
+        return _write_signature(changed, key)
+
+
+def _write_signature(folder: Path, key: Ed25519PrivateKey) -> Signature:
+    content = (folder / MANIFEST).read_bytes()
     public = key.public_key().public_bytes_raw().hex()
-    signature = Signature(ALGORITHM, public, key.sign(content).hex(), bundle.id)
-    write_json(bundle.path / SIGNATURE, asdict(signature))
+    signature = Signature(ALGORITHM, public, key.sign(content).hex(), sha256(folder / MANIFEST))
+    write_json(folder / SIGNATURE, asdict(signature))
     return signature
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from edge_seg.archive import unpack
+from edge_seg.archive import only_folder, unpack
 from edge_seg.data.download import Progress, fetch
 from edge_seg.data.layout import find_single, has_split
 from edge_seg.errors import DataError, UsageError
@@ -75,8 +75,7 @@ def fetch_dataset(
             archive.unlink()  # it would be refused again
             raise
         # An archive usually holds one folder; its content is what was asked for.
-        inner = list(unpacked.iterdir())
-        source = inner[0] if len(inner) == 1 and inner[0].is_dir() else unpacked
+        source = only_folder(unpacked)
         if out.exists():
             out.rmdir()
         source.rename(out)

@@ -7,11 +7,9 @@ would have had.
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import multiprocessing
 import signal
-import sys
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -29,6 +27,7 @@ from edge_seg.data.sampler import Sampler
 from edge_seg.data.transforms import Placement, Targets, letterbox, open_picture, put_picture, put_targets, short_side
 from edge_seg.errors import DataError, EdgeSegError, UsageError
 from edge_seg.manifest import PreprocessSpec
+from edge_seg.process.python import die_with_parent
 
 STRIDE = 32
 """Sides of an input are multiples of this, the coarsest feature map's stride."""
@@ -151,8 +150,7 @@ _maker: BatchMaker | None = None
 def _begin_worker(dataset: CocoDataset, settings: LoaderSettings, seed: int) -> None:
     global _maker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: none outlives a trainer that was killed
+    die_with_parent()
     cv2.setNumThreads(1)
     _maker = BatchMaker(dataset, settings, seed)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from edge_seg import __version__
 from edge_seg.errors import EdgeSegError, MissingDependencyError
 from edge_seg.files import refuse_other_kind, refuse_overwriting, write_text
+from edge_seg.install import pip_install
 from edge_seg.pages.blocks import PLOT_ID, Answer, Block, Figure, Fold, Gallery, Grid, Image, Section, number
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def require(*libraries: str) -> None:
         if importlib.util.find_spec(library) is None:
             raise MissingDependencyError(
                 f"{library} isn't installed, and HTML pages are made with it",
-                remedy="install it with: pip install 'edge-seg[report]'",
+                remedy=f"install it with: {pip_install('report')}",
             )
 
 

@@ -18,7 +18,7 @@ from typing import IO
 
 from edge_seg import limits
 from edge_seg.errors import ConversionError, EdgeSegError
-from edge_seg.process.python import module_command
+from edge_seg.process.python import bound_command
 
 REFUSED = 70
 """Exit code of a child that printed an error with a message, see :func:`refusing`."""
@@ -59,10 +59,13 @@ forks: ContextVar[Mapping[str, Fork]] = ContextVar("forks", default={})  # noqa:
 
 
 def run_module(module: str, *arguments: str | Path, limit_s: float) -> Outcome:
-    """``python -m module arguments…`` with its output captured; killed after ``limit_s`` seconds."""
+    """``python -m module arguments…`` with its output captured; killed after ``limit_s`` seconds.
+
+    It ends with this process, also when that is killed: nobody else would stop it from writing.
+    """
     words = [str(argument) for argument in arguments]
     fork = forks.get().get(module)
-    return (fork and fork(module, words, limit_s)) or run_command(module_command(module, *words), limit_s)
+    return (fork and fork(module, words, limit_s)) or run_command(bound_command(module, *words), limit_s)
 
 
 def run_command(command: list[str], limit_s: float) -> Outcome:

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 import click
 
-from edge_seg.cache import cache_folder
+from edge_seg.cache import cache_folder, home_folder
 from edge_seg.errors import EdgeSegError
 from edge_seg.files import atomic_dir, write_text
 
@@ -151,7 +151,10 @@ def _candidates() -> Iterator[Path]:
         found = shutil.which(name)
         if found:
             yield Path(found)
-    for root in (Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv"), Path.home() / ".pyenv"):
+    roots = [Path(named)] if (named := os.environ.get("PYENV_ROOT")) else []
+    with contextlib.suppress(EdgeSegError):  # a user without a home has no pyenv there
+        roots.append(home_folder() / ".pyenv")
+    for root in roots:
         yield from sorted(root.glob("versions/3.10*/bin/python3.10"), reverse=True)
     for folder in SYSTEM:
         yield Path(folder) / "python3.10"

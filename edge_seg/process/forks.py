@@ -11,7 +11,6 @@ the current folder.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib
 import json
 import os
@@ -29,9 +28,8 @@ from typing import IO, Any
 from edge_seg import limits
 from edge_seg.process import child
 from edge_seg.process.child import Outcome
-from edge_seg.process.python import adopt, module_command
+from edge_seg.process.python import adopt, die_with_parent, module_command
 
-_PR_SET_PDEATHSIG = 1
 _POLL_S = 0.002
 
 
@@ -97,7 +95,7 @@ def _end_of(file: Path) -> str:
 
 
 def _serve(modules: list[str]) -> None:
-    _die_with_parent()
+    die_with_parent()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for name in modules:
@@ -130,7 +128,7 @@ def _become(order: dict[str, Any]) -> None:
     """Turns this fork into ``python -m module arguments``; doesn't return."""
     code = 1
     try:
-        _die_with_parent()
+        die_with_parent()
         for number, file, flags in (
             (0, os.devnull, os.O_RDONLY),
             (1, order["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
@@ -153,11 +151,6 @@ def _become(order: dict[str, Any]) -> None:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
-
-
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import click
 
 from edge_seg import partial
 from edge_seg.errors import EngineError
+from edge_seg.process.python import die_with_parent
 
 PIPE_VARIABLE = "EDGE_SEG_GUARD_PIPE"
 _PHASE, _PARTIAL = b"phase ", b"partial "
@@ -46,12 +47,8 @@ def _adopt() -> int | None:
         return None
     pipe = int(text)
     os.set_inheritable(pipe, False)
-    if sys.platform == "linux":
-        import ctypes
-
-        PR_SET_PDEATHSIG = 1
-        # A parent killed by SIGKILL can't tell its child, which would go on writing into the user's folders.
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    # A parent killed by SIGKILL can't tell its child, which would go on writing into the user's folders.
+    die_with_parent()
     partial.announce = lambda path: _tell(_PARTIAL + os.fsencode(path))
     return pipe
 

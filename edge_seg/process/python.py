@@ -7,8 +7,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
+import os
 import runpy
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,15 +21,34 @@ PACKAGES = Path(__file__).resolve().parents[2]
 
 # sys needs no file. Its path begins with "" for the current folder, unless PYTHONSAFEPATH is set.
 _SAFE = "import sys\nif sys.path[:1] == ['']: del sys.path[0]\n"
-_MODULE = (
-    _SAFE + "sys.path.insert(0, sys.argv[1])\nimport edge_seg\ndel sys.path[0]\n"
-    "from edge_seg.process.python import run\nrun(sys.argv[2], sys.argv[3:])\n"
+_OURS = _SAFE + "sys.path.insert(0, sys.argv[1])\nimport edge_seg\ndel sys.path[0]\n"
+_MODULE = _OURS + "from edge_seg.process.python import run\nrun(sys.argv[2], sys.argv[3:])\n"
+_BOUND = _OURS + (
+    "from edge_seg.process.python import die_with_parent, run\n"
+    "die_with_parent(int(sys.argv[2]))\nrun(sys.argv[3], sys.argv[4:])\n"
 )
+_PR_SET_PDEATHSIG = 1
 
 
 def module_command(module: str, *arguments: str | Path) -> list[str]:
     """The command that does what ``python -m module arguments…`` does, with a ``module`` of ours."""
     return [sys.executable, "-c", _MODULE, str(PACKAGES), module, *map(str, arguments)]
+
+
+def bound_command(module: str, *arguments: str | Path) -> list[str]:
+    """:func:`module_command` of a child that ends with this process, or with the thread that starts it."""
+    return [sys.executable, "-c", _BOUND, str(PACKAGES), str(os.getpid()), module, *map(str, arguments)]
+
+
+def die_with_parent(parent: int | None = None) -> None:
+    """Lets the kernel kill this process when its parent ends, which SIGKILL keeps from ending it itself.
+
+    ``parent``: the process that started this one; if it has gone already, this one ends here.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent is not None and os.getppid() != parent:
+        os._exit(1)
 
 
 def code_command(code: str, *arguments: str | Path) -> list[str]:

@@ -222,11 +222,16 @@ def _expand(path: Path) -> list[Path]:
         raise ImageError(f"{path}: no such image or folder", remedy="check the path", code="image-missing")
     if not path.is_dir():
         return [path]
-    found = [file for file in sorted(path.iterdir()) if file.suffix.lower() in SUFFIXES and file.is_file()]
+    # Hidden files aren't the user's: a Mac leaves a ._photo.jpg, which is no image, beside each photo.jpg.
+    found = [
+        file
+        for file in sorted(path.iterdir())
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+    ]
     if not found:
         raise ImageError(
             f"{path}: no images in this folder",
-            remedy=f"images end with {', '.join(sorted(SUFFIXES))}; folders below aren't searched",
+            remedy=f"images end with {', '.join(sorted(SUFFIXES))}; hidden files and folders below aren't searched",
             code="image-missing",
         )
     return found

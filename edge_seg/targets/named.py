@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_seg.cache import home_folder
 from edge_seg.errors import UsageError
 from edge_seg.files import read_json, write_json
 from edge_seg.targets import FORMS, Target, open_target, scheme_of
@@ -37,7 +38,7 @@ class NamedBoard:
 
 def boards_file() -> Path:
     """Where the names stand."""
-    config = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    config = os.environ.get("XDG_CONFIG_HOME") or home_folder() / ".config"
     return Path(config) / "edge-seg" / "boards.json"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from edge_seg.boards.deploy import RESTART, _surplus
+from edge_seg.boards.deploy import REMOVE, RESTART, _surplus
 from edge_seg.boards.state import State
 from tests.boards.conftest import board_command, deploy, make_runner
 from tests.boards.test_pack import LITE, program
@@ -184,6 +184,25 @@ def test_a_switch_that_fails(run: Run, pack: Pack, board: Sshd, deployed: tuple[
 def test_the_oldest_versions_go() -> None:
     state = State("aarch64", "c", "a", ("d", "c", "b", "a"))  # newest first
     assert [_surplus(state, keep) for keep in (1, 2, 3, 4)] == [("d", "b"), ("d", "b"), ("b",), ()]
+
+
+@pytest.mark.parametrize("cut_off", [False, True])
+def test_a_version_that_goes_is_no_version_any_more(cut_off: bool, tmp_path: Path) -> None:
+    """A link that is cut off in the midst must leave no half version, which a deployment would take for whole."""
+    versions = tmp_path / "board/versions"
+    for name in ("a", "b"):
+        (versions / name).mkdir(parents=True)
+        (versions / name / "run").touch()
+    (versions / "a.partial").mkdir()
+    words = ["sh", "-c", REMOVE, "sh", str(tmp_path / "board"), "a"]
+    if cut_off:
+        stub = tmp_path / "bin/rm"
+        stub.parent.mkdir()
+        stub.write_text('#!/bin/sh\nif [ -e "$3/run" ]; then exit 1; fi\nexec /bin/rm "$@"\n')
+        stub.chmod(0o755)
+    done = subprocess.run(words, env={"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"})
+    assert done.returncode == cut_off
+    assert {path.name for path in versions.iterdir()} == ({"a.partial", "b"} if cut_off else {"b"})
 
 
 @contextlib.contextmanager

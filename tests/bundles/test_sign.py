@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from edge_seg import cli
+from edge_seg import cli, partial
 from edge_seg.bundle import open_bundle
 from edge_seg.errors import BundleError
 from edge_seg.trust import refuse_older, require_trusted_archive
@@ -74,6 +74,19 @@ def test_a_private_key_is_for_its_owner_only_and_is_never_replaced(bundle: Bundl
     key.rename(key.with_name("moved"))
     assert bundle("keygen", key)[0] == 2  # its .pub is still there
     assert key.with_name("moved").read_bytes() == before
+
+
+def test_a_private_key_alone_gets_its_public_one(bundle: Bundle, key: Path) -> None:
+    """As after a crash between the two."""
+    before, lost = key.read_bytes(), public(key).read_bytes()
+    public(key).unlink()
+    assert bundle("keygen", key)[0] == 0
+    assert (key.read_bytes(), public(key).read_bytes()) == (before, lost)
+    public(key).unlink()
+    key.write_bytes(b"something else")
+    code, out, _ = bundle("keygen", key, "--json")
+    assert (code, json.loads(out)["error"]["code"]) == (2, "exists")
+    assert key.read_bytes() == b"something else"
 
 
 def test_an_altered_bundle_is_refused(bundle: Bundle, signed: Path, key: Path) -> None:
@@ -287,6 +300,30 @@ def test_a_version_is_signed_along(bundle: Bundle, sound: Path, key: Path) -> No
     refuse_older(sound, 7, 8, allowed=True)
     with pytest.raises(BundleError, match="version 7, older than version 8"):
         refuse_older(sound, 7, 8)
+
+
+def test_a_new_version_replaces_manifest_and_signature_at_once(
+    bundle: Bundle, signed: Path, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (signed / "notes").mkdir()
+    (signed / "notes/mine.txt").write_text("stays")
+    (signed / "link").symlink_to("notes")
+    before = {name: (signed / name).read_bytes() for name in ("manifest.json", "signature.json")}
+    seen = []
+
+    def look(partial: Path, path: Path) -> None:
+        seen.append({name: (path / name).read_bytes() for name in before})
+        take_place(partial, path)
+
+    take_place = partial.take_place
+    monkeypatch.setattr(partial, "take_place", look)
+    assert bundle("sign", signed, "--key", key, "--version", "8")[0] == 0
+    assert seen == [before]
+    assert problems(bundle, signed, "--public-key", public(key)) == []
+    assert open_bundle(signed).manifest.version == 8
+    assert (signed / "notes/mine.txt").read_text() == "stays"
+    assert (signed / "link").is_symlink()
+    assert sorted(path.name for path in signed.parent.iterdir() if path.name.startswith(".")) == []
 
 
 def test_an_archive_is_signed_as_a_whole(bundle: Bundle, key: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from edge_seg.bundle import open_bundle
 from edge_seg.bundles.sign import keygen, sign
+from tests.conftest import with_etc
 from tests.native.bundles import native
 from tests.native.running import RUN, of_kind
 from tests.test_trust import FORGERIES, altered, with_the_right_name
@@ -73,6 +74,29 @@ def test_keys_that_can_not_be_read_let_nothing_pass(local: list[str], keys: Path
     assert code_of(local) == ""
     (keys / "broken.pub").write_text("no key")
     assert code_of(local) == "key-invalid"
+
+
+def test_the_systems_folder(local: list[str], folder: Path, keys: Path) -> None:
+    shutil.move(keys, folder / "etc/edge-seg/trusted-keys")
+    there = with_etc(folder / "etc")
+    assert code_of([*there, *local]) == ""
+    (folder / "bundle/signature.json").unlink()
+    assert code_of([*there, *local]) == "unsigned"
+    assert code_of(local) == ""
+
+
+@pytest.mark.parametrize("way", ["a link to nowhere", "a link in a circle", "a file"])
+def test_a_folder_that_is_none_lets_nothing_pass(local: list[str], keys: Path, way: str) -> None:
+    shutil.rmtree(keys)
+    if way == "a file":
+        keys.touch()
+    else:
+        keys.symlink_to("nowhere" if way == "a link to nowhere" else keys.name)
+    assert code_of(local) == "key-invalid"
+    keys.unlink()
+    keys.parent.rmdir()
+    keys.parent.touch()  # as with XDG_CONFIG_HOME=/dev/null: no folder was meant
+    assert code_of(local) == ""
 
 
 def test_where_they_are_looked_for(local: list[str], folder: Path, keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:

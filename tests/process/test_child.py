@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 
 from edge_seg import limits
 from edge_seg.process.child import run_module
+from tests.conftest import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +49,26 @@ def test_how_a_child_ended(name: str, ending: str, tail: str) -> None:
     outcome = run_module(f"kind_{name}", limit_s=30)
     assert not outcome.ok
     assert (outcome.ending(), outcome.tail()) == (ending, tail)
+
+
+def test_a_child_ends_with_the_process_that_is_killed(tmp_path: Path) -> None:
+    program = "import sys; from edge_seg.process.child import run_module; run_module('kind_waits', limit_s=60)"
+    (tmp_path / "kind_waits.py").write_text(
+        f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(f'{{os.getpid()}}\\n'); time.sleep(60)"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}"}
+    parent = subprocess.Popen([sys.executable, "-c", program], env=environment)
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().endswith("\n"):
+        assert parent.poll() is None
+        time.sleep(0.01)
+    parent.kill()
+    parent.wait()
+    child = Path("/proc", (tmp_path / "pid").read_text().strip(), "stat")
+    for _ in range(500):
+        if not child.exists() or child.read_text().rpartition(")")[2].split()[0] == "Z":
+            return
+        time.sleep(0.01)
+    raise AssertionError("the child outlives its parent")
 
 
 def test_a_child_that_hangs_is_ended() -> None:

@@ -140,6 +140,12 @@ def test_nothing_to_do(tmp_path: Path) -> None:
         find_images([tmp_path], tmp_path / "out")
 
 
+def test_what_a_mac_leaves_is_no_image(images: Path, tmp_path: Path) -> None:
+    before = [image.name for image in find_images([images], tmp_path / "out")]
+    (images / "._a.jpg").write_bytes(b"\0\5\x16\7")
+    assert [image.name for image in find_images([images], tmp_path / "out")] == before
+
+
 def test_out_must_be_a_folder_to_be(tmp_path: Path) -> None:
     check_folder(tmp_path / "new/deeper")
     assert not (tmp_path / "new").exists()

@@ -173,10 +173,13 @@ std::vector<std::string> trusted_keys() {
             const std::string file = entry->path().string();
             if (file.size() > 4 && file.compare(file.size() - 4, 4, ".pub") == 0) files.push_back(file);
         }
-        // A folder that can't be read must not let anything pass.
-        if (problem && problem != std::errc::no_such_file_or_directory && problem != std::errc::not_a_directory) {
+        if (!problem) continue;
+        // What can't be read must not let anything pass: a link to nowhere, or a file, was meant to be a folder of keys.
+        std::error_code ignored;
+        const bool missing = problem == std::errc::no_such_file_or_directory || problem == std::errc::not_a_directory;
+        if (!missing || fs::exists(fs::symlink_status(folder, ignored))) {
             throw Error("key-invalid", folder.string() + ": can't be read: " + problem.message(),
-                        "make it readable, or remove it to trust no keys in particular", 2);
+                        "make it a readable folder, or remove it to trust no keys in particular", 2);
         }
     }
     std::sort(files.begin(), files.end());

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from edge_seg.bundle import Bundle
 from edge_seg.errors import EngineError, MissingDependencyError
+from edge_seg.install import pip, pip_install
 from edge_seg.manifest import GraphSpec
 from edge_seg.runtime.engines.checks import check_names, file_of, loading
 from edge_seg.runtime.engines.ncnn_files import check_weights, read_layers
@@ -34,7 +35,7 @@ def version() -> str:
     except importlib.metadata.PackageNotFoundError:
         raise MissingDependencyError(
             "this bundle needs the Python library ncnn, which is not installed",
-            remedy=f"pip install 'edge-seg[ncnn]' (wheels are for x86-64 and aarch64; this is {platform.machine()},"
+            remedy=f"{pip_install('ncnn')} (wheels are for x86-64 and aarch64; this is {platform.machine()},"
             f" Python {platform.python_version()})",
         ) from None
 
@@ -88,7 +89,7 @@ def _library() -> Any:
     except ImportError as problem:
         raise MissingDependencyError(
             f"this bundle needs the Python library ncnn, which can't be imported: {problem}",
-            remedy="install it with: pip install ncnn",
+            remedy=f"install it again with: {pip()} install --force-reinstall ncnn",
         ) from None
     return ncnn
 

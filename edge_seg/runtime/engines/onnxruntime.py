@@ -7,13 +7,13 @@ were exported, so that one bundle serves all machines.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_seg.bundle import Bundle
+from edge_seg.cache import cache_folder
 from edge_seg.errors import BundleError, MissingDependencyError
 from edge_seg.install import pip, pip_install
 from edge_seg.manifest import FEATURES, GraphSpec, Manifest
@@ -101,7 +101,7 @@ def _cache(provider: str) -> dict[str, Any]:
     """TensorRT builds an engine for minutes; kept, the next process loads it in seconds."""
     if provider != "tensorrt":
         return {}
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-seg" / "tensorrt"
+    folder = cache_folder() / "tensorrt"
     folder.mkdir(parents=True, exist_ok=True)
     return {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder)}
 
