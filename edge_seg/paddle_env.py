@@ -24,6 +24,9 @@ mkl.settle()
 THREADS_OF_USER = os.environ.get("OMP_NUM_THREADS", "")
 """What the user's OMP_NUM_THREADS was, "" if there was none."""
 
+# paddle 3 says so when it is imported; nothing is compiled here.
+warnings.filterwarnings("ignore", message="No ccache found")
+
 try:
     with kept_handlers():  # paddle would end the process at SIGTERM, without a checkpoint
         import paddle

@@ -1,7 +1,8 @@
 """Mask R-CNN with ResNet50 and FPN, trained on images of toy bears as PaddleX's model page did.
 
-Copy this file anywhere and change it: it needs nothing but edge-seg itself (pip install 'edge-seg[train]'). A training
-that was stopped goes on when the script is started again.
+Copy this file anywhere and change it: it needs nothing but edge-seg itself (pip install 'edge-seg[train,report]'). It
+ends with the mAP and a page, report.html in the run folder. A training that was stopped goes on when the script is
+started again.
 """
 
 import argparse

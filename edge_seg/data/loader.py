@@ -1,6 +1,6 @@
 """Batches for training, made ahead by threads or processes.
 
-Nothing is remembered from batch to batch: which pictures are in it and how they are scaled, mirrored and placed follow
+Nothing is remembered from batch to batch: which images are in it and how they are scaled, mirrored and placed follow
 from (seed, epoch, place in the epoch) alone. A training that was killed at step n goes on with the batches that it
 would have had.
 """
@@ -24,7 +24,7 @@ from edge_seg.data.batch import Batch
 from edge_seg.data.coco import CocoDataset, ImageRecord
 from edge_seg.data.colors import Jitter
 from edge_seg.data.sampler import Sampler
-from edge_seg.data.transforms import Placement, Targets, letterbox, open_picture, put_picture, put_targets, short_side
+from edge_seg.data.transforms import Placement, Targets, letterbox, open_image, put_image, put_targets, short_side
 from edge_seg.errors import DataError, EdgeSegError, UsageError
 from edge_seg.manifest import PreprocessSpec
 from edge_seg.process.python import die_with_parent
@@ -194,7 +194,7 @@ class BatchMaker:
         """Writes the part's image into ``out``, float32[3, H, W]; where it ends, and its objects."""
         record = part.record
         try:
-            size = put_picture(open_picture(record), part.placement, self._settings.preprocess, out, part.jitter)
+            size = put_image(open_image(record), part.placement, self._settings.preprocess, out, part.jitter)
             return size, put_targets(record, part.placement, *out.shape[1:])
         except EdgeSegError:
             raise

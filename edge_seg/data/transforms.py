@@ -1,9 +1,9 @@
-"""A picture with its objects → the network's input with its targets.
+"""An image with its objects → the network's input with its targets.
 
-Picture, boxes and masks go through the same three steps: scale, mirror, place in a window. Pixels are scaled and
+Image, boxes and masks go through the same three steps: scale, mirror, place in a window. Pixels are scaled and
 normalised by the functions that the runtime uses, so that a model is trained on what it will see.
 
-Shapes: h, w = sides of the picture; h', w' = sides after scaling; H, W = sides of the window, the network's input.
+Shapes: h, w = sides of the image; h', w' = sides after scaling; H, W = sides of the window, the network's input.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class Targets:
     outlines: list[Outline]
 
 
-def open_picture(record: ImageRecord) -> NDArray[np.uint8]:
-    """The record's picture, uint8[h, w, 3] BGR; raises :class:`DataError` when it can't be read or has another size."""
+def open_image(record: ImageRecord) -> NDArray[np.uint8]:
+    """The record's image, uint8[h, w, 3] BGR; raises :class:`DataError` when it can't be read or has another size."""
     try:
         image = read_image(record.path)
     except ImageError as problem:
@@ -98,7 +98,7 @@ def open_picture(record: ImageRecord) -> NDArray[np.uint8]:
 
 
 def letterbox(record: ImageRecord, size: tuple[int, int], zoom: float = 1.0) -> tuple[int, int]:
-    """(h', w') of the picture fitted into ``size`` (H, W), as at run time, then made ``zoom`` times larger."""
+    """(h', w') of the image fitted into ``size`` (H, W), as at run time, then made ``zoom`` times larger."""
     geometry = preprocess.letterbox(record.width, record.height, size)
     if zoom == 1.0:
         return geometry.scaled_height, geometry.scaled_width
@@ -112,7 +112,7 @@ def short_side(record: ImageRecord, short: int, long: int) -> tuple[int, int]:
     return _round(record.height * scale), _round(record.width * scale)
 
 
-def put_picture(
+def put_image(
     image: NDArray[np.uint8],
     placement: Placement,
     spec: PreprocessSpec,
@@ -165,7 +165,7 @@ def place_outline(annotation: Annotation, record: ImageRecord, x: Axis, y: Axis)
 
 
 def scale_mask(annotation: Annotation, record: ImageRecord, height: int, width: int) -> NDArray[np.uint8]:
-    """The object's mask, uint8[height, width] of 0 and 1, in the picture scaled to that size.
+    """The object's mask, uint8[height, width] of 0 and 1, in the image scaled to that size.
 
     Polygons are scaled, then drawn, which is exact. Run lengths are drawn and scaled, and a pixel belongs to the object
     when at least half of it is covered: OpenCV's nearest neighbour would shift the outline by up to half a pixel.
@@ -190,7 +190,7 @@ def _round(side: float) -> int:
 
 
 def _overlap(placement: Placement, window: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Where picture and window overlap: (rows, columns) of the window, and of the scaled picture."""
+    """Where image and window overlap: (rows, columns) of the window, and of the scaled image."""
     top, left = placement.top, placement.left
     x0, y0, x1, y1 = placement.frame or (0, 0, window[1], window[0])
     rows = slice(max(0, y0, top), min(window[0], y1, top + placement.scaled_height))

@@ -20,7 +20,7 @@ from edge_seg.manifest import PostprocessSpec, PreprocessSpec
 from edge_seg.options import SIZE, THREADS, Finite, echo_json, json_option
 from edge_seg.process.guard import guarded, phase
 from edge_seg.train.options import augmentation_options, loader_options, optimizer_options
-from edge_seg.train.run import CONFIG, RunConfig, TrainSettings, finds_nothing, load_run, read_config
+from edge_seg.train.run import CONFIG, REPORT, RunConfig, TrainSettings, finds_nothing, load_run, read_config
 from edge_seg.words import counted
 
 if TYPE_CHECKING:
@@ -42,6 +42,9 @@ _DEVICE = click.option(
 DEFAULT_SIZE = (320, 320)
 DEFAULT_LONG_SIDE = 1333
 LR_PER_IMAGE = 0.00125  # of the published recipe: 0.01 at batch 8
+MOST_WARMUP = 500
+LEAST_WARMUP = 0.05
+"""Of all steps: with a handful of images an epoch is a few steps, and the full rate after them ends in dead heads."""
 RANDOM_WEIGHTS = (
     "starting from random weights: with a few hundred images and epochs the model will find little; --weights takes "
     "trained ones"
@@ -99,7 +102,13 @@ def _read_config(context: click.Context, _parameter: click.Parameter, file: Path
 @click.option("--seed", type=_COUNT_OR_OFF, default=0, show_default=True, help="Equal seeds give equal trainings.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint; begin if there is no run yet.")
 @click.option("--eval-every", type=_COUNT_OR_OFF, default=1, show_default=True, help="Epochs an evaluation; 0: none.")
-@click.option("--checkpoint-every", type=_COUNT, default=500, show_default=True, help="Steps; also after each epoch.")
+@click.option(
+    "--checkpoint-every",
+    type=_COUNT,
+    default=500,
+    show_default=True,
+    help="Steps; also after epochs, as long as that takes a twentieth of the time at most.",
+)
 @click.option("--log-every", type=_COUNT, default=20, show_default=True, help="Steps a line of metrics.jsonl.")
 @click.option("--max-steps", type=_COUNT_OR_OFF, default=0, help="Stop after this many steps; 0: no limit.")
 @click.option(
@@ -182,7 +191,8 @@ def train(
     options["processes"] = processes.size
     given = _given(context, out if resumed else None)
     source = None if file is None else read_source(file)
-    config = _config(model, data, splits[0], **{**options, "weights": "" if file is None else str(file), **given})
+    config = _config(model, data, splits[0], **{**options, "weights": "" if file is None else str(file)})
+    config = dataclasses.replace(config, settings=dataclasses.replace(config.settings, **given))
     before = read_config(out) if resumed else source.run if source is not None else None
     if before is not None and before.model == model:
         config = dataclasses.replace(config, box_width=before.box_width, widths=before.widths)
@@ -218,6 +228,8 @@ def train(
         display.say(f"stopped at step {step}; the same command with --resume goes on from the last checkpoint")
         raise
     display.clear()
+    if (out / REPORT).is_file():
+        display.say(f"report: {out / REPORT}")
     if warning := finds_nothing(out, config.metrics):
         display.say(f"Warning: {warning}")
     if as_json:
@@ -258,15 +270,16 @@ def _config(
         raise UsageError("--mosaic needs a window of one size", remedy="leave out --mosaic, or --short-side")
     epoch_steps = _epoch_steps(dataset, options)
     total = min(epochs * epoch_steps, options["max_steps"] or sys.maxsize)
+    default_warmup = min(MOST_WARMUP, max(epoch_steps, round(epochs * epoch_steps * LEAST_WARMUP)))
     if warmup_steps is not None and warmup_steps > total:
         raise UsageError(
             f"--warmup-steps {warmup_steps}: the whole training has {total} steps and would never reach its rate",
-            remedy=f"give at most {total}, or leave it out: then it is {min(500, epoch_steps)}",
+            remedy=f"give at most {total}, or leave it out: then it is {default_warmup}",
         )
     settings = TrainSettings(
         lr=LR_PER_IMAGE * batch * options["processes"] * accumulate * (0.01 if adamw else 1) if lr is None else lr,
         weight_decay=(0.05 if adamw else 1e-4) if weight_decay is None else weight_decay,
-        warmup_steps=min(500, epoch_steps) if warmup_steps is None else warmup_steps,
+        warmup_steps=default_warmup if warmup_steps is None else warmup_steps,
         decay_epochs=_epochs(decay_epochs) if decay_epochs is not None else (epochs * 2 / 3, epochs * 11 / 12),
         short_sides=short_side,
         long_side=long_side,
@@ -278,7 +291,7 @@ def _config(
         **options,
     )
     if size is None:
-        # Landscape pictures at their full training size; others are fitted in.
+        # Landscape images at their full training size; others are fitted in.
         size = (_up_to_32(max(short_side)), _up_to_32(long_side)) if short_side else DEFAULT_SIZE
     return RunConfig(
         model=model,
@@ -294,13 +307,13 @@ def _config(
 
 def _given(context: click.Context, run: Path | None) -> dict[str, Any]:
     """The settings of ``run``, whose training goes on, for options that weren't given: its defaults may have been
-    others, because other weights were there.
+    others, because other weights were there, or fewer epochs.
     """
     if run is None:
         return {}
     settings = read_config(run).settings
     kept = {}
-    for name in ("freeze_at", "frozen_norm", "weights"):
+    for name in ("freeze_at", "frozen_norm", "weights", "warmup_steps"):
         if context.get_parameter_source(name) is ParameterSource.DEFAULT:
             kept[name] = getattr(settings, name)
     return kept

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
 EVERY_SECONDS = 10.0  # between lines that go to a file
-RENEWED_SECONDS = 0.1  # between pictures of the bar
+RENEWED_SECONDS = 0.1  # between redraws of the bar
 _LONGEST_LINE = 4000
 
 
@@ -114,7 +114,7 @@ class Clock:
         self._evaluation_seconds = 0.0
 
     def step(self, seconds: float) -> None:
-        """Notes a step; recent ones count more, because pictures differ and a machine may become busy."""
+        """Notes a step; recent ones count more, because images differ and a machine may become busy."""
         self._steps -= 1
         before = self._step_seconds
         self._step_seconds = seconds if before is None else 0.95 * before + 0.05 * seconds

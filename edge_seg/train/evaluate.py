@@ -15,7 +15,7 @@ from edge_seg.train.coco_numbers import IOU_50, compare
 
 @dataclass(frozen=True)
 class Evaluation:
-    """COCO's mAP (IoU 0.50 to 0.95, the best 100 detections of a picture), 0 to 1; None where there is nothing to find.
+    """COCO's mAP (IoU 0.50 to 0.95, the best 100 detections of an image), 0 to 1; None where there is nothing to find.
 
     ``box_ap50`` and ``mask_ap50`` are at IoU 0.50 alone. ``objects`` and ``detections`` are counted without crowds.
     """
@@ -38,7 +38,7 @@ def evaluate(
     progress: Callable[[int, int], None] = lambda done, total: None,
     results: list[dict[str, Any]] | None = None,
 ) -> Evaluation:
-    """Runs ``segmenter`` on the dataset's pictures (the first ``limit``) and compares with the annotations.
+    """Runs ``segmenter`` on the dataset's images (the first ``limit``) and compares with the annotations.
 
     ``results``, when given, gets what was found, as COCO results. Raises :class:`DataError` when the dataset's classes
     aren't the model's.

@@ -20,7 +20,7 @@ from edge_seg.runtime.image import read_image
 from edge_seg.train.run import COMMAND, CONFIG, GOLDEN, RunConfig, TrainSettings, read_config, write_config
 
 GOLDEN_SIDE = 1280
-"""Longest side of the golden picture, pixels: it travels with every bundle."""
+"""Longest side of the golden image, pixels: it travels with every bundle."""
 
 # What may change when a training is resumed: it doesn't alter the steps that were done.
 _FREE = {"batch", "processes", "epochs", "max_steps", "eval_every", "checkpoint_every", "weights", "patience"}
@@ -130,7 +130,7 @@ def _plain(value: object) -> str:
 
 
 def _golden(val: CocoDataset) -> ImageRecord:
-    """The picture with the most different classes, then with the most objects; the first of equals."""
+    """The image with the most different classes, then with the most objects; the first of equals."""
 
     def richness(record: ImageRecord) -> tuple[int, int]:
         objects = [a.label for a in record.annotations if not a.crowd]

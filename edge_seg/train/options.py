@@ -49,7 +49,11 @@ optimizer_options = _together(
         show_default=True,
         help="How the rate falls: at --decay-epochs, or along a cosine to 0.",
     ),
-    click.option("--warmup-steps", type=_COUNT_OR_OFF, help="Steps to the full rate.  [default: an epoch, up to 500]"),
+    click.option(
+        "--warmup-steps",
+        type=_COUNT_OR_OFF,
+        help="Steps to the full rate.  [default: an epoch or a twentieth of all steps, the longer, up to 500]",
+    ),
     click.option("--decay-epochs", metavar="E,E…", help="When the rate is divided by 10.  [default: at 2/3 and 11/12]"),
     click.option(
         "--optimizer",

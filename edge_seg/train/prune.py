@@ -1,9 +1,9 @@
 """A narrower box head: the hidden units that matter least are cut out, and the layers behind learn to do without.
 
-R: proposals looked at, w: width. On proposals of the training pictures, the unit goes that the others can best make up
+R: proposals looked at, w: width. On proposals of the training images, the unit goes that the others can best make up
 for, then the next; the weights behind are solved anew, so that the layer's sums are as near as they can be to what they
 were (least squares; the idea is Hassibi and Stork's "optimal brain surgeon", 1993, and He et al.'s "Channel pruning",
-2017). No gradient is needed, and the same run and pictures give the same weights.
+2017). No gradient is needed, and the same run and images give the same weights.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from edge_seg.runtime.preprocess import preprocess
 from edge_seg.train.run import COMMAND, CONFIG, GOLDEN, SCHEMA, WEIGHTS, Run, load_run, write_config
 from edge_seg.train.weights import write_arrays
 
-PICTURES = 40
-"""Training pictures whose proposals are looked at, unless told otherwise."""
+IMAGES = 40
+"""Training images whose proposals are looked at, unless told otherwise."""
 
 _FC6, _FC7, _SCORE, _DELTA = ("bbox_head." + name for name in ("head.fc6", "head.fc7", "bbox_score", "bbox_delta"))
 _RIDGE = 1e-3
-"""Of the mean square: keeps the solution near zero where the pictures say nothing."""
+"""Of the mean square: keeps the solution near zero where the images say nothing."""
 
 _OBJECT = 20.0
 """By how much a proposal that is surely an object outweighs one that is surely none."""
@@ -50,9 +50,9 @@ class Activations:
 
 
 def prune_box_head(
-    run: Run, width: int, train: CocoDataset, out: Path, *, seed: int, command: str, pictures: int = PICTURES
+    run: Run, width: int, train: CocoDataset, out: Path, *, seed: int, command: str, images: int = IMAGES
 ) -> Run:
-    """Writes to ``out`` the run with its box head ``width`` wide; ``seed`` chooses the ``pictures`` of ``train``.
+    """Writes to ``out`` the run with its box head ``width`` wide; ``seed`` chooses the ``images`` of ``train``.
 
     ``command`` is the line that goes into the run's ``command.txt``.
 
@@ -68,7 +68,7 @@ def prune_box_head(
         )
     if not train.images:
         raise RunError(f"{train.coco_json}: no images to look at", code="data")
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(train.images))[:pictures])
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(train.images))[:images])
     seen = observe(model, run, [train.images[index] for index in chosen])
     state = {name: np.asarray(value) for name, value in model.state_dict().items()}
     narrowed = narrow(state, seen, width)
@@ -83,7 +83,7 @@ def prune_box_head(
 
 
 def observe(model: Any, run: Run, records: list[ImageRecord]) -> Activations:
-    """What the box head's layers give for the proposals of the pictures, at the run's own input size."""
+    """What the box head's layers give for the proposals of the images, at the run's own input size."""
     size = run.config.size
     model.eval()
     model.set_input(size, default_proposals(size))

@@ -4,7 +4,7 @@
 ``model.pdparams``   the best weights so far, by mask mAP
 ``last/``            the checkpoint that a killed training resumes from
 ``metrics.jsonl``    a line per logged step and per evaluation; holds no times, so equal trainings have equal files
-``golden.png``       a validation picture, for the bundle's self-test
+``golden.png``       a validation image, for the bundle's self-test
 ``command.txt``      the command lines that made it
 ``scalars/``         the same as metrics.jsonl for TensorBoard; only with --scalars tensorboard
 ``report.html``      the newest evaluation and the curves, as a page; only where the extra "report" is installed
@@ -49,7 +49,7 @@ CONFIG, WEIGHTS, LAST, METRICS, GOLDEN, COMMAND, REPORT, SCALARS = (
 class TrainSettings:
     """Every hyper-parameter. Two trainings on one machine with equal settings and data have equal losses.
 
-    A picture is resized to one of ``short_sides`` with the long side at most ``long_side``, or, when ``short_sides`` is
+    An image is resized to one of ``short_sides`` with the long side at most ``long_side``, or, when ``short_sides`` is
     empty, into the run's input size, scaled by a factor drawn from ``scale_range``. The first ``freeze_at`` parts of
     the backbone (1: the stem, 2: and res2 …) aren't trained. With ``qat`` the layers compute with int8's values.
 
@@ -143,7 +143,7 @@ class Run:
 
     @property
     def golden(self) -> Path:
-        """A picture of the validation split, PNG."""
+        """An image of the validation split, PNG."""
         return self.path / GOLDEN
 
     def build_model(self) -> MaskRCNN:

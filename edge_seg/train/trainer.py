@@ -44,6 +44,9 @@ from edge_seg.words import counted
 REPORT_EVERY_S = 60.0
 """A page takes a few seconds: short trainings get one at their end."""
 
+CHECKPOINT_SHARE = 0.05
+"""Most of the time that checkpoints at the ends of epochs may take: with a handful of images an epoch is two steps."""
+
 
 class Trainer:
     """Trains the run in ``path``: :meth:`start` in a new folder or :meth:`resume`, then :meth:`run`."""
@@ -68,6 +71,7 @@ class Trainer:
         settings = config.settings
         self.path, self.config, self.state = path, config, State()
         self._saved = -1  # the step of this process's last checkpoint
+        self._saved_at, self._save_seconds = -math.inf, 0.0
         self._settings, self._train, self._val, self._display = settings, train, val, display
         self._processes = processes or Processes(0, 1)
         self._loader = LoaderSettings(
@@ -200,16 +204,23 @@ class Trainer:
         clock.step(time.monotonic() - begin)
         state.seconds += time.monotonic() - begin
         epoch_ends = state.step % self._epoch_steps == 0
-        due = epoch_ends or state.step % settings.checkpoint_every == 0 or state.step == self.total_steps
-        if due and self._processes.leads:
+        # An evaluation writes its state to the checkpoint of its step.
+        needed = state.step % settings.checkpoint_every == 0 or state.step == self.total_steps
+        needed = needed or self._evaluates_at(state.step)
+        if self._processes.leads and (needed or (epoch_ends and self._can_afford_to_save())):
             self._save()
-        if due:
+        if needed or epoch_ends:
             self._processes.meet()
         self._show(losses, lr, clock)
 
+    def _can_afford_to_save(self) -> bool:
+        return time.monotonic() - self._saved_at >= self._save_seconds / CHECKPOINT_SHARE
+
     def _save(self) -> None:
+        begin = time.monotonic()
         checkpoint.save(self.path, self.state, self.model, self.optimizer, self._ema)
-        self._saved = self.state.step
+        self._saved, self._saved_at = self.state.step, time.monotonic()
+        self._save_seconds = self._saved_at - begin
 
     def _step(self, source: Iterator[Any], step: int) -> dict[str, float]:
         """One step of the optimiser, from the mean gradient of its batches; returns their mean losses."""

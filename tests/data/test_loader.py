@@ -54,7 +54,7 @@ def test_a_resumed_run_gets_the_batches_that_an_unbroken_one_gets(shapes: CocoDa
     assert not same(unbroken[0], make_batch(shapes, settings, 12, 0))
 
 
-def test_every_picture_comes_once_an_epoch_in_another_order(shapes: CocoDataset) -> None:
+def test_every_image_comes_once_an_epoch_in_another_order(shapes: CocoDataset) -> None:
     settings = LoaderSettings(SPEC, batch_size=3)
     count = len(shapes)
     assert steps_per_epoch(shapes, settings) == 3
@@ -117,7 +117,7 @@ def test_threads_end_when_the_iterator_is_closed(shapes: CocoDataset) -> None:
     assert alive() == 0
 
 
-def test_pictures_without_objects_are_trained_on(write: Callable[..., Path], coco: dict[str, Any]) -> None:
+def test_images_without_objects_are_trained_on(write: Callable[..., Path], coco: dict[str, Any]) -> None:
     dataset = load_split(write(coco), "train")
     batch = make_batch(dataset, LoaderSettings(SPEC, batch_size=2), 0, 0)
     assert sorted(batch.image_ids) == [1, 2]
@@ -133,12 +133,12 @@ def test_what_goes_wrong_in_a_thread_reaches_the_user(
 ) -> None:
     root = write(coco)
     dataset = load_split(root, "train")
-    (root / "images/2.png").write_bytes(b"not a picture")
+    (root / "images/2.png").write_bytes(b"not an image")
     with pytest.raises(DataError, match=r"2\.png"):
         list(itertools.islice(batches(dataset, LoaderSettings(SPEC, workers=workers), 0), 4))
 
 
-def test_a_picture_of_another_size_is_named_with_both(write: Callable[..., Path], coco: dict[str, Any]) -> None:
+def test_an_image_of_another_size_is_named_with_both(write: Callable[..., Path], coco: dict[str, Any]) -> None:
     root = write(coco)
     dataset = load_split(root, "train")
     cv2.imwrite(str(root / "images/1.png"), np.zeros((61, 80, 3), np.uint8))
@@ -146,7 +146,7 @@ def test_a_picture_of_another_size_is_named_with_both(write: Callable[..., Path]
         list(itertools.islice(batches(dataset, LoaderSettings(SPEC), 0), 4))
 
 
-def test_a_picture_that_exif_turns_is_explained(write: Callable[..., Path], coco: dict[str, Any]) -> None:
+def test_an_image_that_exif_turns_is_explained(write: Callable[..., Path], coco: dict[str, Any]) -> None:
     coco["images"][0]["file_name"] = "1.jpg"
     root = write(coco)
     file = root / "images/1.jpg"

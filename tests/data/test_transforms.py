@@ -1,4 +1,4 @@
-"""Picture, boxes and masks stay together."""
+"""Image, boxes and masks stay together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from edge_seg.data.coco import Annotation, ImageRecord
-from edge_seg.data.transforms import Placement, letterbox, put_picture, put_targets, scale_mask, short_side
+from edge_seg.data.transforms import Placement, letterbox, put_image, put_targets, scale_mask, short_side
 from edge_seg.manifest import PreprocessSpec
 
 HEIGHT, WIDTH = 120, 160
@@ -53,13 +53,13 @@ def test_a_scaled_mask_has_its_place_and_area(form: str, scale: float) -> None:
     height, width = round(HEIGHT * scale), round(WIDTH * scale)
     scaled = scale_mask(Annotation(1, 0, (0, 0, 1, 1), 1.0, False, segmentation), record(), height, width)
     factors = np.array([width / WIDTH, height / HEIGHT])
-    # A nearest-neighbour resize would be off by up to half a pixel of the picture.
+    # A nearest-neighbour resize would be off by up to half a pixel of the image.
     np.testing.assert_allclose(center(scaled), factors * (70.3, 55.8), atol=0.15)
     assert abs(scaled.sum() / (np.pi * 30**2 * factors.prod()) - 1) < 0.02
     assert set(np.unique(scaled)) == {0, 1}
 
 
-def test_picture_box_and_mask_are_mirrored_and_moved_together() -> None:
+def test_image_box_and_mask_are_mirrored_and_moved_together() -> None:
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     cv2.rectangle(image, (20, 30), (59, 49), (255, 255, 255), -1)
     source = record([[20, 30, 60, 30, 60, 50, 20, 50]])
@@ -71,7 +71,7 @@ def test_picture_box_and_mask_are_mirrored_and_moved_together() -> None:
         Placement(WIDTH, HEIGHT, mirrored=True, left=-60, top=-24),
     ):
         out = np.zeros((3, 96, 96), np.float32)
-        size = put_picture(image, placement, PLAIN, out)
+        size = put_image(image, placement, PLAIN, out)
         targets = put_targets(source, placement, 96, 96)
         mask = targets.outlines[0].inside((0, 0, 96, 96), 96)
         np.testing.assert_array_equal(mask, out[0] > 0.5)

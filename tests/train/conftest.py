@@ -17,7 +17,7 @@ QUICK = ("--size", "64", "--batch", "2", "--epochs", "2", "--log-every", "2", "-
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight training and two validation pictures, 64 x 64."""
+    """Eight training and two validation images, 64 x 64."""
     folder = tmp_path_factory.mktemp("data") / "shapes"
     synth.make(folder, images=10, size=64, seed=2)
     return folder

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from edge_seg.cli import main
+from edge_seg.train import checkpoint, trainer
 from edge_seg.train.run import Run, read_config
 from edge_seg.train.trainer import Trainer
 from edge_seg.train.weights import read_arrays
@@ -67,6 +68,32 @@ def test_a_killed_training_resumes_to_the_same_bytes(finished: Run, data: Path, 
     assert train(out, "--resume") == 0
     for name in ("metrics.jsonl", "model.pdparams", "last/step-00000008.pdopt", "config.json"):
         assert (out / name).read_bytes() == (finished.path / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(("share", "steps"), [(1e9, [0, 4, 8, 12, 16]), (1e-9, [0, 4, 16])])
+def test_checkpoints_at_the_ends_of_short_epochs_take_no_more_than_their_share(
+    share: float, steps: list[int], train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[int] = []
+    save = checkpoint.save
+
+    def noted(run: Path, state: checkpoint.State, *arguments: Any) -> None:
+        saved.append(state.step)
+        save(run, state, *arguments)
+
+    monkeypatch.setattr(trainer, "CHECKPOINT_SHARE", share)
+    monkeypatch.setattr(checkpoint, "save", noted)
+    assert train(tmp_path / "run", "--epochs", 4, "--eval-every", 0, "--checkpoint-every", 1000) == 0
+    assert saved == steps
+
+
+def test_many_short_epochs_have_a_longer_warm_up_which_a_longer_training_keeps(train: Train, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    few = ("--eval-every", 0, "--max-steps")
+    assert train(out, "--epochs", 60, *few, 1) == 0
+    assert read_config(out).settings.warmup_steps == 12  # a twentieth of 240; an epoch has 4
+    assert train(out, "--epochs", 100, *few, 2, "--resume") == 0
+    assert read_config(out).settings.warmup_steps == 12
 
 
 def begin(data: Path, out: Path, *options: str) -> subprocess.Popen[str]:

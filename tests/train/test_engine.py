@@ -41,8 +41,8 @@ def test_a_segmenter_over_it_gives_the_same_twice(engine: DynamicEngine) -> None
     segmenter = Segmenter.over(
         engine, PreprocessSpec((64, 96)), PostprocessSpec(), classes=("a", "b", "c"), instances=5
     )
-    picture = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
-    first, second = segmenter(picture), segmenter(picture)
+    image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+    first, second = segmenter(image), segmenter(image)
     assert len(first) == 5
     assert first.as_json() == second.as_json()
 

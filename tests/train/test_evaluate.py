@@ -73,7 +73,7 @@ def test_without_objects_there_is_no_score(dataset: CocoDataset) -> None:
         assert (found.box_map, found.mask_map, found.objects) == (None, None, 0)
 
 
-def test_limit_looks_at_the_first_pictures_only(dataset: CocoDataset) -> None:
+def test_limit_looks_at_the_first_images_only(dataset: CocoDataset) -> None:
     seen: list[tuple[int, int]] = []
     found = run(Oracle(dataset), dataset, limit=3, progress=lambda done, total: seen.append((done, total)))
     assert found.images == 3

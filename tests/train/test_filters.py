@@ -75,3 +75,21 @@ def test_edited_widths_are_named(finished: Run, tmp_path: Path) -> None:
     (out / "model.pdparams").write_bytes(finished.weights.read_bytes())
     with pytest.raises(RunError, match=r"neck\.fpn_res2_sum: not a layer"):
         load_run(out).build_model()
+
+
+@pytest.mark.slow
+def test_a_pruned_run_converts(
+    finished: Run, data: Path, edge_seg: Callable[..., Any], tmp_path: Path, capsys: Any
+) -> None:
+    """Every layer of the bundle has the pruned width, and its results are the pruned layers' own."""
+    words = ["prune", finished.path, "--data", data, "--flops", 0.6, "--images", 2, "--out", tmp_path / "small"]
+    assert main(list(map(str, words))) == 0
+    capsys.readouterr()
+    done = edge_seg("convert", "small", "--recipe", "onnx-fp32", "--out", "bundle")
+    assert done.returncode == 0, done.stderr
+    done = edge_seg("eval", "bundle", "--data", data, "--json")
+    assert done.returncode == 0, done.stderr
+    assert main(["eval", str(tmp_path / "small"), "--data", str(data), "--json"]) == 0
+    run, bundle = json.loads(capsys.readouterr().out), json.loads(done.stdout)
+    assert bundle["detections"] == run["detections"]
+    assert bundle["mask_map"] == pytest.approx(run["mask_map"], abs=1e-3)

@@ -54,7 +54,7 @@ def _rounds_input(layer: Any) -> bool:
 
 
 @pytest.mark.slow
-def test_such_a_run_is_converted_without_pictures(edge_seg: Callable[..., Any], tmp_path: Path) -> None:
+def test_such_a_run_is_converted_without_images(edge_seg: Callable[..., Any], tmp_path: Path) -> None:
     assert edge_seg("data", "synth", "shapes", "--images", "6", "--size", "128", "--seed", "1").returncode == 0
     words = ["train", "mask_rcnn_tiny_fpn", "--data", "shapes", "--out", "run", "--size", "128", "--qat"]
     words += ["--weights", str(WEIGHTS), "--lr", "0.0001", "--frozen-norm"]

@@ -51,7 +51,7 @@ def test_holds_all_that_a_conversion_needs(finished: Run, data: Path) -> None:
     assert names == expected
 
 
-def test_golden_picture_is_a_validation_picture_bit_for_bit(finished: Run, data: Path) -> None:
+def test_golden_image_is_a_validation_image_bit_for_bit(finished: Run, data: Path) -> None:
     golden = cv2.imread(str(finished.golden))
     names = [image["file_name"] for image in json.loads((data / "val.json").read_text())["images"]]
     assert any(np.array_equal(golden, cv2.imread(str(data / "images" / name))) for name in names)

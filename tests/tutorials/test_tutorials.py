@@ -91,6 +91,10 @@ def test_training_for_real(tmp_path: Path, address: str) -> None:
     assert re.search(r"box mAP \d\.\d+, mask mAP \d\.\d+", done.stdout)
     assert "frozen: stem, res2" in done.stderr
     out = alone / "output/mask_rcnn_r18_fpn"
+    assert "report: output/mask_rcnn_r18_fpn/report.html" in done.stderr
+    page = (out / "report.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert "mask_rcnn_r18_fpn" in page
     settings = read_config(out).settings
     assert (settings.batch, settings.lr, settings.warmup_steps, settings.decay_epochs) == (1, 0.00125, 3, (8.0, 11.0))
     name = "conv1.conv1.conv.weight"
