@@ -79,7 +79,7 @@ def tiny_bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
                 capture_output=True,
                 text=True,
-                timeout=300,
+                timeout=1200,  # a busy machine, five recipes
             )
             assert done.returncode == 0, done.stderr
     return out

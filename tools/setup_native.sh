@@ -5,6 +5,7 @@
 #   tools/setup_native.sh lint     also to check the C++ sources
 #   tools/setup_native.sh fuzz     also to fuzz it
 #   tools/setup_native.sh boards   also what stands in for boards in the tests: an ssh server, busybox's shell, adb
+#   tools/setup_native.sh java     also a JDK, with which the tests call libedge_seg from Java as Android would
 #   tools/setup_native.sh pages    also the browser in which the tests look at HTML pages
 set -eu
 
@@ -18,8 +19,9 @@ for wish in "$@"; do
             packages="$packages clang${version:+ libclang-rt-$version-dev}"
             ;;
         boards) packages="$packages openssh-server busybox-static adb" ;;
+        java) packages="$packages default-jdk-headless" ;;
         pages) packages="$packages chromium" ;;
-        *) echo "Error: $0: unknown argument $wish; expected cross, lint, fuzz, boards or pages" >&2; exit 2 ;;
+        *) echo "Error: $0: unknown argument $wish; expected cross, lint, fuzz, boards, java or pages" >&2; exit 2 ;;
     esac
 done
 

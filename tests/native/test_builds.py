@@ -44,10 +44,11 @@ OLDEST_GLIBC = (2, 31)
 """Debian 11's, which vendors' systems for boards still are."""
 
 
+@pytest.mark.parametrize("name", ["edge-seg-run", "libedge_seg.so"])
 @pytest.mark.parametrize("machine", ["aarch64", "armhf"])
-def test_boards_with_an_old_c_library_are_served(machine: str) -> None:
-    """Every symbol version that the program asks of its libraries, and that it asks no other libraries."""
-    program = BUILDS / machine / "edge-seg-run"
+def test_boards_with_an_old_c_library_are_served(machine: str, name: str) -> None:
+    """Every symbol version that program and library ask of theirs, and that they ask no other libraries."""
+    program = BUILDS / machine / name
     if not program.is_file():
         pytest.skip(f"the native runner isn't built for {machine}: `make native-{machine}` builds it")
     elf = read_elf(program)
@@ -63,6 +64,6 @@ def test_boards_with_an_old_c_library_are_served(machine: str) -> None:
 def test_every_preset_has_its_toolchain() -> None:
     toolchains = SOURCES / "toolchains"
     for file in toolchains.glob("*.cmake"):
-        assert len(file.read_text().splitlines()) <= 30, file.name
+        assert len(file.read_text().splitlines()) <= 35, file.name
     for preset in ("android-arm64", "android-armv7", "aarch64-linux-gnu", "arm-linux-gnueabihf"):
         assert (toolchains / f"{preset}.cmake").is_file()

@@ -1,54 +1,69 @@
-"""libedge_seg: installed, found by CMake, and a C program of forty lines that uses it."""
+"""libedge_seg: installed, found by CMake, and a C program of forty lines that uses it, on this machine and on Arm."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 from pycocotools import mask as coco
 
 from tests.native.bundles import native
-from tests.native.conftest import BUILDS
+from tests.native.conftest import BUILDS, MACHINES, built
 from tests.native.running import RUN, of_kind
 
 EXAMPLE = Path(__file__).parents[2] / "cmake" / "example"
 HEADER = EXAMPLE.parent / "include" / "edge_seg.h"
 
 
-@pytest.fixture(scope="module")
-def segment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example, built against the installed library as a user would."""
-    if not (BUILDS / "host" / "libedge_seg.so").exists():
+TOOLCHAINS = {"aarch64": "aarch64-linux-gnu", "armhf": "arm-linux-gnueabihf"}
+EMULATED = {"aarch64": "cortex-a72", "armhf": "cortex-a9"}
+"""A board of each; it has a C library and no other."""
+
+
+@pytest.fixture(scope="module", params=[machine for machine in built("libedge_seg.so") if machine != "sanitize"])
+def segment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The example's command, built against the installed library as a user would."""
+    machine = request.param
+    if not (BUILDS / machine / "libedge_seg.so").exists():
         pytest.skip("the native runner isn't built: `make native` builds it")
-    folder = tmp_path_factory.mktemp("example")
+    folder = tmp_path_factory.mktemp(f"example-{machine}")
+    configure = ["cmake", "-S", EXAMPLE, "-B", folder / "build"]
+    if machine in TOOLCHAINS:
+        configure += [f"-DCMAKE_TOOLCHAIN_FILE={HEADER.parents[1]}/toolchains/{TOOLCHAINS[machine]}.cmake"]
+        configure += [f"-Dedge_seg_DIR={folder}/installed/lib/cmake/edge_seg"]
+    else:
+        configure += [f"-DCMAKE_PREFIX_PATH={folder}/installed"]
     for command in (
-        ["cmake", "--install", BUILDS / "host", "--prefix", folder / "installed"],
-        ["cmake", "-S", EXAMPLE, "-B", folder / "build", f"-DCMAKE_PREFIX_PATH={folder / 'installed'}"],
+        ["cmake", "--install", BUILDS / machine, "--prefix", folder / "installed"],
+        configure,
         ["cmake", "--build", folder / "build"],
     ):
-        subprocess.run([str(word) for word in command], check=True, capture_output=True, timeout=300)
-    return folder / "build" / "segment"
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+    emulator = [str(BUILDS / machine / "emulate"), EMULATED[machine]] if machine in EMULATED else []
+    return [*emulator, str(folder / "build" / "segment")]
 
 
-def run(segment: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def run(segment: list[str], *words: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "EDGE_SEG_ENGINE": "null"}
-    return subprocess.run([segment, *words], env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run([*segment, *words], env=environment, capture_output=True, text=True, timeout=60)
 
 
-def test_the_example_prints_what_a_bundle_finds(segment: Path, folder: Path) -> None:
+def test_the_example_prints_what_a_bundle_finds(segment: list[str], folder: Path) -> None:
     done = run(segment, "bundle", "a photo.jpg", "pixel.png")
     assert done.returncode == 0, done.stderr
     assert "a photo.jpg: 200 x 120 pixels" in done.stdout
     assert len(EXAMPLE.joinpath("segment.c").read_text().splitlines()) <= 40
 
 
-def test_errors_say_what_and_how_to_mend_it(segment: Path, folder: Path) -> None:
+def test_errors_say_what_and_how_to_mend_it(segment: list[str], folder: Path) -> None:
     for words, said in (
         (("none", "pixel.png"), "no such bundle"),
         (("bundle", "none.png"), "no such image"),
@@ -153,13 +168,15 @@ def test_wrong_calls_are_errors_and_not_crashes(library: ctypes.CDLL, folder: Pa
     library.edge_seg_close(None)
 
 
-def test_nothing_else_is_shown(library: ctypes.CDLL) -> None:
-    if shutil.which("nm") is None:
-        pytest.skip("needs nm, of binutils")
-    listed = subprocess.run(
-        ["nm", "-D", "--defined-only", BUILDS / "host" / "libedge_seg.so"], capture_output=True, text=True, check=True
-    )
-    names = {line.split()[-1] for line in listed.stdout.splitlines()}
+@pytest.mark.parametrize("machine", ["host", "aarch64", "armhf"])
+def test_nothing_else_is_shown(machine: str) -> None:
+    file = BUILDS / machine / "libedge_seg.so"
+    if not file.exists():
+        pytest.skip(f"libedge_seg isn't built for {machine}: `make {MACHINES[machine][0]}` builds it")
+    with file.open("rb") as stream:
+        table = ELFFile(stream).get_section_by_name(".dynsym")
+        assert isinstance(table, SymbolTableSection)
+        names = {one.name for one in table.iter_symbols() if one["st_shndx"] != "SHN_UNDEF" and one.name}
     declared = re.findall(r"\b(edge_seg_\w+)\(", HEADER.read_text().split("#define EDGE_SEG_API")[1])
     assert names == set(declared)
     assert len(names) == 16

@@ -1,4 +1,4 @@
-"""Files that were checked when they were deployed aren't hashed again, as long as nothing has touched them."""
+"""Files that were hashed once aren't hashed again, as long as nothing has touched them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.native.bundles import Lines, edit, native
 from tests.native.running import of_kind
 
 WORDS = ("--engine", "null", "--json", "--images", "grey.png", "--warmup", "0", "--repeat", "1")
-STAMPED, HASHED = "checked when deployed", "checked"
+NOTED, HASHED = "checked before", "checked"
 
 
 @pytest.fixture
@@ -28,9 +28,12 @@ def version(folder: Path) -> Path:
     return place
 
 
-def start(command: list[str], version: Path, *words: str, **environment: str) -> tuple[int, Lines]:
-    bundle = ("--bundle", str(version / "bundle"))
-    return native(command, *bundle, *(words or WORDS), env={**os.environ, **environment})
+def note_of(version: Path) -> Path:
+    return version / ".bundle.checked"
+
+
+def start(command: list[str], version: Path, *words: str) -> tuple[int, Lines]:
+    return native(command, "--bundle", str(version / "bundle"), *(words or WORDS))
 
 
 def how(command: list[str], version: Path) -> Any:
@@ -39,20 +42,33 @@ def how(command: list[str], version: Path) -> Any:
     return of_kind(lines, "load")[0]["files"] if code == 0 else of_kind(lines, "error")[0]["code"]
 
 
-def deploy(command: list[str], version: Path) -> None:
-    code, _ = start(command, version, "--engine", "null", "--json", "--self-test", EDGE_SEG_STAMP="1")
-    assert code == 0
-    assert (version / "checked").is_file()
-
-
-def test_only_a_deployment_writes_a_stamp(local: list[str], version: Path) -> None:
-    assert start(local, version, "--engine", "null", "--json", "--self-test")[0] == 0
+def test_the_first_start_hashes_and_notes_it(local: list[str], version: Path) -> None:
     assert how(local, version) == HASHED
-    assert not (version / "checked").exists()
-    deploy(local, version)
-    assert how(local, version) == STAMPED
-    code, lines = start(local, version, "--engine", "null", "--json", "--self-test")
-    assert (code, of_kind(lines, "load")[0]["files"]) == (0, HASHED), "a self-test reads everything again"
+    assert note_of(version).stat().st_mode & 0o777 == 0o644
+    assert how(local, version) == NOTED
+    assert sorted(path.name for path in version.iterdir()) == [".bundle.checked", "bundle"]
+
+
+def test_a_self_test_always_hashes(local: list[str], version: Path) -> None:
+    """As `edge-seg board deploy` and `rollback` run it; the starts after it don't."""
+    for _ in range(2):
+        code, lines = start(local, version, "--engine", "null", "--json", "--self-test")
+        assert (code, of_kind(lines, "load")[0]["files"]) == (0, HASHED)
+    assert how(local, version) == NOTED
+
+
+def test_no_note_of_what_failed(local: list[str], version: Path) -> None:
+    (version / "bundle/mask.nb").write_bytes(b"other")
+    for _ in range(2):
+        assert how(local, version) == "hash-mismatch"
+    assert not note_of(version).exists()
+
+
+def test_no_note_where_it_would_not_count(local: list[str], version: Path) -> None:
+    version.chmod(0o777)
+    for _ in range(2):
+        assert how(local, version) == HASHED
+    assert not note_of(version).exists()
 
 
 def altered(version: Path) -> None:
@@ -80,13 +96,13 @@ def golden(version: Path) -> None:
 
 @pytest.mark.parametrize("change", [altered, exchanged, golden])
 def test_what_was_changed_is_found(local: list[str], version: Path, change: Any) -> None:
-    deploy(local, version)
+    how(local, version)
     change(version)
     assert how(local, version) == "hash-mismatch"
 
 
-def test_another_manifest_isn_t_what_was_checked(local: list[str], version: Path) -> None:
-    deploy(local, version)
+def test_another_manifest_is_not_what_was_checked(local: list[str], version: Path) -> None:
+    how(local, version)
     manifest = json.loads((version / "bundle/manifest.json").read_text())
     edit(
         version / "bundle",
@@ -99,31 +115,31 @@ def test_another_manifest_isn_t_what_was_checked(local: list[str], version: Path
 
 
 def test_a_stamp_that_others_could_have_written_is_none(local: list[str], version: Path) -> None:
-    deploy(local, version)
-    (version / "checked").chmod(0o666)
+    how(local, version)
+    note_of(version).chmod(0o666)
     assert how(local, version) == HASHED
-    (version / "checked").chmod(0o644)
-    assert how(local, version) == STAMPED
+    note_of(version).chmod(0o644)
+    assert how(local, version) == NOTED
     version.chmod(0o777)
     assert how(local, version) == HASHED
     version.chmod(0o755)
-    (version / "checked").rename(version / "elsewhere")
-    (version / "checked").symlink_to("elsewhere")
+    note_of(version).rename(version / "elsewhere")
+    note_of(version).symlink_to("elsewhere")
     assert how(local, version) == HASHED
 
 
 def test_a_copied_version_is_hashed(local: list[str], version: Path) -> None:
-    deploy(local, version)
+    how(local, version)
     shutil.copytree(version, version.with_name("copy"))
     assert how(local, version.with_name("copy")) == HASHED
     version.rename(version.with_name("renamed"))
-    assert how(local, version.with_name("renamed")) == STAMPED, "as a deployment renames it"
+    assert how(local, version.with_name("renamed")) == NOTED, "as a deployment renames it"
 
 
 def test_a_stamp_can_not_be_anything(local: list[str], version: Path) -> None:
-    deploy(local, version)
-    for content in (b"", b"edge-seg checked 1\n", os.urandom(5000), (version / "checked").read_bytes() + b"\n"):
-        (version / "checked").write_bytes(content)
+    how(local, version)
+    for content in (b"", b"edge-seg checked 1\n", os.urandom(5000), note_of(version).read_bytes() + b"\n"):
+        note_of(version).write_bytes(content)
         assert how(local, version) == HASHED
 
 
@@ -133,7 +149,7 @@ def test_a_start_costs_no_hashing(local: list[str], version: Path) -> None:
     with model.open("wb") as file:
         file.truncate(150 << 20)
     edit(version / "bundle", "graphs", "mask", "files", value={"mask.nb": sha256(model)})
-    deploy(local, version)
+    how(local, version)
 
     def seconds() -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -142,5 +158,5 @@ def test_a_start_costs_no_hashing(local: list[str], version: Path) -> None:
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     stamped = seconds()
-    (version / "checked").unlink()
+    note_of(version).unlink()
     assert stamped < seconds() / 3

@@ -98,7 +98,7 @@ Bundle open_bundle(const std::string& path, const std::vector<std::string>& keys
     }
     const std::vector<uint8_t> content = read_whole(file);
     const Signed state = check_signature(path, content, keys);
-    Bundle bundle{path, parse_manifest(content, file), state, "", false};
+    Bundle bundle{path, parse_manifest(content, file), state};
     std::vector<std::pair<std::string, std::string>> files;  // name and hash; two graphs may share a file
     for (const auto& [graph, spec] : bundle.manifest.graphs) {
         files.insert(files.end(), spec.files.begin(), spec.files.end());
@@ -111,10 +111,11 @@ Bundle open_bundle(const std::string& path, const std::vector<std::string>& keys
     }
     Sha256 digest;
     digest.update(content.data(), content.size());
-    bundle.stamp = stamp_of(path, digest.hex(), names);
-    bundle.as_deployed = !hash_all && is_stamped(path, bundle.stamp);
-    if (bundle.as_deployed) return bundle;
+    const Stamp stamp = stamp_of(path, digest.hex(), names);
+    bundle.hashed = hash_all || !is_noted(path, stamp);
+    if (!bundle.hashed) return bundle;
     for (const auto& [name, hash] : files) check_hash(path, name, hash);
+    note(path, stamp);
     return bundle;
 }
 

@@ -12,15 +12,14 @@ struct Bundle {
     std::string path;
     Manifest manifest;
     Signed signature = Signed::kNot;
-    std::string stamp;         // of its files as they were before they were checked (core/stamp.h)
-    bool as_deployed = false;  // not hashed now, but when it was deployed
+    bool hashed = true;  // now; otherwise by an earlier start that noted it (core/stamp.h)
 
     std::string file(const std::string& name) const { return path + "/" + name; }
 };
 
 // Throws Error when the folder or a file is missing, a hash doesn't match, the manifest isn't one of ours, or its
 // signature is wrong. `keys`: files with the public keys of which one must have signed it; none of them: any, or none.
-// Files that carry a stamp of their deployment aren't hashed, unless `hash_all`.
+// Files that an earlier start hashed, and that are as they were, aren't hashed again, unless `hash_all`.
 Bundle open_bundle(const std::string& path, const std::vector<std::string>& keys = {}, bool hash_all = false);
 
 }  // namespace edge_seg

@@ -1,9 +1,9 @@
-// Files that were checked when they were deployed aren't hashed at every start: on a processor without SHA instructions
-// that would cost more than an image (docs/security.md says what is promised).
+// Files that were hashed once aren't hashed at every start: on a processor without SHA instructions that would cost
+// more than an image (docs/security.md says what is promised).
 //
-// The stamp lies beside the bundle's folder, in a folder that `edge-seg board deploy` made. It holds the manifest's
-// hash and, of each file, what changes when the file does: inode, size, times of modification and of change, the latter
-// set by the kernel alone.
+// The note of it lies beside the bundle's folder, `.NAME.checked` for the folder NAME, where that place belongs to this
+// user alone. It holds the manifest's hash and, of each file, what changes when the file does: inode, size, times of
+// modification and of change, the latter set by the kernel alone.
 #pragma once
 
 #include <string>
@@ -11,15 +11,19 @@
 
 namespace edge_seg {
 
-// The stamp of a bundle's `files` as they are now, "" where one of them can't be looked at. Taken before they are
-// hashed, so that what changes meanwhile doesn't fit it.
-std::string stamp_of(const std::string& bundle, const std::string& manifest_hash,
-                     const std::vector<std::string>& files);
+struct Stamp {
+    std::string text;   // "" where a file can't be looked at
+    bool holds = true;  // any later change gives the files another time than they have now
+};
 
-// Whether `stamp` is the one beside the bundle, and nobody but root and this user can have written it.
-bool is_stamped(const std::string& bundle, const std::string& stamp);
+// The stamp of a bundle's `files` as they are now. Taken before they are hashed, so that what changes meanwhile doesn't
+// fit it. Waits a moment where a file was written just now: the clock of file times ticks slowly.
+Stamp stamp_of(const std::string& bundle, const std::string& manifest_hash, const std::vector<std::string>& files);
 
-// Writes it there, whole or not at all. Throws std::system_error.
-void write_stamp(const std::string& bundle, const std::string& stamp);
+// Whether `stamp` is the one noted beside the bundle, and nobody but root and this user can have written the note.
+bool is_noted(const std::string& bundle, const Stamp& stamp);
+
+// Notes it there, where such a note would count and can be written; otherwise the files are hashed again next time.
+void note(const std::string& bundle, const Stamp& stamp);
 
 }  // namespace edge_seg

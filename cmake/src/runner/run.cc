@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -16,7 +15,6 @@
 
 #include "core/limits.h"
 #include "core/phase.h"
-#include "core/stamp.h"
 #include "images/folder.h"
 #include "images/read_image.h"
 #include "images/write_png.h"
@@ -128,11 +126,7 @@ void each_image(const std::vector<std::string>& images, const std::function<void
 void test_itself(Engine& engine, const Bundle& bundle, const Lines& lines) {
     const SelfTest test = self_test(engine, bundle);
     lines.say("self_test", test.values);
-    if (test.faults.empty()) {
-        const char* const asked = std::getenv("EDGE_SEG_STAMP");  // `edge-seg board deploy` sets it
-        if (asked != nullptr && std::string(asked) == "1") write_stamp(bundle.path, bundle.stamp);
-        return;
-    }
+    if (test.faults.empty()) return;
     std::string faults;
     for (const std::string& fault : test.faults) faults += (faults.empty() ? "" : "; ") + fault;
     throw Error("self-test-failed", "the self-test failed: " + faults,
@@ -218,7 +212,7 @@ void do_all(const Options& options, const Lines& lines) {
                        {"engine", engine->describe()},
                        {"bundle", bundle.manifest.name},
                        {"signature", name_of(bundle.signature)},
-                       {"files", bundle.as_deployed ? "checked when deployed" : "checked"}});
+                       {"files", bundle.hashed ? "checked" : "checked before"}});
     const std::optional<int64_t> loaded = peak_memory();
     const auto say_memory = [&] {
         lines.say("memory", {{"load_bytes", or_null(loaded)}, {"peak_bytes", or_null(peak_memory())}});
