@@ -50,6 +50,12 @@ RANDOM_WEIGHTS = (
     "trained ones"
 )
 
+FEW_IMAGES = 32
+LEARN_BY_HEART = (
+    "{}: from random weights the defaults learn so few by heart slowly; --batch 4 --optimizer adamw --lr 0.001 "
+    "--weight-decay 0 --clip-norm 1 --schedule cosine and --epochs for about 600 steps are faster (docs/training.md)"
+)
+
 
 def _read_config(context: click.Context, _parameter: click.Parameter, file: Path | None) -> None:
     """Makes the file's values the command's defaults."""
@@ -209,6 +215,8 @@ def train(
         trainer.resume()
     elif source is None:
         display.say(RANDOM_WEIGHTS)
+        if len(splits[0]) <= FEW_IMAGES and settings.optimizer != "adamw":
+            display.say(LEARN_BY_HEART.format(counted(len(splits[0]), "image")))
         trainer.start()
     else:
         trainer.start(source if classes is None else dataclasses.replace(source, classes=classes), partial=partial)

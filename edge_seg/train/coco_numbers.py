@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,8 @@ def compare(truth: Any, results: list[dict[str, Any]], kind: str) -> Compared:
 def _fast(truth: Any, results: list[dict[str, Any]], kind: str) -> Compared:
     from faster_coco_eval import COCO, COCOeval_faster
 
+    # It reports each of its steps, and importing paddle 3.3 lets such reports through to stderr.
+    logging.getLogger("faster_coco_eval").setLevel(logging.WARNING)
     known = COCO(truth.dataset)
     comparison = COCOeval_faster(known, known.loadRes(results), kind)
     return _run(comparison, truth)

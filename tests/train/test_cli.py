@@ -263,6 +263,7 @@ def test_without_weights_all_layers_are_trained(train: Train, tmp_path: Path, ca
     said = capsys.readouterr().err
     assert "all layers are trained" in said
     assert said.count("starting from random weights") == 1
+    assert "8 images: from random weights the defaults learn so few by heart slowly" in said
     settings = read_config(tmp_path / "run").settings
     assert (settings.freeze_at, settings.frozen_norm) == (0, False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,16 @@ def test_nothing_found_and_nothing_there(monkeypatch: pytest.MonkeyPatch, way: s
     )
     for some in ([], results):
         assert compare(empty.ground_truth(), some, "bbox").average_precision() is None
+
+
+def test_it_computes_in_silence_where_reports_are_let_through(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.INFO)
+    data, results = made(2, 4)
+    compare(data.ground_truth(data.images), results, "bbox")
+    assert not caplog.records
+    assert capsys.readouterr() == ("", "")
 
 
 def test_it_is_several_times_as_quick_as_pycocotools() -> None:
