@@ -81,7 +81,7 @@ def test_edited_widths_are_named(finished: Run, tmp_path: Path) -> None:
 def test_a_pruned_run_converts(
     finished: Run, data: Path, edge_seg: Callable[..., Any], tmp_path: Path, capsys: Any
 ) -> None:
-    """Every layer of the bundle has the pruned width, and its results are the pruned layers' own."""
+    """The bundle finds what the pruned layers find."""
     words = ["prune", finished.path, "--data", data, "--flops", 0.6, "--images", 2, "--out", tmp_path / "small"]
     assert main(list(map(str, words))) == 0
     capsys.readouterr()
