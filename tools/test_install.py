@@ -380,7 +380,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one environment of each kind")
     parser.add_argument("--python", action="append", choices=PYTHONS, help="only this version; may be repeated")
-    parser.add_argument("--only", default="", metavar="TEXT", help="of these, the environments with TEXT in the name")
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="TEXT",
+        help="of these, the environments with TEXT in the name; may be repeated",
+    )
     arguments = parser.parse_args()
     found = {version: find_python(version) for version in arguments.python or PYTHONS}
     for version, python in found.items():
@@ -388,7 +393,7 @@ def main() -> int:
             print(f"Skipped: Python {version} isn't on this machine", flush=True)
     wanted = requirements()
     chosen = cases(arguments.quick, [version for version, python in found.items() if python is not None])
-    chosen = [case for case in chosen if arguments.only in case.name]
+    chosen = [case for case in chosen if any(text in case.name for text in arguments.only or [""])]
     inputs = CACHE / "inputs"
     built = CACHE / "wheel"
     failures: list[str] = []
