@@ -174,7 +174,8 @@ std::vector<std::string> trusted_keys() {
             if (file.size() > 4 && file.compare(file.size() - 4, 4, ".pub") == 0) files.push_back(file);
         }
         if (!problem) continue;
-        // What can't be read must not let anything pass: a link to nowhere, or a file, was meant to be a folder of keys.
+        // What can't be read must not let anything pass: a link to nowhere, or a file, was meant to be a folder of
+        // keys.
         std::error_code ignored;
         const bool missing = problem == std::errc::no_such_file_or_directory || problem == std::errc::not_a_directory;
         if (!missing || fs::exists(fs::symlink_status(folder, ignored))) {

@@ -22,9 +22,9 @@ for name in ${*:-manifest jpeg png y4m mjpeg options}; do
         count=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
         tried=$((tried + ${count:-0}))
         if [ -n "$found" ]; then
-            # Its clock runs on while a busy machine stops the process: too slow is what is too slow once more.
+            # Its clock runs on while a busy machine stops the process: too slow is what takes so long of the processor.
             slow=$(sed -n 's/.*Test unit written to \(.*-timeout-.*\)$/\1/p' "$log" | head -n 1)
-            if [ -z "$slow" ] || ! "$build/fuzz-$name" -timeout=20 "$slow" >>"$log" 2>&1; then
+            if [ -z "$slow" ] || ! (ulimit -t 20 && exec "$build/fuzz-$name" "$slow") >>"$log" 2>&1; then
                 tail -n 60 "$log" >&2
                 exit 1
             fi
