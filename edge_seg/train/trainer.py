@@ -71,6 +71,7 @@ class Trainer:
         settings = config.settings
         self.path, self.config, self.state = path, config, State()
         self._saved = -1  # the step of this process's last checkpoint
+        self._between_steps = True
         self._saved_at, self._save_seconds = -math.inf, 0.0
         self._settings, self._train, self._val, self._display = settings, train, val, display
         self._processes = processes or Processes(0, 1)
@@ -166,7 +167,10 @@ class Trainer:
         clock = Clock(self.total_steps - self.state.step, evaluations)
         self.model.train()
         first = self.state.step * self._settings.accumulate
-        with contextlib.closing(batches(self._train, self._loader, self._settings.seed, first)) as source:
+        with (
+            self._kept_when_stopped(),
+            contextlib.closing(batches(self._train, self._loader, self._settings.seed, first)) as source,
+        ):
             while True:
                 if self._evaluates_at(self.state.step) and self.state.evaluated < self.state.step:
                     if leads:
@@ -174,10 +178,8 @@ class Trainer:
                     self._share_state()
                 if self.state.step >= self.total_steps or self._stops_early():
                     break
-                with held_stops() as asked_to_stop:
+                with held_stops():
                     self._advance(source, clock)
-                    if leads and asked_to_stop() and self.state.step != self._saved:
-                        self._save()
         if leads and not self.state.best:
             with self._averaged():
                 self._keep_best({})  # without evaluations the last weights are the best
@@ -186,8 +188,20 @@ class Trainer:
         self._share_state()  # no process leaves while another still needs it
         return self.config
 
+    @contextlib.contextmanager
+    def _kept_when_stopped(self) -> Iterator[None]:
+        """Writes a checkpoint of the last whole step when the training is asked to stop."""
+        begun = self.state.step
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit):
+            if self._processes.leads and self._between_steps and self.state.step not in (begun, self._saved):
+                self._save()
+            raise
+
     def _advance(self, source: Iterator[Any], clock: Clock) -> None:
         """One step, and what is due after it."""
+        self._between_steps = False  # a signal that comes twice isn't held back
         begin = time.monotonic()
         losses = self._step(source, self.state.step)
         state, settings = self.state, self._settings
@@ -211,6 +225,7 @@ class Trainer:
             self._save()
         if needed or epoch_ends:
             self._processes.meet()
+        self._between_steps = True
         self._show(losses, lr, clock)
 
     def _can_afford_to_save(self) -> bool:

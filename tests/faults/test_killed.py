@@ -131,6 +131,11 @@ def is_whole(name: str, place: Path, board: Path | None) -> bool:
     return True
 
 
+def numbered(name: str, words: Command, number: int) -> Command:
+    """Another version each time: only then is the bundle's folder replaced."""
+    return [*words, "--version", str(number + 1)] if name == "sign" else words
+
+
 def clear_away(place: Path) -> None:
     """Makes room for a command that replaces nothing."""
     shutil.rmtree(place / "out", ignore_errors=True)
@@ -153,7 +158,7 @@ def test_killed_at_any_moment(
     for number in range(KILLS // len(NAMES) or 3):
         if not stays and is_whole(name, place, board):
             clear_away(place)
-        again = [*words, "--version", str(number + 1)] if name == "sign" else words
+        again = numbered(name, words, number)
         before = names_in(writes)
         process = start(again)
         if number % 2:  # while it writes, as far as that can be met
@@ -168,7 +173,7 @@ def test_killed_at_any_moment(
         assert is_whole(name, place, board) or not stays
     if not stays and is_whole(name, place, board):
         clear_away(place)
-    clear_end(run(words), place, (0,))
+    clear_end(run(numbered(name, words, KILLS + 3)), place, (0,))
     assert is_whole(name, place, board)
 
 

@@ -146,4 +146,5 @@ def clear_end(done: Finished, place: Path, codes: tuple[int, ...]) -> None:
     assert "this is a bug" not in done.stderr, done.stderr
     if done.returncode:
         assert "Error: " in done.stderr
-    assert left_behind(place) == []
+    left = left_behind(place)
+    assert left == [], left

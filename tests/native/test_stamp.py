@@ -20,8 +20,9 @@ NOTED, HASHED = "checked before", "checked"
 
 
 @pytest.fixture
-def version(folder: Path) -> Path:
-    """A folder as `edge-seg board deploy` makes it: a bundle, and what lies beside it."""
+def version(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as `edge-seg board deploy` makes it: a bundle, and what lies beside it; and a cache of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
     place = folder / "versions" / "1f0c"
     place.mkdir(parents=True, mode=0o755)
     shutil.copytree(folder / "bundle", place / "bundle")
@@ -29,7 +30,7 @@ def version(folder: Path) -> Path:
 
 
 def note_of(version: Path) -> Path:
-    return version / ".bundle.checked"
+    return version.parents[1] / "cache" / "edge-seg" / "checked" / sha256(version / "bundle/manifest.json")
 
 
 def start(command: list[str], version: Path, *words: str) -> tuple[int, Lines]:
@@ -46,7 +47,8 @@ def test_the_first_start_hashes_and_notes_it(local: list[str], version: Path) ->
     assert how(local, version) == HASHED
     assert note_of(version).stat().st_mode & 0o777 == 0o644
     assert how(local, version) == NOTED
-    assert sorted(path.name for path in version.iterdir()) == [".bundle.checked", "bundle"]
+    assert [path.name for path in version.iterdir()] == ["bundle"], "nothing is written beside a bundle"
+    assert note_of(version).parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_self_test_always_hashes(local: list[str], version: Path) -> None:
@@ -65,10 +67,18 @@ def test_no_note_of_what_failed(local: list[str], version: Path) -> None:
 
 
 def test_no_note_where_it_would_not_count(local: list[str], version: Path) -> None:
-    version.chmod(0o777)
+    note_of(version).parent.mkdir(parents=True)
+    note_of(version).parent.chmod(0o777)
     for _ in range(2):
         assert how(local, version) == HASHED
     assert not note_of(version).exists()
+
+
+def test_no_note_without_a_home(local: list[str], version: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for _ in range(2):
+        assert how(local, version) == HASHED
 
 
 def altered(version: Path) -> None:
@@ -120,20 +130,20 @@ def test_a_stamp_that_others_could_have_written_is_none(local: list[str], versio
     assert how(local, version) == HASHED
     note_of(version).chmod(0o644)
     assert how(local, version) == NOTED
-    version.chmod(0o777)
+    note_of(version).parent.chmod(0o777)
     assert how(local, version) == HASHED
-    version.chmod(0o755)
+    note_of(version).parent.chmod(0o755)
     note_of(version).rename(version / "elsewhere")
-    note_of(version).symlink_to("elsewhere")
+    note_of(version).symlink_to(version / "elsewhere")
     assert how(local, version) == HASHED
 
 
 def test_a_copied_version_is_hashed(local: list[str], version: Path) -> None:
     how(local, version)
+    version = version.rename(version.with_name("renamed"))
+    assert how(local, version) == NOTED, "as a deployment renames it"
     shutil.copytree(version, version.with_name("copy"))
     assert how(local, version.with_name("copy")) == HASHED
-    version.rename(version.with_name("renamed"))
-    assert how(local, version.with_name("renamed")) == NOTED, "as a deployment renames it"
 
 
 def test_a_stamp_can_not_be_anything(local: list[str], version: Path) -> None:

@@ -112,10 +112,10 @@ Bundle open_bundle(const std::string& path, const std::vector<std::string>& keys
     Sha256 digest;
     digest.update(content.data(), content.size());
     const Stamp stamp = stamp_of(path, digest.hex(), names);
-    bundle.hashed = hash_all || !is_noted(path, stamp);
+    bundle.hashed = hash_all || !is_noted(stamp);
     if (!bundle.hashed) return bundle;
     for (const auto& [name, hash] : files) check_hash(path, name, hash);
-    note(path, stamp);
+    note(stamp);
     return bundle;
 }
 

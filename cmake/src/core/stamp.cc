@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <system_error>
@@ -21,12 +23,21 @@ namespace fs = std::filesystem;
 using std::chrono::nanoseconds;
 
 constexpr char kFirstLine[] = "edge-seg checked 1\n";
+constexpr size_t kHashDigits = 64;
 constexpr nanoseconds kTick = std::chrono::milliseconds(20);  // of the kernel's clock for files, at 100 Hz and slack
 constexpr nanoseconds kCoarse = std::chrono::seconds(2);      // of the file system with the slowest times (FAT)
 
-fs::path note_of(const std::string& bundle) {
-    const fs::path folder = fs::canonical(bundle);
-    return folder.parent_path() / ("." + folder.filename().string() + ".checked");
+std::string variable(const char* name) {
+    const char* const value = std::getenv(name);
+    return value == nullptr ? "" : value;
+}
+
+// Where the note of a bundle with this stamp lies: its name is the manifest's hash. "" for a user without a home.
+fs::path note_of(const Stamp& stamp) {
+    fs::path cache = variable("XDG_CACHE_HOME");
+    if (!cache.is_absolute() && !variable("HOME").empty()) cache = fs::path(variable("HOME")) / ".cache";
+    if (!cache.is_absolute()) return "";
+    return cache / "edge-seg" / "checked" / stamp.text.substr(std::strlen(kFirstLine), kHashDigits);
 }
 
 // Written by root or this user, and by nobody else.
@@ -68,10 +79,10 @@ Stamp stamp_of(const std::string& bundle, const std::string& manifest_hash, cons
     return stamp;
 }
 
-bool is_noted(const std::string& bundle, const Stamp& stamp) {
+bool is_noted(const Stamp& stamp) {
     if (stamp.text.empty()) return false;
     try {
-        const fs::path file = note_of(bundle);
+        const fs::path file = note_of(stamp);
         struct stat status {};
         if (lstat(file.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return false;
         if (!is_ours(status) || !is_in_our_folder(file)) return false;
@@ -82,10 +93,12 @@ bool is_noted(const std::string& bundle, const Stamp& stamp) {
     }
 }
 
-void note(const std::string& bundle, const Stamp& stamp) {
+void note(const Stamp& stamp) {
     if (stamp.text.empty() || !stamp.holds) return;
     try {
-        const fs::path file = note_of(bundle);
+        const fs::path file = note_of(stamp);
+        if (file.empty()) return;
+        if (fs::create_directories(file.parent_path())) fs::permissions(file.parent_path(), fs::perms::owner_all);
         if (!is_in_our_folder(file)) return;
         // A name of its own: another process may be at the same.
         const fs::path beside = file.string() + "." + std::to_string(getpid());

@@ -1,9 +1,9 @@
 // Files that were hashed once aren't hashed at every start: on a processor without SHA instructions that would cost
 // more than an image (docs/security.md says what is promised).
 //
-// The note of it lies beside the bundle's folder, `.NAME.checked` for the folder NAME, where that place belongs to this
-// user alone. It holds the manifest's hash and, of each file, what changes when the file does: inode, size, times of
-// modification and of change, the latter set by the kernel alone.
+// The note of it lies in the user's cache, edge-seg/checked/HASH, named by the manifest's hash, where that place
+// belongs to this user alone. It holds the manifest's hash and, of each file, what changes when the file does: inode,
+// size, times of modification and of change, the latter set by the kernel alone.
 #pragma once
 
 #include <string>
@@ -20,10 +20,10 @@ struct Stamp {
 // fit it. Waits a moment where a file was written just now: the clock of file times ticks slowly.
 Stamp stamp_of(const std::string& bundle, const std::string& manifest_hash, const std::vector<std::string>& files);
 
-// Whether `stamp` is the one noted beside the bundle, and nobody but root and this user can have written the note.
-bool is_noted(const std::string& bundle, const Stamp& stamp);
+// Whether `stamp` is the one noted, and nobody but root and this user can have written the note.
+bool is_noted(const Stamp& stamp);
 
 // Notes it there, where such a note would count and can be written; otherwise the files are hashed again next time.
-void note(const std::string& bundle, const Stamp& stamp);
+void note(const Stamp& stamp);
 
 }  // namespace edge_seg
