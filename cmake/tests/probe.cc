@@ -214,7 +214,7 @@ Message memory(const Message& request) {
     manifest.preprocess.height = head["height"];
     manifest.preprocess.width = head["width"];
     const auto needed = needed_bytes(manifest, head["model_bytes"]);
-    return {{{"needed", needed ? Json(*needed) : Json()}, {"free", free_bytes().value_or(0)}}, {}};
+    return {{{"needed", needed ? Json(*needed) : Json()}}, {}};
 }
 
 Message answer(const Message& request) {

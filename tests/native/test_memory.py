@@ -38,7 +38,6 @@ def test_the_estimate_is_pythons(
     found, _ = probe("memory", height=size[0], width=size[1], **asked)
     expected = {machine: _needed(manifest, model_bytes, machine, monkeypatch) for machine in ("x86_64", "aarch64")}
     assert found["needed"] in expected.values()
-    assert found["free"] > 0
 
 
 def _needed(manifest: Manifest, model_bytes: int, machine: str, monkeypatch: pytest.MonkeyPatch) -> int | None:
