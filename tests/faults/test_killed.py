@@ -32,7 +32,7 @@ NAMES = (
     *("synth", "predict", "bench", "train", "convert", "pack", "tune", "deploy", "labelme", "split", "weights"),
     *("prune", "sign", "keygen", "unpack", "records", "page"),
 )
-FAST = {"sign", "keygen"}
+FAST, LONG = {"sign", "keygen"}, {"tune", "deploy"}
 SUFFIXES = {"bench": ".jsonl", "records": ".jsonl", "pack": ".tar.gz", "page": ".html"}
 NEW = {"synth", "train", "labelme", "split", "weights", "keygen", "records"}
 """Those that write what isn't there yet, and replace nothing; a training goes on with what is there."""
@@ -149,8 +149,8 @@ def clear_away(place: Path) -> None:
 def test_killed_at_any_moment(
     name: str, world: World, words: Command, place: Path, request: pytest.FixtureRequest
 ) -> None:
-    if name == "tune" and not KILLS:
-        pytest.skip("a search lasts a minute each time: EDGE_SEG_KILLS=200 kills it too")
+    if name in LONG and not KILLS:
+        pytest.skip("lasts minutes: EDGE_SEG_KILLS=200 kills it too")
     board: Path | None = request.getfixturevalue("board").home if name == "deploy" else None
     writes = place if board is None else board
     chance = random.Random(f"{SEED} {name}")
