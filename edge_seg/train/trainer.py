@@ -196,7 +196,8 @@ class Trainer:
             yield
         except (KeyboardInterrupt, SystemExit):
             if self._processes.leads and self._between_steps and self.state.step not in (begun, self._saved):
-                self._save()
+                with held_stops():  # a terminal's Ctrl-C comes twice
+                    self._save()
             raise
 
     def _advance(self, source: Iterator[Any], clock: Clock) -> None:
