@@ -46,18 +46,21 @@ def wait_for_samples(out: Path, count: int) -> None:
     raise AssertionError("no samples came")
 
 
-def runners(folder: Path) -> list[int]:
-    """Processes that mention the folder, but for this one's."""
+def processes(*marks: str | Path) -> list[int]:
+    """Processes in whose command line all ``marks`` stand, but for this one."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
+            with contextlib.suppress(OSError):
                 words = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if os.fsencode(folder) in words and b"fake_runner" in words:
-                found.append(int(entry.name))
+                if all(os.fsencode(mark) in words for mark in marks):
+                    found.append(int(entry.name))
     return found
+
+
+def runners(folder: Path) -> list[int]:
+    """Runners of the test in ``folder``."""
+    return processes(folder, "fake_runner")
 
 
 def assert_nothing_runs(folder: Path) -> None:

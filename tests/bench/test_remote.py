@@ -19,7 +19,7 @@ from bench.journal import unfinished
 from edge_seg import cli
 from edge_seg.records.record import STAGES, read
 from tests.bench.conftest import FAKE_RUNNER
-from tests.bench.test_interrupted import samples_kept
+from tests.bench.test_interrupted import processes, samples_kept
 from tests.boards.conftest import ROOT, make_x86
 from tests.targets.sshd import Sshd, board, sshd
 
@@ -66,18 +66,6 @@ SLOW = shlex.join([sys.executable, str(FAKE_RUNNER), "slow"])
 """A runner on the board whose samples take a while."""
 
 
-def processes(*marks: str) -> list[int]:
-    """Processes in whose command line all ``marks`` stand, but for this one."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            with contextlib.suppress(OSError):
-                words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                if all(mark in words for mark in marks):
-                    found.append(int(entry.name))
-    return found
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("attempt", range(MOMENTS))
 def test_any_moment(board: Sshd, tmp_path: Path, attempt: int) -> None:
@@ -92,7 +80,7 @@ def test_any_moment(board: Sshd, tmp_path: Path, attempt: int) -> None:
     kept_before = samples_kept(out)
     victims = {
         "harness": [process.pid],
-        "ssh": processes("ssh", str(board.config)),
+        "ssh": processes("ssh", board.config),
         "session": board.sessions(),
         "runner": processes("fake_runner", str(bundle.name)),
     }[("harness", "ssh", "session", "runner")[attempt % 4]]

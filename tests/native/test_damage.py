@@ -212,11 +212,11 @@ FOUR: dict[str, tuple[Callable[[Path], Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", FOUR)
-def test_damaged_bundles_of_convolutions(local: list[str], folder: Path, name: str) -> None:
-    damage, named = FOUR[name]
-    damage(folder / "four")
-    error = check(*native(local, *RUN, "--bundle", "four", *PHOTO), exit_code=1)
+@pytest.mark.parametrize(("form", "name"), [*(("three", name) for name in THREE), *(("four", name) for name in FOUR)])
+def test_damaged_bundles_of_other_forms(local: list[str], folder: Path, form: str, name: str) -> None:
+    damage, named = {"three": THREE, "four": FOUR}[form][name]
+    damage(folder / form)
+    error = check(*native(local, *RUN, "--bundle", form, *PHOTO), exit_code=1)
     assert named in error["message"]
 
 
@@ -228,14 +228,6 @@ def test_a_runner_without_ncnn_says_so(local: list[str], folder: Path) -> None:
     error = check(code, lines, exit_code=1)
     assert error["code"] == "missing-dependency"
     assert "without ncnn" in error["message"]
-
-
-@pytest.mark.parametrize("name", THREE)
-def test_damaged_bundles_of_three_graphs(local: list[str], folder: Path, name: str) -> None:
-    damage, named = THREE[name]
-    damage(folder / "three")
-    error = check(*native(local, *RUN, "--bundle", "three", *PHOTO), exit_code=1)
-    assert named in error["message"]
 
 
 @pytest.mark.parametrize("name", DAMAGED)

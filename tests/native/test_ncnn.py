@@ -12,6 +12,7 @@ import pytest
 
 from edge_seg import Segmenter
 from edge_seg.data.synth import draw
+from edge_seg.files import sha256
 from edge_seg.runtime.parity import compare
 from edge_seg.runtime.result import Instances
 from tests.native.bundles import Lines, edit, native
@@ -57,8 +58,6 @@ def test_finds_what_python_finds(runner: list[str], tiny_bundles: Path, tmp_path
 def test_damaged_graphs(
     runner: list[str], tiny_bundles: Path, tmp_path: Path, file: str, content: bytes, message: str
 ) -> None:
-    from edge_seg.files import sha256
-
     bundle = tmp_path / "bundle"
     shutil.copytree(tiny_bundles / "ncnn-fp32", bundle)
     (bundle / file).write_bytes(content)

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <filesystem>
 #include <iterator>
 #include <set>
@@ -17,6 +16,7 @@
 #include "core/json_fields.h"
 #include "core/limits.h"
 #include "core/sha256.h"
+#include "core/user_folder.h"
 
 namespace edge_seg {
 namespace {
@@ -158,14 +158,8 @@ Signed check_signature(const std::string& bundle, const std::vector<uint8_t>& ma
 }
 
 std::vector<std::string> trusted_keys() {
-    const auto variable = [](const char* name) {
-        const char* const value = std::getenv(name);
-        return std::string(value != nullptr && value[0] == '/' ? value : "");
-    };
-    std::string configuration = variable("XDG_CONFIG_HOME");
-    if (configuration.empty() && !variable("HOME").empty()) configuration = variable("HOME") + "/.config";
     std::vector<std::string> files;
-    for (const std::string& base : {configuration, std::string("/etc")}) {
+    for (const std::string& base : {user_folder("XDG_CONFIG_HOME", ".config"), std::string("/etc")}) {
         if (base.empty()) continue;
         std::error_code problem;
         const fs::path folder = fs::path(base) / "edge-seg" / "trusted-keys";

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -15,6 +14,7 @@
 
 #include "core/file.h"
 #include "core/limits.h"
+#include "core/user_folder.h"
 
 namespace edge_seg {
 namespace {
@@ -27,17 +27,11 @@ constexpr size_t kHashDigits = 64;
 constexpr nanoseconds kTick = std::chrono::milliseconds(20);  // of the kernel's clock for files, at 100 Hz and slack
 constexpr nanoseconds kCoarse = std::chrono::seconds(2);      // of the file system with the slowest times (FAT)
 
-std::string variable(const char* name) {
-    const char* const value = std::getenv(name);
-    return value == nullptr ? "" : value;
-}
-
 // Where the note of a bundle with this stamp lies: its name is the manifest's hash. "" for a user without a home.
 fs::path note_of(const Stamp& stamp) {
-    fs::path cache = variable("XDG_CACHE_HOME");
-    if (!cache.is_absolute() && !variable("HOME").empty()) cache = fs::path(variable("HOME")) / ".cache";
-    if (!cache.is_absolute()) return "";
-    return cache / "edge-seg" / "checked" / stamp.text.substr(std::strlen(kFirstLine), kHashDigits);
+    const std::string cache = user_folder("XDG_CACHE_HOME", ".cache");
+    if (cache.empty()) return "";
+    return fs::path(cache) / "edge-seg" / "checked" / stamp.text.substr(std::strlen(kFirstLine), kHashDigits);
 }
 
 // Written by root or this user, and by nobody else.
