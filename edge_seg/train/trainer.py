@@ -207,8 +207,8 @@ class Trainer:
         losses = self._step(source, self.state.step)
         state, settings = self.state, self._settings
         state.step += 1
-        for name, value in losses.items():
-            state.window[name] = state.window.get(name, 0.0) + value
+        # A resumed window comes sorted from its file: the order is this step's, so that the metrics are the same bytes.
+        state.window = {name: state.window.get(name, 0.0) + value for name, value in losses.items()}
         state.window_steps += 1
         lr = self._schedule(state.step - 1)
         if state.step % settings.log_every == 0 or state.step == self.total_steps:

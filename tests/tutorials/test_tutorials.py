@@ -93,7 +93,7 @@ def test_training_for_real(tmp_path: Path, address: str) -> None:
     out = alone / "output/mask_rcnn_r18_fpn"
     assert "report: output/mask_rcnn_r18_fpn/report.html" in done.stderr
     page = (out / "report.html").read_text()
-    assert page.startswith("<!doctype html>")
+    assert page.startswith("<!DOCTYPE html>")
     assert "mask_rcnn_r18_fpn" in page
     settings = read_config(out).settings
     assert (settings.batch, settings.lr, settings.warmup_steps, settings.decay_epochs) == (1, 0.00125, 3, (8.0, 11.0))
