@@ -144,11 +144,10 @@ def _device_section(device: str, own: Sequence[Record], shown: Sequence[Record],
     ]
     over_time = sorted(shown, key=lambda one: one.time, reverse=True)[:_MOST_OVER_TIME]
     blocks: list[Block] = [Facts([(name, value) for name, value in facts if value])]
-    blocks.append(Grid([*_waterfall(shown), _spread(shown), *_against(own, look)]))
+    blocks.append(Grid([*_waterfall(shown), _spread(shown), _memory(shown), *_against(own, look)]))
     blocks += [figure for record in over_time for figure in _over_time(record)]
     if len(shown) > len(over_time):
         blocks.append(Prose(f"Runs one by one: {len(over_time)} of {counted(len(shown), 'record')} shown, the newest."))
-    blocks.append(_memory(shown))
     blocks += [Fold(f"Measure again: {_label(one)}", [Code(_command(one))]) for one in shown]
     return Section(device, blocks)
 
@@ -334,17 +333,23 @@ def _readings(
     return series
 
 
-def _memory(records: Sequence[Record]) -> Table:
-    rows: list[list[Cell | str]] = []
+_MEMORY = ("after loading", "more at its peak")
+
+
+def _memory(records: Sequence[Record]) -> Figure:
+    """What the runner's process holds, whole bars being peaks."""
+    rows: dict[str, dict[str, float]] = {}
+    told = []
     for record in records:
-        found = record.memory or {}
-        sizes = [found.get(name) for name in ("load_bytes", "peak_bytes")]
-        cells = [
-            Cell(f"{size / 1e6:,.0f} MB") if isinstance(size, int | float) else absent("not told") for size in sizes
-        ]
-        rows.append([_label(record), *cells, f"{record.bundle.model_bytes / 1e6:,.1f} MB"])
-    numbers = [Column(name, number=True) for name in ("after loading", "at its peak", "weights on disk")]
-    return Table([Column("memory", wide=True), *numbers], rows)
+        load, peak = ((record.memory or {}).get(name) for name in ("load_bytes", "peak_bytes"))
+        if load is not None and peak is not None:
+            parts = (load / 1e6, max(0, peak - load) / 1e6)
+            rows[_label(record)] = dict(zip(_MEMORY, parts, strict=True))
+            told.append(record)
+    without = len(records) - len(told)
+    what = f"peaks of the whole process{f'; {without} without' if without else ''}"
+    axis, missing = Axis("memory", "MB"), "No runner told its memory."
+    return stacked("Memory", rows, axis, _evidence(told, what), look=looks(_MEMORY), missing=missing)
 
 
 def _accuracy_blocks(matrix: Matrix) -> list[Block]:
