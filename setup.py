@@ -65,12 +65,14 @@ BASE = [
 ]
 # numpy <2 because paddlepaddle 2.6.2 was built against 1.x. opt needs the .pdmodel that 2.6.2 writes (3.x doesn't);
 # 2.6.2 has no wheels for Python 3.13, where 3.x trains and `convert` makes itself an environment with 2.6.2.
+# It imports setuptools, which it doesn't name and which environments of Python 3.12 no longer hold.
 # pyyaml reads the settings beside models that PaddleDetection or PaddleX exported; rich draws the training's line;
 # faster-coco-eval gives COCO's numbers in a seventh of pycocotools' time.
 TRAIN = [
     "paddlepaddle==2.6.2; python_version < '3.13'",
     "paddlepaddle>=3.3.1,<4; python_version >= '3.13'",
     "numpy<2; python_version < '3.13'",
+    "setuptools>=70",
     "pyyaml>=6,<7",
     "pyyaml>=6.0.1; python_version == '3.12'",
     "pyyaml>=6.0.2; python_version >= '3.13'",
