@@ -179,19 +179,19 @@ def refuse_other_kind(out: Path, begins: bytes, kind: str) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path, busy: EdgeSegError) -> Iterator[None]:
-    """Holds ``path``, a file or a folder that is there, against every other process that asks for it; else ``busy``.
+def locked(path: Path, busy: EdgeSegError | None) -> Iterator[None]:
+    """Holds ``path``, a file or a folder that is there, against every other process that asks for it.
 
+    While another holds it, raises ``busy``, or waits where there is none.
     The lock ends with the process, however it ends. A file system without locks holds nobody off.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise busy from None
-        except OSError:
-            pass
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+        except OSError as problem:
+            if busy and isinstance(problem, BlockingIOError):
+                raise busy from None
         yield
     finally:
         os.close(descriptor)

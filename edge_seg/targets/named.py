@@ -9,16 +9,17 @@ They stand in one file, ``$XDG_CONFIG_HOME/edge-seg/boards.json`` (``~/.config``
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edge_seg.cache import home_folder
 from edge_seg.errors import UsageError
-from edge_seg.files import read_json, write_json
+from edge_seg.files import locked, read_json, write_json
 from edge_seg.targets import FORMS, Target, open_target, scheme_of
 
 SCHEMA = 1
@@ -102,25 +103,36 @@ def add_board(board: NamedBoard) -> None:
             f"board name {board.name!r}: expected letters, digits, '.', '_' and '-', and none of {', '.join(_TAKEN)}",
             remedy="choose another name, such as kitchen or line-3",
         )
-    boards = read_boards()
-    if board.name in boards:
-        raise UsageError(
-            f"board {board.name!r}: is {boards[board.name].target} already",
-            remedy=f"`edge-seg board remove {board.name}` first, or choose another name",
-            code="exists",
-        )
-    _write({**boards, board.name: board})
+    with _held():
+        boards = read_boards()
+        if board.name in boards:
+            raise UsageError(
+                f"board {board.name!r}: is {boards[board.name].target} already",
+                remedy=f"`edge-seg board remove {board.name}` first, or choose another name",
+                code="exists",
+            )
+        _write({**boards, board.name: board})
 
 
 def remove_boards(names: Sequence[str]) -> None:
     """Removes boards from the file. Raises UsageError, and changes nothing, when one isn't in it."""
-    boards = read_boards()
-    for name in names:
-        if name not in boards:
-            raise UsageError(
-                f"no board named {name!r}", remedy="`edge-seg board list` shows them", code="unknown-board"
-            )
-    _write({name: board for name, board in boards.items() if name not in names})
+    with _held():
+        boards = read_boards()
+        for name in names:
+            if name not in boards:
+                raise UsageError(
+                    f"no board named {name!r}", remedy="`edge-seg board list` shows them", code="unknown-board"
+                )
+        _write({name: board for name, board in boards.items() if name not in names})
+
+
+@contextlib.contextmanager
+def _held() -> Iterator[None]:
+    """The file is another process's only before or after: of two that add a board at once, neither is lost."""
+    folder = boards_file().parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, None):
+        yield
 
 
 def _write(boards: dict[str, NamedBoard]) -> None:
@@ -131,6 +143,4 @@ def _write(boards: dict[str, NamedBoard]) -> None:
             plain[name]["dir"] = board.folder
         if board.runner:
             plain[name]["runner"] = list(board.runner)
-    file = boards_file()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_json(file, {"schema": SCHEMA, "boards": plain})
+    write_json(boards_file(), {"schema": SCHEMA, "boards": plain})

@@ -117,6 +117,62 @@ WAYS: tuple[Callable[[bytes, random.Random], bytes], ...] = (
 TEXT_WAYS = (*WAYS, number, number, retyped, retyped, retyped, retyped)
 
 
+def altered(message: Any, rng: random.Random) -> None:
+    """Changes one to three fields of a message of protocol buffers, however deep it lies."""
+    for _ in range(rng.randint(1, 3)):
+        _alter(message, rng)
+
+
+def _alter(message: Any, rng: random.Random) -> None:
+    fields = message.ListFields()
+    if not fields:
+        return
+    field, value = rng.choice(fields)
+    repeated = hasattr(value, "extend")
+    if repeated and (rng.random() < 0.25 or not value):
+        _rearrange(value, rng)
+    elif field.cpp_type == field.CPPTYPE_MESSAGE:
+        if rng.random() < 0.05:
+            message.ClearField(field.name)
+        else:
+            _alter(rng.choice(value) if repeated else value, rng)
+    elif repeated:
+        value[rng.randrange(len(value))] = _other(field, rng, rng.choice(value))
+    else:
+        setattr(message, field.name, _other(field, rng, value))
+
+
+def _rearrange(values: Any, rng: random.Random) -> None:
+    """One element goes, or stands there once more."""
+    if not values:
+        return
+    place = rng.randrange(len(values))
+    if rng.random() < 0.5:
+        del values[place]
+    else:
+        values.extend([values[place]] * rng.choice([1, 1, 50]))
+
+
+def _other(field: Any, rng: random.Random, before: Any) -> Any:
+    """Another value for a field of that type."""
+    kind = field.cpp_type
+    if kind == field.CPPTYPE_STRING:
+        if field.type == field.TYPE_BYTES:
+            return damaged(bytes(before), rng, False)[1]
+        return rng.choice(["", "x" * 100_000, "../../x", "image", "conv2d", "matmul_v2", "Relu", str(before)[:-1]])
+    if kind in (field.CPPTYPE_FLOAT, field.CPPTYPE_DOUBLE):
+        return rng.choice([float("nan"), float("inf"), -1.0, 0.0, 1e30])
+    if kind == field.CPPTYPE_BOOL:
+        return not before
+    if kind == field.CPPTYPE_ENUM:
+        return rng.choice([value.number for value in field.enum_type.values])
+    wide = kind in (field.CPPTYPE_INT64, field.CPPTYPE_UINT64)
+    numbers = [0, 1, 2, 7, 100_000, 1 << 24, (1 << 31) - 1, *([1 << 40, (1 << 63) - 1] if wide else [])]
+    if kind in (field.CPPTYPE_INT32, field.CPPTYPE_INT64):
+        numbers += [-1, -2, -(1 << 31)]
+    return rng.choice(numbers)
+
+
 def damaged(content: bytes, rng: random.Random, text: bool) -> tuple[str, bytes]:
     """The name of a way, and what it made of ``content``; ``text`` says that the file holds text."""
     way = rng.choice(TEXT_WAYS if text else WAYS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,13 @@ def test_boards_are_added_listed_and_removed(run: Run, config: Path) -> None:
     assert run("board", "remove", "kitchen", "none")[0] == 2
     assert run("board", "remove", "kitchen")[0] == 0
     assert set(read_boards()) == {"phone"}
+
+
+def test_boards_that_are_added_at_once_are_all_there() -> None:
+    names = [f"line-{number}" for number in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: add_board(NamedBoard(name, "ssh://pi@10.0.0.3")), names))
+    assert sorted(read_boards()) == sorted(names)
 
 
 def test_a_name_is_a_target(run: Run) -> None:
