@@ -368,6 +368,7 @@ def try_case(environment: Environment, wheel: Path, inputs: Path) -> list[str]:
             step(environment)
         except Failure as problem:
             failures.append(f"{case.name}: {step.__name__}: {problem}")
+            print(f"{case.name}: {step.__name__} failed", flush=True)
         finally:
             os.chdir(ROOT)
     said = f"{len(failures)} of {len(STEPS[case.extras])} steps failed" if failures else "works"
