@@ -72,7 +72,9 @@ class EmulatedBoard:
             capture_output=True,
             check=True,
         )
-        (folder / "initrd").write_bytes((built / "initrd").read_bytes() + more.stdout)
+        initrd = (built / "initrd").read_bytes()
+        # The kernel looks for another archive at multiples of four.
+        (folder / "initrd").write_bytes(initrd + bytes(-len(initrd) % 4) + more.stdout)
         self.options = (
             f"-i {folder}/user -o IdentitiesOnly=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
             " -o LogLevel=ERROR -o ConnectTimeout=60"
