@@ -33,7 +33,7 @@ from tests.faults.damage import altered, damaged
 pytest.importorskip("paddle", reason="needs the extra 'train'")
 pytestmark = pytest.mark.slow
 
-COUNT = int(os.environ.get("EDGE_SEG_DAMAGED", "14"))
+COUNT = int(os.environ.get("EDGE_SEG_DAMAGED", "6"))
 SEED = int(os.environ.get("EDGE_SEG_DAMAGED_SEED", "1"))
 LIMIT_S = float(os.environ.get("EDGE_SEG_DAMAGED_SECONDS", "60"))  # more on a machine that has other work
 MORE_KIB = 1 << 20

@@ -18,9 +18,10 @@ NOBODY = 65534
 NAMES = ["synth", "predict", "bench", "train", "convert", "pack", "tune", "deploy"]
 FAST = {"pack"}
 """The others take more than five seconds: they import paddle or open a library."""
-every_command = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in FAST else [pytest.mark.slow]) for name in NAMES]
-)
+_PARAMETERS = {name: pytest.param(name, marks=[] if name in FAST else [pytest.mark.slow]) for name in NAMES}
+every_command = pytest.mark.parametrize("name", _PARAMETERS.values())
+but_for_searches = pytest.mark.parametrize("name", [_PARAMETERS[name] for name in NAMES if name != "tune"])
+"""A whole search lasts a minute, and its conversions, trials and measurements are what the other commands do."""
 
 
 @every_command
@@ -40,7 +41,7 @@ def test_a_full_disk(name: str, limit: int, words: Command, place: Path) -> None
     clear_end(done, place, (0, 1) if limit or name == "deploy" else (1,))  # deploy writes to the board
 
 
-@every_command
+@but_for_searches
 def test_few_open_files(name: str, words: Command, place: Path) -> None:
     done = run(words, lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24)))
     clear_end(done, place, (0, 1))
@@ -53,7 +54,7 @@ def test_little_memory(name: str, words: Command, place: Path) -> None:
     clear_end(done, place, (0, 1))
 
 
-@every_command
+@but_for_searches
 def test_nobody_reads_what_is_printed(name: str, words: Command, place: Path) -> None:
     def prepare() -> None:
         os.close(1)
@@ -83,7 +84,7 @@ def test_another_user_in_a_read_only_folder(name: str, words: Command, world: Wo
     assert list(place.iterdir()) == []
 
 
-@every_command
+@but_for_searches
 def test_without_shared_memory(name: str, words: Command, place: Path) -> None:
     """As in a container whose /dev/shm can't be written."""
     alone = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o ro none /dev/shm && exec "$@"', "sh"]

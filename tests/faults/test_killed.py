@@ -32,7 +32,7 @@ NAMES = (
     *("synth", "predict", "bench", "train", "convert", "pack", "tune", "deploy", "labelme", "split", "weights"),
     *("prune", "sign", "keygen", "unpack", "records", "page"),
 )
-FAST, LONG = {"sign", "keygen"}, {"tune", "deploy"}
+FAST, LONG = {"sign", "keygen"}, {"tune", "deploy", "bench", "predict"}
 SUFFIXES = {"bench": ".jsonl", "records": ".jsonl", "pack": ".tar.gz", "page": ".html"}
 NEW = {"synth", "train", "labelme", "split", "weights", "keygen", "records"}
 """Those that write what isn't there yet, and replace nothing; a training goes on with what is there."""
@@ -150,7 +150,7 @@ def test_killed_at_any_moment(
     name: str, world: World, words: Command, place: Path, request: pytest.FixtureRequest
 ) -> None:
     if name in LONG and not KILLS:
-        pytest.skip("lasts minutes: EDGE_SEG_KILLS=200 kills it too")
+        pytest.skip("lasts long: EDGE_SEG_KILLS=200 kills it too")
     board: Path | None = request.getfixturevalue("board").home if name == "deploy" else None
     writes = place if board is None else board
     chance = random.Random(f"{SEED} {name}")
