@@ -7,15 +7,19 @@ without enough memory doesn't say so: the kernel ends the process, or it swaps f
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
+import resource
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_seg.bundle import Bundle
 from edge_seg.errors import EngineError
 from edge_seg.manifest import Manifest
+from edge_seg.process.guard import is_child
 
 MB = 1_000_000
 DOUBT = 0.8
@@ -58,6 +62,46 @@ def needed_bytes(manifest: Manifest, model_bytes: int) -> int | None:
         precision, weights = "fp32", weights / _SIZE["fp16"]  # there ncnn computes it in fp32
     peak = PEAKS.get((manifest.engine, manifest.target, precision))
     return None if peak is None else peak.of(weights, *manifest.preprocess.size)
+
+
+_SLACK, _STACK = 768 << 20, 16 << 20  # bytes; the latter for a thread, of which a library may make one a core
+
+
+def room_for(manifest: Manifest, model_bytes: int) -> int | None:
+    """Bytes that a library may take for a bundle's graphs, generously; None on a GPU: its driver maps what it likes."""
+    if manifest.target == "gpu":
+        return None
+    threads = os.cpu_count() or 1
+    return _SLACK + threads * _STACK + 2 * (needed_bytes(manifest, model_bytes) or 8 * model_bytes)
+
+
+@contextlib.contextmanager
+def bounded(room: int | None) -> Iterator[None]:
+    """In a guarded command's child, whatever is done here may take ``room`` bytes and no more.
+
+    A damaged graph makes a library take all memory there is, and the kernel then ends whatever it likes on that
+    machine. So it ends the child, which is told by name. A program that uses this package as a library has threads of
+    its own, which the limit would hit: there it isn't set.
+    """
+    found = _data_bytes() if room is not None and is_child() else None
+    if room is None or found is None:
+        yield
+        return
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    most = [found + room, *(limit for limit in before if limit != resource.RLIM_INFINITY)]
+    resource.setrlimit(resource.RLIMIT_DATA, (min(most), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def _data_bytes() -> int | None:
+    """What RLIMIT_DATA counts of this process: private memory that can be written, touched or not."""
+    with contextlib.suppress(OSError):
+        if match := re.search(r"^VmData:\s+([0-9]{1,15}) kB", Path("/proc/self/status").read_text(), re.MULTILINE):
+            return int(match[1]) * 1024
+    return None
 
 
 EXAMPLE_BYTES = 125.9 * MB

@@ -207,8 +207,7 @@ def test_graphs(number: int, sound: Path, work: Path) -> None:
         whole = subprocess.run(
             words, env=environment, capture_output=True, text=True, errors="replace", timeout=2 * LIMIT_S
         )
-        assert whole.returncode == 1, f"{told}\n{whole}"
-        assert re.search(r"^Error: the process died of SIG\w+ while ", whole.stderr, re.MULTILINE), f"{told}\n{whole}"
+        assert whole.returncode == 1, f"{told}\n{whole}"  # of its death, or of what it read this time
         wrong = fault(whole.returncode, whole.stdout, whole.stderr, work, before)
     else:
         wrong = fault(done.code, done.stdout, done.stderr, work, before)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import resource
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from edge_seg.bundle import open_bundle
 from edge_seg.errors import EngineError
 from edge_seg.runtime import memory
 from edge_seg.runtime.engines import open_engine
-from edge_seg.runtime.memory import MB, free_bytes, needed_bytes
+from edge_seg.runtime.memory import MB, bounded, free_bytes, needed_bytes
 
 
 @pytest.mark.parametrize(
@@ -69,3 +71,14 @@ def test_what_is_not_known_refuses_nothing(tiny_bundles: Path, monkeypatch: pyte
 def test_this_machine_has_memory() -> None:
     free = free_bytes()
     assert free is None or free > 0
+
+
+@pytest.mark.parametrize("child", [True, False])
+def test_a_guarded_child_takes_no_more_than_there_is_room_for(child: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "is_child", lambda: child)
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    expected = pytest.raises(MemoryError) if child else contextlib.nullcontext()
+    with expected, bounded(100 * MB):
+        bytearray(1)
+        bytearray(900 * MB)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before

@@ -19,7 +19,7 @@ from edge_seg.options import MAX_THREADS
 from edge_seg.runtime.engines.checks import Checked, check_graphs, check_machine, check_version, words_of
 from edge_seg.runtime.engines.engine import Arrays, Engine, ImageEngine
 from edge_seg.runtime.engines.three_graphs import in_two_steps
-from edge_seg.runtime.memory import check_memory
+from edge_seg.runtime.memory import bounded, check_memory, room_for
 
 __all__ = ["ENGINES", "Arrays", "Engine", "EngineSpec", "ImageEngine", "open_engine", "version_of"]
 
@@ -92,8 +92,9 @@ def open_engine(bundle: Bundle, engine: str | None = None, threads: int = 0) -> 
         found = version_of(name)
         if not spec.portable:
             check_version(manifest, found)
-    with words_of(f"{name}: loading {bundle.path}"):
-        loaded = Checked(module.load(bundle, threads), manifest.graphs)
+    room = None if spec.any_bundle else room_for(manifest, bundle.model_bytes)
+    with words_of(f"{name}: loading {bundle.path}"), bounded(room):
+        loaded = Checked(module.load(bundle, threads), manifest.graphs, room)
     return in_two_steps(loaded, manifest.graphs, manifest)
 
 

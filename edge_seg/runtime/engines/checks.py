@@ -22,6 +22,7 @@ from edge_seg.manifest import CONVOLUTION_GRAPHS, FEATURES, THREE_GRAPHS, TWO_GR
 from edge_seg.process.guard import phase
 from edge_seg.runtime.anchors import RATIOS
 from edge_seg.runtime.engines.engine import Engine
+from edge_seg.runtime.memory import bounded
 from edge_seg.words import counted
 
 _FORMS = (("full",), TWO_GRAPHS, THREE_GRAPHS, CONVOLUTION_GRAPHS)
@@ -258,9 +259,13 @@ def loading(engine: str, files: str | Path) -> Iterator[None]:
 
 
 class Checked:
-    """An engine whose inputs and outputs are checked against the manifest's graphs at every run."""
+    """An engine whose inputs and outputs are checked against the manifest's graphs at every run.
 
-    def __init__(self, engine: Engine, graphs: dict[str, GraphSpec]) -> None:
+    A graph's first run may take ``room`` bytes (:func:`edge_seg.runtime.memory.bounded`).
+    """
+
+    def __init__(self, engine: Engine, graphs: dict[str, GraphSpec], room: int | None = None) -> None:
+        self._room = room
         self.name: str = engine.name
         self._engine = engine
         self._graphs = graphs
@@ -276,7 +281,7 @@ class Checked:
         first = graph not in self._ran
         if first:
             phase(f"running the graph {graph} for the first time")
-        with words_of(f"{self.name}: running the graph {graph}"):
+        with words_of(f"{self.name}: running the graph {graph}"), bounded(self._room if first else None):
             outputs = self._engine.run(graph, inputs)
         if first:
             self._ran.add(graph)
