@@ -34,9 +34,14 @@ def describe_cpu() -> dict[str, Any]:
 
 def peak_memory() -> int | None:
     """Bytes of physical memory that this process has held at most; None where the system doesn't say."""
+    return memory_of_process("VmHWM")
+
+
+def memory_of_process(field: str) -> int | None:
+    """Bytes that a field of /proc/self/status tells ("VmHWM", "VmData"); None where the system doesn't."""
     try:
         for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
+            if line.startswith(f"{field}:"):
                 return int(line.split()[1]) * 1024
     except OSError:
         pass

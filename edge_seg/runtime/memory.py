@@ -20,6 +20,7 @@ from edge_seg.bundle import Bundle
 from edge_seg.errors import EngineError
 from edge_seg.manifest import Manifest
 from edge_seg.process.guard import is_child
+from edge_seg.runtime.cpu import memory_of_process
 
 MB = 1_000_000
 DOUBT = 0.8
@@ -83,7 +84,8 @@ def bounded(room: int | None) -> Iterator[None]:
     machine. So it ends the child, which is told by name. A program that uses this package as a library has threads of
     its own, which the limit would hit: there it isn't set.
     """
-    found = _data_bytes() if room is not None and is_child() else None
+    # What RLIMIT_DATA counts: private memory that can be written, touched or not.
+    found = memory_of_process("VmData") if room is not None and is_child() else None
     if room is None or found is None:
         yield
         return
@@ -94,14 +96,6 @@ def bounded(room: int | None) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, before)
-
-
-def _data_bytes() -> int | None:
-    """What RLIMIT_DATA counts of this process: private memory that can be written, touched or not."""
-    with contextlib.suppress(OSError):
-        if match := re.search(r"^VmData:\s+([0-9]{1,15}) kB", Path("/proc/self/status").read_text(), re.MULTILINE):
-            return int(match[1]) * 1024
-    return None
 
 
 EXAMPLE_BYTES = 125.9 * MB

@@ -22,22 +22,17 @@ from typing import Any
 import pytest
 
 from edge_seg.files import sha256
-from edge_seg.partial import MARK
-from edge_seg.process.child import Outcome, run_module
-from edge_seg.process.forks import warm
+from edge_seg.process.child import Outcome
 from edge_seg.process.guard import PIPE_VARIABLE
-from tests.conftest import ROOT
 from tests.convert.importers.elsewhere import write_elsewhere
 from tests.faults.damage import altered, damaged
+from tests.faults.workplace import LIMIT_S, MORE_KIB, clear, contents, edge_seg, fault, peak, workplace
 
 pytest.importorskip("paddle", reason="needs the extra 'train'")
 pytestmark = pytest.mark.slow
 
 COUNT = int(os.environ.get("EDGE_SEG_DAMAGED", "6"))
 SEED = int(os.environ.get("EDGE_SEG_DAMAGED_SEED", "1"))
-LIMIT_S = float(os.environ.get("EDGE_SEG_DAMAGED_SECONDS", "60"))  # more on a machine that has other work
-MORE_KIB = 1 << 20
-"""What a damaged file may take in memory beyond a sound one."""
 RECIPES = {"cpu-fp32": "paddle", "onnx-fp32": "onnxruntime", "ncnn-fp32": "ncnn", "x86-fp32": "paddlelite.lite"}
 """The bundles, each with the library that its graphs go to."""
 PREDICT = ("predict", "it", "photo.png", "--out", "out")
@@ -59,20 +54,8 @@ class Case:
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The one folder that commands work in: forked with their libraries loaded, each as a guarded command's child."""
-    folder = tmp_path_factory.mktemp("graphs")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("HOME", "home"), ("TMPDIR", "tmp")):
-            (folder / value).mkdir()
-            patch.setenv(name, str(folder / value))
-        (folder / "work").mkdir()
-        patch.setenv("EDGE_SEG_PEAK", str(folder / "peak"))
-        patch.setenv("OMP_NUM_THREADS", "1")
-        patch.setenv("PYTHONPATH", str(ROOT))
-        patch.setenv(PIPE_VARIABLE, "2")
-        patch.chdir(folder / "work")
-        with warm(["tests.faults.measured"], "edge_seg.cli", "edge_seg.runtime.segmenter", "edge_seg.paddle_env"):
-            yield folder / "work"
+    with workplace(tmp_path_factory.mktemp("graphs"), "edge_seg.runtime.segmenter", "edge_seg.paddle_env") as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +81,7 @@ def draw(rng: random.Random, number: int, sound: Path) -> Case:
     return Case(folder, file, PREDICT, renewed=rng.random() < 0.85)
 
 
-def damage(case: Case, sound: Path, work: Path, rng: random.Random) -> str:
+def damage(case: Case, work: Path, rng: random.Random) -> str:
     file = work / "it" / case.file
     content = file.read_bytes()
     parsers: dict[str, Callable[[], Any]] = {".onnx": _onnx, ".pdmodel": _program}
@@ -136,55 +119,21 @@ def _program() -> Any:
 
 
 def lay_out(case: Case, sound: Path, work: Path) -> None:
-    for path in work.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    clear(work)
     shutil.copytree(sound / case.folder, work / "it")
     shutil.copy(sound / "onnx-fp32/golden/image.png", work / "photo.png")
-
-
-def edge_seg(words: tuple[str, ...]) -> Outcome:
-    return run_module("tests.faults.measured", *words, limit_s=LIMIT_S)
 
 
 PEAKS: dict[str, int] = {}
 
 
-def peak(work: Path) -> int:
-    file = work.parent / "peak"
-    taken = int(file.read_text()) if file.exists() else 0
-    file.unlink(missing_ok=True)
-    return taken
-
-
 def peak_of_sound(case: Case, sound: Path, work: Path) -> int:
     if case.folder not in PEAKS:
         lay_out(case, sound, work)
-        done = edge_seg(case.words)
+        done = edge_seg(*case.words)
         assert done.code == 0, done
         PEAKS[case.folder] = peak(work)
     return PEAKS[case.folder]
-
-
-def fault(code: int | None, stdout: str, stderr: str, work: Path, before: set[str]) -> str:
-    """What is wrong with a command's end; empty when it is as it should be."""
-    if code not in (0, 1, 2):
-        return f"ended with {code}"
-    if "Traceback" in stdout + stderr or "this is a bug" in stderr:
-        return "a traceback"
-    errors = len(re.findall(r"^Error: .{10,}", stderr, re.MULTILINE))
-    if errors != (1 if code else 0):
-        return f"{errors} errors"
-    if any(path.name.startswith((MARK, ".edge-seg")) for path in work.rglob("*")):
-        return "something was left"
-    if code and any(path.is_file() for path in (work / "out").rglob("*")):
-        return "something was written"
-    if contents(work) != before:
-        return "files were changed"
-    return ""
-
-
-def contents(work: Path) -> set[str]:
-    return {str(path) for path in work.rglob("*") if not path.is_relative_to(work / "out")}
 
 
 @pytest.mark.parametrize("number", range(COUNT))
@@ -193,26 +142,25 @@ def test_graphs(number: int, sound: Path, work: Path) -> None:
     case = draw(rng, number, sound)
     most = peak_of_sound(case, sound, work)
     lay_out(case, sound, work)
-    way = damage(case, sound, work, rng)
+    way = damage(case, work, rng)
     told = f"{way} of {case.folder}/{case.file} ({SEED} {number})"
     before = contents(work)
-    done = edge_seg(case.words)
-    took = peak(work)
-    assert took <= most + MORE_KIB, f"{told}: {took >> 10} MiB, {most >> 10} MiB when it is sound\n{done}"
-    if done.code is not None and done.code < 0 and -done.code in DEATHS:
-        # As a user has it: the command itself survives, and tells.
+    done = edge_seg(*case.words)
+    if done.code is not None and -done.code in DEATHS:
+        took = peak(work)
+        assert took <= most + MORE_KIB, f"{told}: {took >> 10} MiB, {most >> 10} MiB when it is sound\n{done}"
+        # As a user has it: the command itself survives, and tells of the death, or of what was read this time.
         shutil.rmtree(work / "out", ignore_errors=True)
         environment = {name: value for name, value in os.environ.items() if name != PIPE_VARIABLE}
         words = [sys.executable, "-m", "edge_seg.cli", *case.words]
         whole = subprocess.run(
             words, env=environment, capture_output=True, text=True, errors="replace", timeout=2 * LIMIT_S
         )
-        assert whole.returncode == 1, f"{told}\n{whole}"  # of its death, or of what it read this time
-        wrong = fault(whole.returncode, whole.stdout, whole.stderr, work, before)
-    else:
-        wrong = fault(done.code, done.stdout, done.stderr, work, before)
-        if way and not case.renewed:
-            assert done.code == 1, f"{told}: an altered file was taken\n{done}"
-            assert "altered or damaged" in done.stderr, told
+        assert whole.returncode == 1, f"{told}\n{whole}"
+        done = Outcome(whole.returncode, whole.stdout, whole.stderr, LIMIT_S)
+    elif way and not case.renewed:
+        assert done.code == 1, f"{told}: an altered file was taken\n{done}"
+        assert "altered or damaged" in done.stderr, told
+    wrong = fault(done, work, before, most)
     assert not wrong, f"{wrong}: {told}\n{done}"
-    assert not list((work.parent / "tmp").iterdir()), told
+    assert done.code or not re.search("^Error: ", done.stderr, re.MULTILINE), f"{told}\n{done}"

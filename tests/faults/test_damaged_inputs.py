@@ -18,21 +18,14 @@ from pathlib import Path
 import cv2
 import pytest
 
-from edge_seg.partial import MARK
-from edge_seg.process.child import Outcome, run_module
-from edge_seg.process.forks import warm
-from edge_seg.process.guard import PIPE_VARIABLE
 from edge_seg.records.record import append
 from tests.bench.conftest import a_record
 from tests.bundles.made import make_bundle
-from tests.conftest import ROOT
 from tests.faults.damage import damaged
+from tests.faults.workplace import contents, edge_seg, fault, lay_out, peak, workplace
 
 COUNT = int(os.environ.get("EDGE_SEG_DAMAGED", "28"))
 SEED = int(os.environ.get("EDGE_SEG_DAMAGED_SEED", "1"))
-LIMIT_S = 60.0
-MORE_KIB = 1 << 20
-"""What a damaged file may take in memory beyond a sound one."""
 IMAGES = ("jpg", "png", "bmp", "tiff", "webp", "ppm")
 TEXT = frozenset({".json", ".jsonl", ".xml", ".txt", ".yaml", ".yml", ".toml", ".pub"})
 PREDICT = ("predict", "real", "set/images/1.{kind}", "--out", "out")
@@ -98,29 +91,11 @@ FAST = [one for one in INPUTS if not one.slow]
 SLOW = [one for one in INPUTS if one.slow]
 
 
-def edge_seg(*words: str) -> Outcome:
-    return run_module("tests.faults.measured", *words, limit_s=LIMIT_S)
-
-
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The one folder that commands work in, with a home and a place for temporary files of its own.
-
-    Commands are forked with their libraries loaded, and as a guarded command's child: a death is seen as such.
-    """
-    folder = tmp_path_factory.mktemp("damaged")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("HOME", "home"), ("TMPDIR", "tmp"), ("XDG_CONFIG_HOME", "work/config")):
-            (folder / value).mkdir(parents=True, exist_ok=True)
-            patch.setenv(name, str(folder / value))
-        patch.setenv("EDGE_SEG_PEAK", str(folder / "peak"))
-        patch.setenv("OMP_NUM_THREADS", "1")
-        patch.setenv("PYTHONPATH", str(ROOT))
-        patch.setenv(PIPE_VARIABLE, "2")
-        patch.chdir(folder / "work")
-        loaded = "edge_seg.cli", "edge_seg.data.check", "edge_seg.data.formats.convert", "edge_seg.bundles.check"
-        with warm(["tests.faults.measured"], *loaded):
-            yield folder / "work"
+    loaded = "edge_seg.data.check", "edge_seg.data.formats.convert", "edge_seg.bundles.check"
+    with workplace(tmp_path_factory.mktemp("damaged"), *loaded) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -192,19 +167,6 @@ PEAKS: dict[Input, int] = {}
 """The most memory that each command took with sound files, KiB."""
 
 
-def lay_out(sound: Path, work: Path) -> None:
-    for path in work.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    shutil.copytree(sound, work, dirs_exist_ok=True)
-
-
-def peak(work: Path) -> int:
-    file = work.parent / "peak"
-    taken = int(file.read_text()) if file.exists() else 0
-    file.unlink(missing_ok=True)
-    return taken
-
-
 def peak_of_sound(one: Input, sound: Path, work: Path) -> int:
     if one not in PEAKS:
         lay_out(sound, work)
@@ -212,42 +174,6 @@ def peak_of_sound(one: Input, sound: Path, work: Path) -> int:
         assert done.code in one.sound, done
         PEAKS[one] = peak(work)
     return PEAKS[one]
-
-
-def contents(folder: Path) -> dict[str, tuple[int, int]]:
-    """Every file in and below ``folder``, but for what commands write by intent."""
-    return {
-        str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns)
-        for path in folder.rglob("*")
-        if path.is_file() and not path.is_relative_to(folder / "out")
-    }
-
-
-def fault(one: Input, done: Outcome, work: Path, before: dict[str, tuple[int, int]], most: int) -> str:
-    """What is wrong with a command's end; empty when it is as it should be."""
-    if done.code not in (0, 1, 2):
-        return done.ending()
-    said = done.stdout + done.stderr
-    if "Traceback" in said or "this is a bug" in said:
-        return "a traceback"
-    if done.code and one.reports:
-        if not re.search(one.reports, said, re.MULTILINE):
-            return "nothing is said of the fault"
-    elif done.code:
-        errors = len(re.findall(r"^Error: .{10,}", done.stderr, re.MULTILINE))
-        if errors != 1:
-            return f"{errors} errors"
-        if (work / "out").exists():
-            return "something was written"
-    if any(path.name.startswith((MARK, ".edge-seg")) for path in work.rglob("*")) or any(
-        (work.parent / "tmp").iterdir()
-    ):
-        return "something was left"
-    if "resumed" not in one.words and contents(work) != before:
-        return "files were changed"
-    if peak(work) > most + MORE_KIB:
-        return "too much memory"
-    return ""
 
 
 def try_one(number: int, inputs: list[Input], sound: Path, work: Path) -> None:
@@ -259,9 +185,9 @@ def try_one(number: int, inputs: list[Input], sound: Path, work: Path) -> None:
     file = rng.choice(sorted(path for path in target.rglob("*") if path.is_file())) if target.is_dir() else target
     way, content = damaged(file.read_bytes(), rng, file.suffix in TEXT)
     file.write_bytes(content)
-    before = contents(work)
+    before = None if "resumed" in one.words else contents(work)
     done = edge_seg(*one.words)
-    wrong = fault(one, done, work, before, most)
+    wrong = fault(done, work, before, most, one.reports)
     assert not wrong, f"{wrong}: {way} of {file.relative_to(work)} ({SEED} {number}): {' '.join(one.words)}\n{done}"
 
 
