@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from convert.artifacts import Exported
 from convert.export.reference import FALLBACK_INSTANCES
-from convert.program.edit import ProgramEdit, convolutions, only
+from convert.program.edit import ProgramEdit, only, quantizable
 from convert.program.executor import GraphProgram, Watching, stepwise
 from edge_seg.errors import ConversionError
 from edge_seg.runtime.segmenter import Segmenter
@@ -52,6 +52,6 @@ def check(exported: Exported) -> dict[str, Any]:
 
 
 def _watched(content: bytes) -> list[str]:
-    entering = {name for _, name in convolutions(content)}
+    entering = {name for _, name in quantizable(content)}
     leaving = {only(op.outputs, "Out") for op in ProgramEdit(content).block.ops if op.type == "matmul_v2"}
     return sorted(entering | leaving)

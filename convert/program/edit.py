@@ -114,14 +114,15 @@ def _set(attribute: Any, value: Any) -> None:
         attribute.ints.extend(value)
 
 
-# The kinds of operators whose weights `opt` can store as integers: slot of the weight, axis of its output channels.
-KINDS = {"conv2d": ("Filter", 0), "mul": ("Y", 1)}
+# The kinds of operators that `opt` can bring to integers: slots of what enters and of the weight, axis of the weight's
+# output channels.
+KINDS = {"conv2d": ("Input", "Filter", 0), "mul": ("X", "Y", 1)}
 
 
-def convolutions(content: bytes) -> list[tuple[str, str]]:
-    """(layer, variable that enters it) of every convolution that can be quantized, in the program's order."""
-    found = [(weight_of(op), only(op.inputs, "Input")) for op in ProgramEdit(content).block.ops if op.type == "conv2d"]
-    return [(layer_of(weight), entering) for weight, entering in found]
+def quantizable(content: bytes) -> list[tuple[str, str]]:
+    """(layer, variable that enters it) of everything that can be quantized, in the program's order."""
+    found = [op for op in ProgramEdit(content).block.ops if op.type in KINDS]
+    return [(layer_of(weight_of(op)), only(op.inputs, KINDS[op.type][0])) for op in found]
 
 
 def layer_of(weight: str) -> str:
@@ -131,4 +132,4 @@ def layer_of(weight: str) -> str:
 
 def weight_of(op: Any) -> str:
     """Name of the operator's weight, "" when it isn't of a kind that is rounded."""
-    return only(op.inputs, KINDS[op.type][0]) if op.type in KINDS else ""
+    return only(op.inputs, KINDS[op.type][1]) if op.type in KINDS else ""

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from convert.artifacts import Exported, Job, Referenced
 from convert.calibration import Images
 from convert.export import reference
-from convert.program.edit import convolutions
+from convert.program.edit import quantizable
 from convert.program.executor import Executor, GraphProgram, Watching, stepwise
 from convert.quantize.options import TRAINED
 from convert.quantize.ranges import Observed
-from convert.quantize.rewrite import Plan, rewrite
+from convert.quantize.rewrite import Plan, fully_connected, rewrite
 from convert.quantize.sensitivity import within
 from edge_seg.errors import BundleError, ConversionError
 from edge_seg.runtime.parity import compare
@@ -38,7 +38,7 @@ def quantize(exported: Exported, precision: str, folder: Path) -> Exported:
 
     Raises :class:`ConversionError` when rounding changes the model too much, RunError when int8 has no images.
     """
-    programs = [GraphProgram.read(graph) for graph in exported.graphs]
+    programs = [fully_connected(GraphProgram.read(graph)) for graph in exported.graphs]
     job = exported.referenced.job
     told: dict[str, Any] = {}
     plan = Plan(16 if precision == "w16" else 8)
@@ -52,7 +52,7 @@ def again(exported: Exported, told: Any, precision: str, folder: Path) -> Export
 
     Raises BundleError when that is no plan.
     """
-    programs = [GraphProgram.read(graph) for graph in exported.graphs]
+    programs = [fully_connected(GraphProgram.read(graph)) for graph in exported.graphs]
     return apply(exported, programs, from_json(told), precision, dict(told), folder)
 
 
@@ -91,8 +91,8 @@ def apply(
 
 
 def observe(programs: Sequence[GraphProgram], job: Job, images: Images) -> dict[str, dict[str, Observed]]:
-    """What enters each convolution of each graph, over all ``images``."""
-    entering = {program.name: sorted({name for _, name in convolutions(program.content)}) for program in programs}
+    """What enters each convolution and fully connected layer of each graph, over all ``images``."""
+    entering = {program.name: sorted({name for _, name in quantizable(program.content)}) for program in programs}
     seen = {graph: {name: Observed() for name in names} for graph, names in entering.items()}
     watching = Watching(programs, entering, lambda graph, name, value: seen[graph][name].add(value))
     engine = stepwise(watching, programs, job)
@@ -110,8 +110,9 @@ def _trained(programs: Sequence[GraphProgram], by_layer: Mapping[str, float]) ->
     found: dict[str, dict[str, float]] = {}
     for program in programs:
         of = found.setdefault(program.name, {})
-        for layer, name in convolutions(program.content):
-            of[name] = max(of.get(name, 0.0), by_layer[layer]) or 1.0  # 0: nothing but zero was seen
+        for layer, name in quantizable(program.content):
+            if layer in by_layer:  # fully connected layers aren't trained with int8's values
+                of[name] = max(of.get(name, 0.0), by_layer[layer]) or 1.0  # 0: nothing but zero was seen
     return found
 
 

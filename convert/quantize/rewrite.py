@@ -4,11 +4,13 @@ Weights are rounded in place and stay float32 in the program: the engines' own t
 the same integers again, because their scale (largest magnitude of an output channel / 127 or 32767) stays the same.
 So a graph that is run as it stands computes what the engines are to compute, and is the reference they are held to.
 
-Activations are rounded by fake-quantization operators before each convolution, which ``opt`` turns into int8 kernels.
+Activations are rounded by fake-quantization operators before each convolution and fully connected layer, which ``opt``
+turns into int8 kernels.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,9 +35,8 @@ class Plan:
     """What is rounded, and how finely.
 
     ``weight_bits``: of the weights of convolutions and fully connected layers, 8 or 16. ``ranges``: for each graph, the
-    variables that enter a convolution in int8, with the magnitude that 127 stands for; none: only weights are rounded.
-    Layers in ``floats`` (names as in the model) compute in float nevertheless; their weights have ``float_bits``, as
-    those of the fully connected layers, which always do.
+    variables that enter one of them in int8, with the magnitude that 127 stands for; none: only weights are rounded.
+    Layers in ``floats`` (names as in the model) compute in float nevertheless; their weights have ``weight_bits``.
     """
 
     weight_bits: int = 8
@@ -47,15 +48,14 @@ def rewrite(graph: GraphProgram, plan: Plan) -> GraphProgram:
     """``graph`` as ``plan`` says."""
     edit = ProgramEdit(graph.content)
     weights = dict(graph.weights)
-    name_fully_connected(edit)
     ranges = plan.ranges.get(graph.name, {})
     operators: list[Any] = []
     made: set[str] = set()
     for op in edit.block.ops:
         weight = weight_of(op)
-        int8 = op.type == "conv2d" and only(op.inputs, "Input") in ranges and layer_of(weight) not in plan.floats
+        int8 = op.type in KINDS and only(op.inputs, KINDS[op.type][0]) in ranges and layer_of(weight) not in plan.floats
         if weight in graph.weights:
-            weights[weight] = rounded(graph.weights[weight], 8 if int8 else plan.weight_bits, KINDS[op.type][1])
+            weights[weight] = rounded(graph.weights[weight], 8 if int8 else plan.weight_bits, KINDS[op.type][2])
         if int8:
             operators += _fake_quantized(edit, op, ranges, weights, made)
         operators.append(op)
@@ -63,16 +63,16 @@ def rewrite(graph: GraphProgram, plan: Plan) -> GraphProgram:
     return GraphProgram(graph.name, edit.content(), weights, graph.inputs, graph.outputs)
 
 
-def name_fully_connected(edit: ProgramEdit) -> None:
-    """``matmul_v2`` with a weight becomes ``mul``.
+def fully_connected(graph: GraphProgram) -> GraphProgram:
+    """``graph`` with a ``mul`` in place of each ``matmul_v2`` that has a weight.
 
     ``opt`` stores the weights of either as integers, but Paddle Lite brings back those of ``mul`` and ``fc`` only: it
     reads a ``matmul_v2``'s integers as floats, and the model finds nothing. On Arm ``opt`` makes an ``fc`` of both, on
     x86 of ``mul`` only.
     """
-    weights = set(edit.weights)
+    edit = ProgramEdit(graph.content)
     for op in edit.block.ops:
-        if op.type != "matmul_v2" or only(op.inputs, "Y") not in weights:
+        if op.type != "matmul_v2" or only(op.inputs, "Y") not in graph.weights:
             continue
         if attribute(op, "trans_x").b or attribute(op, "trans_y").b or len(edit.shape(only(op.inputs, "X"))) != 2:
             continue
@@ -83,6 +83,7 @@ def name_fully_connected(edit: ProgramEdit) -> None:
             {"x_num_col_dims": 1, "y_num_col_dims": 1},
         )
         op.CopyFrom(replacement)
+    return dataclasses.replace(graph, content=edit.content())
 
 
 def rounded(weight: NDArray[Any], bits: int, axis: int) -> NDArray[np.float32]:
@@ -113,8 +114,8 @@ def spell_out(graph: GraphProgram) -> GraphProgram:
         elif op.type == _ACTIVATION:
             operators += _spelled_out(edit, op, float(graph.weights[only(op.inputs, "InScale")][0]) / _LEVELS)
         else:
-            if op.type == "conv2d" and only(op.inputs, "Filter") in plain:
-                rewire(op, "Filter", plain[only(op.inputs, "Filter")])
+            if weight_of(op) in plain:
+                rewire(op, KINDS[op.type][1], plain[weight_of(op)])
             operators.append(op)
     edit.replace_operators(operators)
     edit.drop_unused_variables()
@@ -142,9 +143,10 @@ def _fake_quantized(
     edit: ProgramEdit, op: Any, ranges: Mapping[str, float], weights: dict[str, NDArray[Any]], made: set[str]
 ) -> list[Any]:
     """The operators to go before ``op``, which then reads what they give. What is in ``made`` is there already."""
-    entering, weight = only(op.inputs, "Input"), only(op.inputs, "Filter")
-    rewire(op, "Input", f"{entering}.quantized")
-    rewire(op, "Filter", f"{weight}.quantized")
+    slot, weight_slot, axis = KINDS[op.type]
+    entering, weight = only(op.inputs, slot), only(op.inputs, weight_slot)
+    rewire(op, slot, f"{entering}.quantized")
+    rewire(op, weight_slot, f"{weight}.quantized")
     before: list[Any] = []
     if entering not in made:
         scale = edit.add_variable(f"{entering}.range", [1], weight=True)
@@ -154,11 +156,11 @@ def _fake_quantized(
         inputs, outputs = {"X": entering, "InScale": scale}, {"Out": out, "OutScale": scale}
         before.append(operator(_ACTIVATION, inputs, outputs, told))
     if weight not in made:
-        channels = len(weights[weight])
-        scale = edit.add_variable(f"{weight}.range", [channels], weight=True)
-        weights[scale] = np.abs(weights[weight]).reshape(channels, -1).max(axis=1)
+        others = tuple(a for a in range(weights[weight].ndim) if a != axis)
+        scale = edit.add_variable(f"{weight}.range", [weights[weight].shape[axis]], weight=True)
+        weights[scale] = np.abs(weights[weight]).max(axis=others)
         out = edit.add_variable(f"{weight}.quantized", weights[weight].shape)
-        told = {"bit_length": 8, "quant_axis": 0, "round_type": _ROUND}
+        told = {"bit_length": 8, "quant_axis": axis, "round_type": _ROUND}
         before.append(operator(_WEIGHT, {"X": weight}, {"Out": out, "OutScale": scale}, told))
     made |= {entering, weight}
     return before

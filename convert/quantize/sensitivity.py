@@ -1,7 +1,8 @@
 """Which layers are kept out of int8, so that no more accuracy is lost than the user allows.
 
 Layers are ranked by the harm that each does alone: how far the outputs that hang on it smoothly (feature maps,
-proposals' scores and deltas before they are sorted, masks) move when it is the only one in int8. Then the fewest of the
+proposals' scores and deltas before they are sorted, boxes and scores of given proposals, masks) move when it is the
+only one in int8. Then the fewest of the
 worst are kept in float with which the loss, measured on annotated images, is within the limit.
 """
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from convert.artifacts import Job
 from convert.export import reference
-from convert.program.edit import ProgramEdit, convolutions, only
+from convert.program.edit import ProgramEdit, only, quantizable
 from convert.program.executor import Executor, GraphProgram, stepwise
 from convert.quantize.rewrite import Plan, rewrite
 from edge_seg.errors import ConversionError
@@ -89,7 +90,7 @@ def fewest(most: int, suffices: Callable[[int], bool]) -> int | None:
 
 def rank(job: Job, graphs: Graphs, plan: Plan, images: Sequence[Any]) -> list[str]:
     """The layers that ``plan`` computes in int8, the most harmful first."""
-    layers = {graph.name: sorted({layer for layer, _ in convolutions(graph.content)}) for graph in graphs}
+    layers = {graph.name: sorted({layer for layer, _ in quantizable(graph.content)}) for graph in graphs}
     every = {layer for of in layers.values() for layer in of}
     harm: dict[str, float] = {}
     for graph in graphs:
@@ -116,7 +117,7 @@ def _outputs(
     values = []
     for feed in inputs:
         outputs, watched = executor.watch(graph.name, feed, probes)
-        smooth = {name: value for name, value in outputs.items() if name not in ("rois", "boxes", "scores")}
+        smooth = {name: value for name, value in outputs.items() if name != "rois"}
         values += [*smooth.values(), *watched.values()]
     return values
 

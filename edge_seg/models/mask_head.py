@@ -52,6 +52,15 @@ class MaskHead(nn.Layer):
     def forward(self, pooled: Any) -> Any:
         return self.mask_fcn_logits(self.head(pooled))
 
+    def of_class(self, pooled: Any, classes: Any) -> Any:
+        """Each box's own class alone, ``classes`` int32[N] -> [N, 28, 28]: all classes' products are 2 % of a model."""
+        features, convolution = self.head(pooled), self.mask_fcn_logits
+        width = features.shape[1]
+        weights = paddle.gather(convolution.weight.reshape([-1, width]), classes).reshape([-1, 1, width])
+        logits = paddle.matmul(weights, features.reshape([-1, width, MASK_SIZE * MASK_SIZE]))
+        biases = paddle.gather(convolution.bias.reshape([-1, 1, 1]), classes)
+        return paddle.add(logits, biases).reshape([-1, MASK_SIZE, MASK_SIZE])
+
 
 def mask_targets(outlines: Sequence[Outline], boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """The ground truth as the head sees it, float32[N, 28, 28] of 0 and 1: each outline in the frame of its box [4]."""

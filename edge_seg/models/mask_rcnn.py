@@ -153,7 +153,8 @@ class MaskRCNN(nn.Layer):
 
     def draw(self, pooled: Any, channel: Any) -> Any:
         """Features [N, width, 14, 14] -> mask probabilities [N, 28, 28]; ``channel`` int32[N] is ``n * C + class``."""
-        return F.sigmoid(mask_head.pick(self.mask_head(pooled), channel))
+        classes = paddle.full([1], self.num_classes, dtype="int32")  # Paddle Lite aborts on a shape without an axis
+        return F.sigmoid(self.mask_head.of_class(pooled, channel % classes))
 
     def detect(self, image: Any) -> tuple[Any, Any, list[Any]]:
         """One image [1, 3, H, W] -> boxes [R, C, 4], softmax scores [R, C + 1] and P2 to P5."""

@@ -262,6 +262,7 @@ def _config(
     weights: str,
     freeze_at: int | None,
     frozen_norm: bool | None,
+    rois: int | None,
     **options: Any,
 ) -> RunConfig:
     """The run's configuration, with every default put in."""
@@ -296,6 +297,7 @@ def _config(
         # As published: what ImageNet taught the first layers, and statistics that a small batch would spoil, are kept.
         freeze_at=(2 if weights else 0) if freeze_at is None else freeze_at,
         frozen_norm=bool(weights) if frozen_norm is None else frozen_norm,
+        rois=rois or 0,
         **options,
     )
     if size is None:

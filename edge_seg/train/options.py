@@ -38,6 +38,11 @@ optimizer_options = _together(
         help="Batches whose gradients make one step.",
     ),
     click.option(
+        "--rois",
+        type=click.IntRange(min=4),
+        help="RoIs of an image that the heads learn from, a quarter of them objects.  [default: 512; tiny: 32]",
+    ),
+    click.option(
         "--lr",
         type=ABOVE_0,
         help="Learning rate.  [default: 0.00125 x batch x accumulate; adamw: a hundredth of it]",

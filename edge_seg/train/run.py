@@ -55,8 +55,9 @@ class TrainSettings:
 
     A step learns from ``accumulate`` batches, each of ``batch`` images in every one of ``processes`` processes, in
     mixed precision with ``amp`` ("fp16" or "bf16"). ``ema`` is the decay of the weights' running mean, which is then
-    what is evaluated and kept. ``patience`` evaluations without a better mask mAP end the training. ``flip`` to
-    ``mosaic`` are how often, 0 to 1, or how much an image is changed (:class:`edge_seg.data.loader.LoaderSettings`).
+    what is evaluated and kept. ``patience`` evaluations without a better mask mAP end the training. The heads learn
+    from ``rois`` of an image, 0: as many as the model's own settings say. ``flip`` to ``mosaic`` are how often, 0 to 1,
+    or how much an image is changed (:class:`edge_seg.data.loader.LoaderSettings`).
     """
 
     epochs: int
@@ -76,6 +77,7 @@ class TrainSettings:
     optimizer: str = "momentum"
     schedule: str = "step"
     accumulate: int = 1
+    rois: int = 0
     processes: int = 1
     amp: str = ""
     ema: float = 0.0

@@ -108,6 +108,8 @@ class Trainer:
         paddle.seed(settings.seed)
         self.model = build(config.model, len(config.classes), settings.frozen_norm, config.box_width, config.widths)
         self.model.freeze(settings.freeze_at)
+        if settings.rois:
+            self.model.settings = dataclasses.replace(self.model.settings, box_samples=settings.rois)
         if settings.qat:
             from edge_seg.models import fake_quant
 

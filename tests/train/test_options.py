@@ -16,6 +16,7 @@ import pytest
 from edge_seg.cli import main
 from edge_seg.data.coco import load_splits
 from edge_seg.data.loader import LoaderSettings, batches
+from edge_seg.models.box_head import BoxHead
 from edge_seg.paddle_env import paddle
 from edge_seg.train import trainer as trainer_module
 from edge_seg.train.ema import Ema
@@ -136,6 +137,23 @@ def test_the_rate_grows_with_the_effective_batch(train: Train, tmp_path: Path) -
     assert settings.weight_decay == 0.05
 
 
+def test_the_heads_learn_from_as_many_rois_as_asked_for(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward, seen = BoxHead.forward, []
+
+    def counted(self: BoxHead, rois: Any) -> Any:
+        seen.append(len(rois))
+        return forward(self, rois)
+
+    monkeypatch.setattr(BoxHead, "forward", counted)
+    for name, words, rois in (("few", ("--rois", 8), 8), ("own", (), 32)):
+        seen.clear()
+        assert train(tmp_path / name, *words, "--max-steps", 1, *SHORT) == 0
+        assert seen[0] == rois * 2  # of two images
+    assert read_config(tmp_path / "few").settings.rois == 8
+
+
 OPTIONS: dict[str, tuple[Any, ...]] = {
     "mean, accumulation, adamw, cosine": (
         *("--ema", 0.99, "--accumulate", 2, "--optimizer", "adamw", "--schedule", "cosine", "--epochs", 4),
@@ -144,7 +162,9 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
         *("--mosaic", 0.5, "--crop", 0.3, "--expand", 0.3, "--color-jitter", 0.4, "--vertical-flip", 0.5),
         *("--repeat-factor", 0.9, "--group-by-aspect"),
     ),
-    "processes, sgd, patience": ("--workers", 2, "--optimizer", "sgd", "--patience", 9, "--clip-norm", 5),
+    "processes, sgd, patience": (
+        *("--workers", 2, "--optimizer", "sgd", "--patience", 9, "--clip-norm", 5, "--rois", 16),
+    ),
 }
 
 

@@ -201,6 +201,7 @@ RULES: dict[str, Rule] = {
     "conv2d_transpose": _convolution("ConvTranspose"),
     "distribute_fpn_proposals": detection.distribute,
     "elementwise_add": _elementwise("Add"),
+    "elementwise_mod": _elementwise("Mod"),
     "elementwise_mul": _elementwise("Mul"),
     "elementwise_sub": _elementwise("Sub"),
     "exp": _same("Exp", "X"),

@@ -20,13 +20,13 @@ from convert.check.check import examine, said
 from convert.export import reference
 from convert.job import Options, run_job
 from convert.pipeline import make_bundles
-from convert.program.edit import convolutions
+from convert.program.edit import ProgramEdit, only, quantizable
 from convert.program.executor import Executor, GraphProgram, stepwise
 from convert.quantize.options import ALGORITHMS
 from convert.quantize.plan import observe, ranges
 from convert.quantize.ranges import ALGORITHMS as RANGES
 from convert.quantize.ranges import Observed
-from convert.quantize.rewrite import Plan, rewrite, rounded, spell_out
+from convert.quantize.rewrite import Plan, fully_connected, rewrite, rounded, spell_out
 from convert.quantize.sensitivity import fewest, within
 from convert.recipe import find_recipe, parse
 from edge_seg.bundle import open_bundle
@@ -62,7 +62,7 @@ def exported(trained: Job, tmp_path_factory: pytest.TempPathFactory) -> Exported
 
 @pytest.fixture(scope="module")
 def programs(exported: Exported) -> list[GraphProgram]:
-    return [GraphProgram.read(graph) for graph in exported.graphs]
+    return [fully_connected(GraphProgram.read(graph)) for graph in exported.graphs]
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_weights_as_integers_are_computed_on_x86_as_paddle_computes_them(bundles
 def test_fully_connected_layers_that_paddle_lite_would_misread_are_caught(
     exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("convert.quantize.rewrite.name_fully_connected", lambda edit: None)
+    monkeypatch.setattr("convert.quantize.plan.fully_connected", lambda graph: graph)
     job = exported.referenced.job
     with pytest.raises(ConversionError, match="not finite|instances matched"):
         make_bundles(job, [find_recipe("x86-w8")], tmp_path / "out")
@@ -148,6 +148,7 @@ def test_what_a_quantized_bundle_says_of_itself(bundles: Path) -> None:
     assert told["calibration"]["images"] == len(told["calibration"]["names"]) == 6
     assert told["algorithm"] == "mse"
     assert told["ranges"]["trunk"]["image"] > 1
+    assert len(told["ranges"]["box_head"]) == 3  # what enters fc6, fc7, and scores and deltas
     assert manifest.optimizer["requires"] == ["extra"]
     assert manifest.verification["checked_by"] == "x86-int8"
     half = open_bundle(bundles / "arm-fp16").manifest
@@ -228,12 +229,35 @@ def test_wrong_ranges_are_noticed(exported: Exported, programs: list[GraphProgra
 
 def test_layers_in_float_are_left_alone(programs: list[GraphProgram]) -> None:
     trunk = programs[0]
-    layer, entering = convolutions(trunk.content)[3]
+    layer, entering = quantizable(trunk.content)[3]
     plan = Plan(16, {"trunk": {entering: 1.0}}, floats=(layer,))
     kept, taken = (rewrite(trunk, dataclasses.replace(plan, floats=floats)).content for floats in ((layer,), ()))
     assert b"fake_quantize" in taken
     assert b"fake_quantize" not in kept
     assert b"fake_quantize" not in spell_out(rewrite(trunk, dataclasses.replace(plan, floats=()))).content
+
+
+def test_the_box_head_computes_with_integers(programs: list[GraphProgram]) -> None:
+    box_head = programs[1]
+    fc6, fc7, *_ = quantizable(box_head.content)
+    reach = {fc6[1]: 2.0, fc7[1]: 4.0}
+    made = rewrite(box_head, Plan(8, {"box_head": reach}))
+    rng = np.random.default_rng(4)
+    feed = {
+        spec.name: rng.normal(size=spec.shape).astype(np.float32) if spec.name == "pooled" else np.ones(spec.shape, "f")
+        for spec in box_head.inputs
+    }
+    leaving = [only(op.outputs, "Out") for op in ProgramEdit(made.content).block.ops if op.type == "mul"]
+    _, watched = Executor([made]).watch("box_head", feed, leaving[:2])
+
+    def entering(values: np.ndarray[Any, Any], most: float) -> np.ndarray[Any, Any]:
+        return np.round(np.clip(values / most, -1, 1) * 127) * (most / 127)
+
+    weights = [rounded(box_head.weights[f"{layer}.weight"], 8, 1) for layer, _ in (fc6, fc7)]
+    first = entering(feed["pooled"].reshape(len(feed["pooled"]), -1), 2.0) @ weights[0]
+    np.testing.assert_allclose(watched[leaving[0]], first, rtol=1e-3, atol=1e-3)
+    second = entering(np.maximum(watched[leaving[0]] + box_head.weights[f"{fc6[0]}.bias"], 0), 4.0) @ weights[1]
+    np.testing.assert_allclose(watched[leaving[1]], second, rtol=1e-3, atol=1e-3)
 
 
 def test_the_fewest_that_suffice() -> None:
@@ -247,7 +271,7 @@ def test_the_fewest_that_suffice() -> None:
 def test_a_layer_that_hurts_is_found_and_kept_in_float(trained: Job, programs: list[GraphProgram], data: Path) -> None:
     images = trained.calibration.images().pixels
     plan = Plan(8, ranges(observe(programs, trained, trained.calibration.images()), "mse"))
-    (culprit, entering), *_ = [pair for pair in convolutions(programs[0].content) if "res3a.branch2b" in pair[0]]
+    (culprit, entering), *_ = [pair for pair in quantizable(programs[0].content) if "res3a.branch2b" in pair[0]]
     spoilt = {**plan.ranges, "trunk": {**plan.ranges["trunk"], entering: 0.01}}
     plan = dataclasses.replace(plan, ranges=spoilt)
     val = load_split(data, "val")
