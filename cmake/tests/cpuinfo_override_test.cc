@@ -2,11 +2,15 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <string>
 
 using edge_seg::correct_cpu;
 using edge_seg::CorrectedCpu;
 using edge_seg::CpuinfoOverride;
+using edge_seg::kLeastCacheKib;
+using edge_seg::shown_cache;
 
 namespace {
 
@@ -68,4 +72,22 @@ TEST_CASE("who opens /proc/cpuinfo sees what is shown, as long as it is") {
     }
     CHECK_FALSE(real.empty());
     CHECK(read("/proc/cpuinfo").size() == real.size());
+}
+
+TEST_CASE("a cache that the library would overrun is shown as one that it wouldn't") {
+    const std::string cpu0 = "/sys/devices/system/cpu/cpu0/cache/";
+    int largest = 0;
+    for (int index = 0; index < 9; ++index) {
+        const std::string size = read((cpu0 + "index" + std::to_string(index) + "/size").c_str());
+        if (!size.empty()) largest = std::max(largest, std::stoi(size));
+    }
+    const bool small = largest < kLeastCacheKib;  // so on emulated Cortex-A53 and A76, not on the A72
+    CHECK(shown_cache(cpu0 + "index9/level") == (small ? "3\n" : ""));
+    CHECK(shown_cache(cpu0 + "index9/size") == (small ? "640K\n" : ""));
+    CHECK(shown_cache(cpu0 + "index2/size").empty());
+    CHECK(shown_cache("/sys/devices/system/cpu/cpu99999/cache/index9/level") == "3\n");  // the system tells nothing
+    CHECK(read("/sys/devices/system/cpu/cpu99999/cache/index9/size").empty());
+    const CpuinfoOverride shown("CPU part\t: 0xd40\n");
+    CHECK(read("/sys/devices/system/cpu/cpu99999/cache/index9/level") == "3\n");
+    CHECK(read("/sys/devices/system/cpu/cpu99999/cache/index9/size") == "640K\n");
 }

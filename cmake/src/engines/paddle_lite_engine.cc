@@ -4,7 +4,6 @@
 
 #include <paddle_api.h>
 
-#include <optional>
 
 #include "core/error.h"
 #include "core/phase.h"
@@ -108,8 +107,8 @@ std::string paddle_lite_version() {
 std::unique_ptr<Engine> load_paddle_lite_engine(const Bundle& bundle, const EngineOptions& options) {
     const int threads = options.threads > 0 ? options.threads : 1;  // the library's own default
     // It looks at the processor once, when the first configuration is made.
-    std::optional<CpuinfoOverride> shown;
-    if (options.correct_cpu) shown.emplace(correct_cpu(read_cpuinfo()).text);
+    const std::string cpuinfo = read_cpuinfo();
+    const CpuinfoOverride shown(options.correct_cpu ? correct_cpu(cpuinfo).text : cpuinfo);
     std::map<std::string, Graph> graphs;
     for (const auto& [name, spec] : bundle.manifest.graphs) {
         const std::string file = graph_file(bundle, name, ".nb");
