@@ -111,7 +111,7 @@ _RECIPES = (
     ),
     _lite("arm", "w16", "Paddle Lite on Arm, weights stored in 16 bits, computed in fp32", _W16, _ARM_LIBRARY),
     _lite("arm", "w8", "Paddle Lite on Arm, weights stored in 8 bits, computed in fp32", _W8, _ARM_LIBRARY),
-    _lite("arm", "int8", "Paddle Lite on Arm, convolutions computed in integers", _INT8, f"{_ARM_LIBRARY}; {_IMAGES}"),
+    _lite("arm", "int8", "Paddle Lite on Arm, computed in integers", _INT8, f"{_ARM_LIBRARY}; {_IMAGES}"),
     Recipe(
         "arm-opencl",
         "Paddle Lite on the GPU of an Arm board or phone",
