@@ -98,8 +98,7 @@ extern "C" __attribute__((visibility("default"))) FILE* fopen(const char* name, 
     static const auto original = reinterpret_cast<Open>(dlsym(RTLD_NEXT, "fopen"));
     const std::string* shown = edge_seg::g_shown;
     if (shown == nullptr) return original(name, mode);
-    if (std::strcmp(name, edge_seg::kFile) == 0)
-        return fmemopen(const_cast<char*>(shown->data()), shown->size(), "r");
+    if (std::strcmp(name, edge_seg::kFile) == 0) return fmemopen(const_cast<char*>(shown->data()), shown->size(), "r");
     static thread_local std::string cache;
     cache = edge_seg::shown_cache(name);
     return cache.empty() ? original(name, mode) : fmemopen(cache.data(), cache.size(), "r");

@@ -4,7 +4,6 @@
 
 #include <paddle_api.h>
 
-
 #include "core/error.h"
 #include "core/phase.h"
 #include "engines/cpuinfo_override.h"
