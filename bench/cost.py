@@ -123,13 +123,16 @@ def read_samples(lines: list[dict[str, Any]], events: str) -> list[Sample]:
     noted = [line.split() for line in events.splitlines()]
     clocks = [words[0] for words in noted if words[1] == "clock"]
     worker = max(set(clocks), key=clocks.count)  # the runner works in a child process
+    # Where its lines go: not the library's words on stderr, nor the note of a bundle's first start.
+    written = [numbers[0] for pid, kind, *numbers in noted if pid == worker and kind == "write" and int(numbers[0]) > 2]
+    to = max(set(written), key=written.count, default="")
     groups: list[list[int]] = [[]]
     for pid, kind, *numbers in noted:
         if pid != worker:
             continue
         if kind == "clock":
             groups[-1].append(int(numbers[0]))
-        elif int(numbers[0]) > 2:  # a line, not the library's words on stderr
+        elif numbers[0] == to:
             groups.append([])
     return [_sample(line, group) for line, group in zip(lines, groups, strict=False) if line["type"] == "sample"]
 

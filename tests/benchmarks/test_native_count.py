@@ -34,7 +34,8 @@ def image(begin: int, *steps: int) -> list[str]:
 
 def test_each_sample_gets_its_own_stages() -> None:
     noted = events(
-        *("8 write 4 1", "8 clock 2", "8 write 2 3", "8 write 4 4"),  # hello, loading, a word on stderr, load
+        # hello, loading, a word on stderr, the note of a first start, load
+        *("8 write 4 1", "8 clock 2", "8 write 2 3", "8 write 5 3", "8 write 4 4"),
         *(*image(100, 5, 9000, 6, 7000, 7, 0), "8 write 4 30000"),
         *(*image(40000, 10, 2000, 20, 900, 30, 0), "8 write 4 50000"),
         "8 write 4 50001",
