@@ -21,12 +21,14 @@ PAUSE_S = 0.4
 
 
 class Contestant:
-    """A worker process (:mod:`benchmarks.worker`) that takes its turn when told to; ``words`` are its arguments."""
+    """A worker process (of ``module``) that takes its turn when told to; ``words`` are its arguments."""
 
-    def __init__(self, name: str, words: Sequence[str], python: str = sys.executable) -> None:
+    def __init__(
+        self, name: str, words: Sequence[str], python: str = sys.executable, module: str = "benchmarks.worker"
+    ) -> None:
         self.name = name
         self._process = subprocess.Popen(
-            [python, "-m", "benchmarks.worker", *words],
+            [python, "-m", module, *words],
             cwd=Path(__file__).parents[1],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -36,7 +38,7 @@ class Contestant:
         self._read()
 
     def turn(self) -> dict[str, Any]:
-        """Segments the image once; the worker's answer."""
+        """One turn; the worker's answer."""
         assert self._process.stdin is not None
         self._process.stdin.write("go\n")
         self._process.stdin.flush()

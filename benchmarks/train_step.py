@@ -9,24 +9,23 @@ meets both. CPU seconds are the process's own (all threads). Ends with one JSON 
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.contestant import Contestant
+
 SIDE, BATCH, CLASSES, OBJECTS = 320, 2, 80, 5
 LR, MOMENTUM = 0.0025, 0.9
-HERE = Path(__file__).resolve()
 
 
 def circles() -> list[NDArray[np.float64]]:
@@ -120,9 +119,12 @@ def paddle_step() -> Callable[[], float]:
     return step
 
 
+SIDES = {"torch": torch_step, "paddle": paddle_step}
+
+
 def work(side: str) -> None:
     """A step for each line on stdin; its CPU and wall seconds and the loss go to stdout as JSON."""
-    step = {"torch": torch_step, "paddle": paddle_step}[side]()
+    step = SIDES[side]()
     print(json.dumps({"ready": side}), flush=True)
     for _ in sys.stdin:
         wall, cpu = time.perf_counter(), time.process_time()
@@ -131,62 +133,32 @@ def work(side: str) -> None:
         print(json.dumps(result), flush=True)
 
 
-class Side:
-    """One of the two, in a process of its own."""
-
-    def __init__(self, name: str, python: str) -> None:
-        self.name = name
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE.parents[1])}
-        words = [python, str(HERE), "--work", name]
-        self._process = subprocess.Popen(
-            words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-        )
-        self._read()
-
-    def _read(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if line.startswith("{"):
-                return json.loads(line)
-        sys.exit(f"{self.name}: ended with exit code {self._process.wait()}")
-
-    def step(self) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        return self._read()
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
-
-
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--torch", default="build/peers/bin/python", help="its Python, with torch and torchvision")
-    parser.add_argument("--steps", type=int, default=9, help="of each side, after two that don't count")
-    parser.add_argument("--work", choices=["torch", "paddle"], help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.work:
-        work(options.work)
+@click.command()
+@click.option("--torch", default="build/peers/bin/python", show_default=True, help="Its Python.")
+@click.option("--steps", type=click.IntRange(1), default=9, show_default=True, help="After two that don't count.")
+@click.option("--work", "side", type=click.Choice(list(SIDES)), hidden=True)
+def main(torch: str, steps: int, side: str | None) -> None:
+    """Time training steps here and in torchvision."""
+    if side:
+        work(side)
         return
-    if not Path(options.torch).is_file():
-        parser.error(f"--torch {options.torch}: no such file; tools/setup_peers.sh makes an environment")
-    sides = [Side("paddle", sys.executable), Side("torch", options.torch)]
-    seconds: dict[str, list[float]] = {side.name: [] for side in sides}
-    for number in range(options.steps + 2):
-        for side in sides if number % 2 else sides[::-1]:
-            result = side.step()
-            print(f"{number:3} {side.name:6} {result['cpu_s']:.3f} CPU s  loss {result['loss']:.3f}", file=sys.stderr)
+    if not Path(torch).is_file():
+        raise click.UsageError(f"--torch {torch}: no such file; tools/setup_peers.sh makes an environment")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    pythons = {"paddle": sys.executable, "torch": os.path.abspath(torch)}
+    sides = [Contestant(name, ("--work", name), python, "benchmarks.train_step") for name, python in pythons.items()]
+    seconds: dict[str, list[float]] = {name: [] for name in pythons}
+    for number in range(steps + 2):
+        for contestant in sides if number % 2 else sides[::-1]:
+            result, name = contestant.turn(), contestant.name
+            click.echo(f"{number:3} {name:6} {result['cpu_s']:.3f} CPU s  loss {result['loss']:.3f}", err=True)
             if number >= 2:
-                seconds[side.name].append(result["cpu_s"])
-    for side in sides:
-        side.close()
+                seconds[name].append(result["cpu_s"])
+    for contestant in sides:
+        contestant.close()
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     speed = medians["torch"] / medians["paddle"]
-    print(json.dumps({"cpu_s": seconds, "median_cpu_s": medians, "speed_against_torchvision": speed}))
+    click.echo(json.dumps({"cpu_s": seconds, "median_cpu_s": medians, "speed_against_torchvision": speed}))
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def quantize(exported: Exported, precision: str, folder: Path) -> Exported:
 
     Raises :class:`ConversionError` when rounding changes the model too much, RunError when int8 has no images.
     """
-    programs = [fully_connected(GraphProgram.read(graph)) for graph in exported.graphs]
+    programs = _programs(exported)
     job = exported.referenced.job
     told: dict[str, Any] = {}
     plan = Plan(16 if precision == "w16" else 8)
@@ -52,8 +52,11 @@ def again(exported: Exported, told: Any, precision: str, folder: Path) -> Export
 
     Raises BundleError when that is no plan.
     """
-    programs = [fully_connected(GraphProgram.read(graph)) for graph in exported.graphs]
-    return apply(exported, programs, from_json(told), precision, dict(told), folder)
+    return apply(exported, _programs(exported), from_json(told), precision, dict(told), folder)
+
+
+def _programs(exported: Exported) -> list[GraphProgram]:
+    return [fully_connected(GraphProgram.read(graph)) for graph in exported.graphs]
 
 
 def _calibrated(job: Job, programs: Sequence[GraphProgram]) -> tuple[Plan, dict[str, Any]]:

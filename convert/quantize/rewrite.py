@@ -92,11 +92,17 @@ def rounded(weight: NDArray[Any], bits: int, axis: int) -> NDArray[np.float32]:
     In float32 throughout and with ties away from zero, as ``opt`` computes.
     """
     levels = np.float32(2 ** (bits - 1) - 1)
-    others = tuple(a for a in range(weight.ndim) if a != axis)
-    scale = np.abs(weight).max(axis=others, keepdims=True).astype(np.float32) / levels
+    scale = _reach(weight, axis).astype(np.float32) / levels
     steps = weight / np.where(scale > 0, scale, np.float32(1))
     values: NDArray[np.float32] = np.sign(steps) * np.floor(np.abs(steps) + np.float32(0.5)) * scale
     return values.astype(np.float32)
+
+
+def _reach(weight: NDArray[Any], axis: int) -> NDArray[Any]:
+    """The largest magnitude of each channel of ``axis``; the other axes are 1 long."""
+    others = tuple(a for a in range(weight.ndim) if a != axis)
+    reach: NDArray[Any] = np.abs(weight).max(axis=others, keepdims=True)
+    return reach
 
 
 def spell_out(graph: GraphProgram) -> GraphProgram:
@@ -156,9 +162,8 @@ def _fake_quantized(
         inputs, outputs = {"X": entering, "InScale": scale}, {"Out": out, "OutScale": scale}
         before.append(operator(_ACTIVATION, inputs, outputs, told))
     if weight not in made:
-        others = tuple(a for a in range(weights[weight].ndim) if a != axis)
         scale = edit.add_variable(f"{weight}.range", [weights[weight].shape[axis]], weight=True)
-        weights[scale] = np.abs(weights[weight]).max(axis=others)
+        weights[scale] = _reach(weights[weight], axis).reshape(-1)
         out = edit.add_variable(f"{weight}.quantized", weights[weight].shape)
         told = {"bit_length": 8, "quant_axis": axis, "round_type": _ROUND}
         before.append(operator(_WEIGHT, {"X": weight}, {"Out": out, "OutScale": scale}, told))

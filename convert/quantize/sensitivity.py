@@ -2,8 +2,8 @@
 
 Layers are ranked by the harm that each does alone: how far the outputs that hang on it smoothly (feature maps,
 proposals' scores and deltas before they are sorted, boxes and scores of given proposals, masks) move when it is the
-only one in int8. Then the fewest of the
-worst are kept in float with which the loss, measured on annotated images, is within the limit.
+only one in int8. Then the fewest of the worst are kept in float with which the loss, measured on annotated images, is
+within the limit.
 """
 
 from __future__ import annotations
