@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 import click
 
 from benchmarks.claims import Round
+from edge_seg.process import huge_pages
 
 WARM_UP = 3
 PAUSE_S = 0.4
@@ -30,6 +32,7 @@ class Contestant:
         self._process = subprocess.Popen(
             [python, "-m", module, *words],
             cwd=Path(__file__).parents[1],
+            env={**os.environ, **huge_pages.asked_for(os.environ)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -24,6 +24,7 @@ import click
 
 from edge_seg import partial
 from edge_seg.errors import EngineError
+from edge_seg.process import huge_pages
 from edge_seg.process.python import die_with_parent
 
 PIPE_VARIABLE = "EDGE_SEG_GUARD_PIPE"
@@ -190,7 +191,7 @@ def run_guarded(command: list[str]) -> int:
     # Held back until both processes can take them: the child inherits this, until :func:`on_stop`.
     held = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
-        environment = {**os.environ, PIPE_VARIABLE: str(write_end)}
+        environment = {**os.environ, **huge_pages.asked_for(os.environ), PIPE_VARIABLE: str(write_end)}
         process = subprocess.Popen(command, env=environment, pass_fds=[write_end])
         before = on_stop(lambda number, _frame: process.send_signal(number))
     except BaseException:

@@ -37,10 +37,15 @@ def peak_memory() -> int | None:
     return memory_of_process("VmHWM")
 
 
-def memory_of_process(field: str) -> int | None:
-    """Bytes that a field of /proc/self/status tells ("VmHWM", "VmData"); None where the system doesn't."""
+def huge_memory() -> int | None:
+    """Bytes that this process holds in large pages (:mod:`edge_seg.process.huge_pages`); None where unknown."""
+    return memory_of_process("AnonHugePages", "smaps_rollup")
+
+
+def memory_of_process(field: str, file: str = "status") -> int | None:
+    """Bytes that a field of a file in /proc/self tells ("VmHWM", "VmData"); None where the system doesn't."""
     try:
-        for line in Path("/proc/self/status").read_text().splitlines():
+        for line in Path("/proc/self", file).read_text().splitlines():
             if line.startswith(f"{field}:"):
                 return int(line.split()[1]) * 1024
     except OSError:

@@ -15,7 +15,8 @@ Every line has a ``type``:
 - ``self_test`` (with --self-test): ``passed``, numbers of instances ``expected``, ``found``, ``matched``, the worst
   differences ``box_px``, ``score``, ``mask_iou``, ``mask_pixels``, the ``tolerance`` and the ``faults``; an ``error``
   with the code ``self-test-failed`` follows unless it passed;
-- ``memory``: ``load_bytes`` (the peak once loaded) and ``peak_bytes`` (the peak at the end), None where unknown;
+- ``memory``: ``load_bytes`` (the peak once loaded), ``peak_bytes`` (the peak at the end) and ``huge_bytes`` (held in
+  pages of 2 MiB at the end), None where unknown;
 - ``error``: ``code``, ``message``, ``remedy``; the last line then, and the exit code is 1 (2 for wrong usage);
 - ``done``: the last line of a run without an error.
 
@@ -132,7 +133,7 @@ def run(options: argparse.Namespace, say: Say) -> None:
     import cv2
 
     from edge_seg.bundle import open_bundle
-    from edge_seg.runtime.cpu import peak_memory
+    from edge_seg.runtime.cpu import huge_memory, peak_memory
     from edge_seg.runtime.segmenter import Segmenter
     from edge_seg.trust import require_trusted
 
@@ -157,7 +158,7 @@ def run(options: argparse.Namespace, say: Say) -> None:
             _measure(segmenter, image, overlays.get(image), options, first=number == 0, say=say)
         if options.self_test:  # last, or the first run wouldn't be the first
             _self_test(segmenter, bundle, say)
-        say("memory", load_bytes=loaded, peak_bytes=peak_memory())
+        say("memory", load_bytes=loaded, peak_bytes=peak_memory(), huge_bytes=huge_memory())
         guard.phase("closing the engine")
     say("done")
 

@@ -190,7 +190,7 @@ class Checker:
             raise ProtocolError("it doesn't say whether the self-test passed")
 
     def _memory(self, message: Message) -> None:
-        for name in ("load_bytes", "peak_bytes"):
+        for name in ("load_bytes", "peak_bytes", "huge_bytes"):
             if message.get(name) is not None:
                 _whole(message, name)
 

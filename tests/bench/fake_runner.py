@@ -46,6 +46,7 @@ LINES = {
     "infinite": '{"type": "memory", "load_bytes": 1e999, "peak_bytes": 1}',
     "nan": '{"type": "memory", "load_bytes": NaN}',
     "negative-memory": '{"type": "memory", "load_bytes": -1, "peak_bytes": 1}',
+    "negative-pages": '{"type": "memory", "load_bytes": 1, "peak_bytes": 1, "huge_bytes": -1}',
     "long-number": '{"type": "memory", "load_bytes": ' + "9" * 5000 + "}",
     "unknown-type": '{"type": "telemetry"}',
     "no-type": "{}",

@@ -64,6 +64,7 @@ def test_a_run_from_hello_to_done(runner: Runner, make_bundle: Callable[..., Pat
     assert load["engine"]["name"] == "null"
     assert load["ns"] > 0
     assert memory["peak_bytes"] >= memory["load_bytes"] > 10_000_000
+    assert memory["huge_bytes"] is None or memory["peak_bytes"] >= memory["huge_bytes"] >= 0
     samples = [line for line in lines if line["type"] == "sample"]
     assert [(s["image"], s["repeat"]) for s in samples] == [
         (name, r) for name in (str(image), "photo.png") for r in range(4)

@@ -77,6 +77,15 @@ Values describe_cpu(CpuFields fields, const char* machine) {
             {"allowed_cores", allowed_cores()}};
 }
 
+// What a field of a file of /proc/self tells in kB ("VmHWM:"); nothing where the system doesn't.
+std::optional<int64_t> memory_of_process(const char* path, const std::string& field) {
+    std::ifstream file(path);
+    for (std::string line; std::getline(file, line);) {
+        if (line.rfind(field, 0) == 0) return std::stoll(line.substr(field.size())) * 1024;
+    }
+    return std::nullopt;
+}
+
 }  // namespace
 
 Values describe_runner(bool correct_cpu) {
@@ -100,11 +109,11 @@ Values describe_runner(bool correct_cpu) {
 }
 
 std::optional<int64_t> peak_memory() {
-    std::ifstream file("/proc/self/status");
-    for (std::string line; std::getline(file, line);) {
-        if (line.rfind("VmHWM:", 0) == 0) return std::stoll(line.substr(std::strlen("VmHWM:"))) * 1024;
-    }
-    return std::nullopt;
+    return memory_of_process("/proc/self/status", "VmHWM:");
+}
+
+std::optional<int64_t> huge_memory() {
+    return memory_of_process("/proc/self/smaps_rollup", "AnonHugePages:");
 }
 
 void bind_to(const std::vector<int>& cores) {

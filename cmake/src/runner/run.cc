@@ -215,7 +215,9 @@ void do_all(const Options& options, const Lines& lines) {
                        {"files", bundle.hashed ? "checked" : "checked before"}});
     const std::optional<int64_t> loaded = peak_memory();
     const auto say_memory = [&] {
-        lines.say("memory", {{"load_bytes", or_null(loaded)}, {"peak_bytes", or_null(peak_memory())}});
+        lines.say("memory", {{"load_bytes", or_null(loaded)},
+                             {"peak_bytes", or_null(peak_memory())},
+                             {"huge_bytes", or_null(huge_memory())}});
     };
     try {
         if (options.warm) warm_up(*engine, bundle, lines);
