@@ -29,7 +29,7 @@ SYSTEM = Path("/sys/kernel/mm/transparent_hugepage")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def asked_for(environment: Mapping[str, str], system: Path = SYSTEM) -> dict[str, str]:
+def asked_for(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables to start a process with so that it asks for large pages; none where that changes nothing.
 
     What the user's ``GLIBC_TUNABLES`` says stands: ``glibc.malloc.hugetlb=0`` there leaves large pages out.
@@ -38,8 +38,8 @@ def asked_for(environment: Mapping[str, str], system: Path = SYSTEM) -> dict[str
     if TUNABLE in tunables:
         return {}
     with contextlib.suppress(OSError, ValueError):
-        size = int((system / "hpage_pmd_size").read_text())
-        if "[madvise]" in (system / "enabled").read_text() and size == SIZE:
+        size = int((SYSTEM / "hpage_pmd_size").read_text())
+        if "[madvise]" in (SYSTEM / "enabled").read_text() and size == SIZE:
             return {VARIABLE: f"{tunables}:{TUNABLE}=1".lstrip(":")}
     return {}
 
