@@ -52,8 +52,10 @@ def in_huge_pages(function: F) -> F:
 
     @functools.wraps(function)
     def wrapper(*arguments: Any, **options: Any) -> Any:
+        from edge_seg.process.guard import is_child  # which imports this module
+
         context = click.get_current_context(silent=True)
-        command = context.find_root().obj if context else None
+        command = context.find_root().obj if context and not is_child() else None
         if command is not None and (variables := asked_for(os.environ)):
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()
