@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -32,7 +31,7 @@ class Contestant:
         self._process = subprocess.Popen(
             [python, "-m", module, *words],
             cwd=Path(__file__).parents[1],
-            env={**os.environ, **huge_pages.asked_for(os.environ)},
+            env=huge_pages.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

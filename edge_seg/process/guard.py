@@ -173,13 +173,37 @@ def guarded(function: F) -> F:
 
     @functools.wraps(function)
     def wrapper(*arguments: Any, **options: Any) -> Any:
-        context = click.get_current_context(silent=True)
-        command = context.find_root().obj if context else None
-        if is_child() or command is None:
-            return function(*arguments, **options)
-        return run_guarded(command)
+        command = _own_command()
+        return function(*arguments, **options) if command is None else run_guarded(command)
 
     return wrapper  # type: ignore[return-value]
+
+
+def in_huge_pages(function: F) -> F:
+    """Decorates a click command's function that computes in this process, which starts itself anew if need be.
+
+    A guarded one is started with :mod:`edge_seg.process.huge_pages` anyway. Called from Python, nothing changes.
+    """
+
+    @functools.wraps(function)
+    def wrapper(*arguments: Any, **options: Any) -> Any:
+        command = _own_command()
+        if command is not None and huge_pages.asked_for(os.environ):
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+            os.execve(command[0], command, huge_pages.environment())
+        return function(*arguments, **options)
+
+    return wrapper  # type: ignore[return-value]
+
+
+def _own_command() -> list[str] | None:
+    """The command line of this process, to be run again; None in a guarded child, or when a program calls.
+
+    A child forked by :mod:`edge_seg.process.forks` has its server's command line.
+    """
+    context = click.get_current_context(silent=True)
+    return context.find_root().obj if context and not is_child() else None
 
 
 def run_guarded(command: list[str]) -> int:
@@ -191,7 +215,7 @@ def run_guarded(command: list[str]) -> int:
     # Held back until both processes can take them: the child inherits this, until :func:`on_stop`.
     held = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
-        environment = {**os.environ, **huge_pages.asked_for(os.environ), PIPE_VARIABLE: str(write_end)}
+        environment = {**huge_pages.environment(), PIPE_VARIABLE: str(write_end)}
         process = subprocess.Popen(command, env=environment, pass_fds=[write_end])
         before = on_stop(lambda number, _frame: process.send_signal(number))
     except BaseException:

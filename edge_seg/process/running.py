@@ -17,6 +17,7 @@ from typing import IO
 
 from edge_seg.errors import EdgeSegError, EngineError
 from edge_seg.limits import LINE_BYTES, OUTPUT_BYTES
+from edge_seg.process import huge_pages
 
 LEASH_S = 2.0
 """Seconds that a leashed command gets to end once its stdin is closed."""
@@ -76,7 +77,9 @@ class Running:
     Use as a context manager: leaving it ends the command and everything it started. With ``leashed``, the command ends
     by itself when its stdin is closed: that is the only word that reaches the other end of a connection. ``fault``
     tells from an exit code and the last lines of stderr that it was the connection that failed. With ``begin``, output
-    up to and with a line that ends so isn't the command's: a login may print a greeting.
+    up to and with a line that ends so isn't the command's: a login may print a greeting. ``in_huge_pages``
+    (:mod:`edge_seg.process.huge_pages`) is for what this machine's own processor runs: all engines
+    have the same.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class Running:
         leashed: bool = False,
         fault: Callable[[int, Sequence[str]], EdgeSegError | None] = lambda code, said: None,
         begin: str = "",
+        in_huge_pages: bool = False,
     ) -> None:
         self._fault = fault
         self._begin = begin
@@ -100,6 +104,7 @@ class Running:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
+                env=huge_pages.environment() if in_huge_pages else None,
             )
         except OSError as problem:
             raise EngineError(

@@ -38,7 +38,7 @@ def peak_memory() -> int | None:
 
 
 def huge_memory() -> int | None:
-    """Bytes that this process holds in large pages (:mod:`edge_seg.process.huge_pages`); None where unknown."""
+    """Bytes that this process holds in huge pages (:mod:`edge_seg.process.huge_pages`); None where unknown."""
     return memory_of_process("AnonHugePages", "smaps_rollup")
 
 

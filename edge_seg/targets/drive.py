@@ -86,7 +86,7 @@ class Session:
     """
 
     def __init__(self, command: Sequence[str], options: Sequence[str], silence: float) -> None:
-        self._running = Running([*command, *options], leashed=True)
+        self._running = Running([*command, *options], leashed=True, in_huge_pages=True)
         begin = time.monotonic()
         self._messages = _messages(self._running, silence, Checker(lambda: time.monotonic() - begin), None)
 

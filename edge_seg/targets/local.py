@@ -35,7 +35,7 @@ class Local:
         return str(source.resolve())
 
     def run(self, command: Sequence[str]) -> Running:
-        return run_leashed(command)
+        return run_leashed(command, in_huge_pages=True)
 
     def pull(self, path: str, destination: Path) -> None:
         if Path(path).resolve() != destination.resolve():
@@ -55,8 +55,8 @@ class Local:
         self.close()
 
 
-def run_leashed(command: Sequence[str]) -> Running:
+def run_leashed(command: Sequence[str], *, in_huge_pages: bool = False) -> Running:
     """Starts a command of this machine that ends with this process, even when that is killed."""
     if shutil.which(command[0]) is None or shutil.which("sh") is None:
         return Running(command)  # which says that it can't be started
-    return Running(["sh", "-c", LEASH, "sh", *command], leashed=True)
+    return Running(["sh", "-c", LEASH, "sh", *command], leashed=True, in_huge_pages=in_huge_pages)

@@ -18,8 +18,7 @@ from edge_seg.errors import RunError, UsageError
 from edge_seg.files import sha256
 from edge_seg.manifest import PostprocessSpec, PreprocessSpec
 from edge_seg.options import SIZE, THREADS, Finite, echo_json, json_option
-from edge_seg.process.guard import guarded, phase
-from edge_seg.process.huge_pages import in_huge_pages
+from edge_seg.process.guard import guarded, in_huge_pages, phase
 from edge_seg.train.options import augmentation_options, loader_options, optimizer_options
 from edge_seg.train.run import CONFIG, REPORT, RunConfig, TrainSettings, finds_nothing, load_run, read_config
 from edge_seg.words import counted

@@ -42,7 +42,7 @@ def comparable(line: dict[str, Any]) -> Any:
         stages = [name for name in line["ns"] if name in STAGES]
         return (kind, line["image"], line.get("repeat"), line["instances"], stages)
     if kind == "memory":
-        # Whether there are large pages is the system's and each program's own matter.
+        # Whether there are huge pages is the system's and each program's own matter.
         return (kind, {name: name == "huge_bytes" or value > 1e5 for name, value in line.items() if name != "type"})
     if kind == "error":
         return (kind, line["code"], bool(line["message"]))

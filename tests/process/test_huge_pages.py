@@ -1,4 +1,4 @@
-"""Large pages are asked for where that is of use, and never against the user's word."""
+"""Huge pages are asked for where that is of use, and never against the user's word."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ import pytest
 
 from edge_seg.process import huge_pages
 from edge_seg.process.huge_pages import SIZE, SYSTEM, VARIABLE, asked_for
+from edge_seg.process.running import Limits
+from edge_seg.targets.local import Local, run_leashed
 
+LIMITS = Limits(lines=10, bytes=1000, seconds=20)
 System = Callable[..., None]
 
 
@@ -58,7 +61,7 @@ def test_a_system_without_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert asked_for({}) == {}
 
 
-@pytest.mark.skipif(not asked_for({}), reason=f"{SYSTEM} doesn't wait to be asked for large pages")
+@pytest.mark.skipif(not asked_for({}), reason=f"{SYSTEM} doesn't wait to be asked for huge pages")
 def test_a_process_started_so_has_them() -> None:
     code = (
         "import ctypes\n"
@@ -83,10 +86,10 @@ def test_a_command_starts_itself_anew_once_with_its_words(tmp_path: Path, system
     command = tmp_path / "command.py"
     command.write_text(
         "import os, sys, click\nfrom pathlib import Path\n"
-        "from edge_seg.process import huge_pages\n"
+        "from edge_seg.process import guard, huge_pages\n"
         f"huge_pages.SYSTEM = Path({str(tmp_path)!r})\n"
         "print('started', flush=True)\n"
-        "@click.command()\n@click.argument('word')\n@huge_pages.in_huge_pages\n"
+        "@click.command()\n@click.argument('word')\n@guard.in_huge_pages\n"
         "def act(word): print(word, os.environ['GLIBC_TUNABLES'])\n"
         "act.main(obj=[sys.executable, *sys.orig_argv[1:]])\n"
     )
@@ -94,3 +97,15 @@ def test_a_command_starts_itself_anew_once_with_its_words(tmp_path: Path, system
     words = [sys.executable, str(command), "a b"]
     done = subprocess.run(words, env={**environment, "PYTHONPATH": os.getcwd()}, capture_output=True, text=True)
     assert done.stdout.splitlines() == ["started", "started", "a b glibc.malloc.hugetlb=1"], done.stderr
+
+
+def test_whatever_runs_on_this_machine_has_the_same(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    system()
+    said = []
+    for in_huge_pages in (True, False):
+        with run_leashed(["sh", "-c", f"echo ${VARIABLE}"], in_huge_pages=in_huge_pages) as running:
+            said += list(running.lines(10, LIMITS))
+    with Local().run(["sh", "-c", f"echo ${VARIABLE}"]) as running:
+        said += list(running.lines(10, LIMITS))
+    assert said == ["glibc.malloc.hugetlb=1", "", "glibc.malloc.hugetlb=1"]

@@ -16,7 +16,7 @@ Values describe_runner(bool correct_cpu);
 // Bytes of physical memory that this process has held at most; nothing where the system doesn't say.
 std::optional<int64_t> peak_memory();
 
-// Bytes that this process holds in large pages; nothing where the system doesn't say.
+// Bytes that this process holds in huge pages; nothing where the system doesn't say.
 std::optional<int64_t> huge_memory();
 
 // Lets this process run on these cores only. Throws Error (usage) when the machine hasn't such cores.
