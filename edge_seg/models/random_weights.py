@@ -25,11 +25,13 @@ _NORM_BIAS = 1.0
 _OBJECTNESS, _PROPOSAL_DELTA, _CLASS, _BOX_DELTA, _MASK = 2.0, 0.003, 2.5, 0.1, 3.0
 # Added to logits: most proposals are background; most of a box is object, so that a mask's outline is about as long as
 # its box's, as a trained model's is. With five times the outline, five times as many pixels hang on the last bits.
-_BACKGROUND_BIAS, _MASK_BIAS = 7.0, 5.0
+_BACKGROUND_BIAS, _MASK_BIAS = 9.0, 5.0
 # Added to the logarithm of a proposal's sides: objects are rarely as small as the smallest anchors.
 _GROWTH = 0.5
 _SIDE = 128
 _ROIS = 32
+# Of an empty image, in whose middle the borders aren't felt.
+_EMPTY_SIDE = 320
 
 
 def randomize(model: MaskRCNN, seed: int) -> None:
@@ -59,8 +61,8 @@ def _settle(model: MaskRCNN, rng: np.random.Generator) -> None:
     for conv, level in zip(model.neck.outputs, model.features(images), strict=False):
         conv.weight.set_value(conv.weight / level.std())
     maps = model.features(images)
-    logits, deltas = model.rpn_head(maps)
-    _center(model.rpn_head.rpn_rois_score, paddle.concat([_rows(x) for x in logits]), _OBJECTNESS)
+    _settle_objectness(model, maps)
+    _, deltas = model.rpn_head(maps)
     _center(model.rpn_head.rpn_rois_delta, paddle.concat([_rows(x) for x in deltas]), _PROPOSAL_DELTA)
 
     growth = np.tile([0.0, 0.0, _GROWTH, _GROWTH], len(RATIOS)).astype(np.float32)
@@ -74,6 +76,25 @@ def _settle(model: MaskRCNN, rng: np.random.Generator) -> None:
     masks = model.mask_head(model._pool(maps, rois, counts, mask_head.RESOLUTION))
     _center(model.mask_head.mask_fcn_logits, _rows(masks), _MASK)
     _add(model.mask_head.mask_fcn_logits, np.full(model.num_classes, _MASK_BIAS))
+
+
+def _settle_objectness(model: MaskRCNN, maps: Any) -> None:
+    """Centres the objectness, and has an empty image score no higher than what is seen in ``maps`` on average.
+
+    Half of a photo's input can be padding. All its places look alike: where they score high, rounding alone decides
+    which of them are proposals.
+    """
+    score = model.rpn_head.rpn_rois_score
+    empty = model.features(paddle.zeros([1, 3, _EMPTY_SIDE, _EMPTY_SIDE]))
+    seen = [model.rpn_head.rpn_feat(level)[0, :, level.shape[2] // 2, level.shape[3] // 2] for level in empty]
+    directions, _ = paddle.linalg.qr(paddle.stack(seen, axis=1))
+    weights = score.weight.flatten(1)
+    score.weight.set_value((weights - weights @ directions @ directions.t()).reshape(score.weight.shape))
+    _center(score, paddle.concat([_rows(x) for x in model.rpn_head(maps)[0]]), _OBJECTNESS)
+    # Now the biases are what an empty image scores.
+    sign = 1 - 2 * (score.bias > 0).astype("float32")
+    score.weight.set_value(score.weight * sign.reshape([-1, 1, 1, 1]))
+    score.bias.set_value(score.bias * sign)
 
 
 def _proposals(model: MaskRCNN, logits: Any, deltas: Any) -> tuple[Any, Any]:
