@@ -3,9 +3,6 @@
 The first bundle is held against each other one in images that no conversion has seen: at least 99.5 % of the instances
 matched, boxes within 0.01 px, scores within 1e-4, masks within 2 pixels of the input's. Half of the images are as large
 as the input; the others are photos of 1280 x 720, in which a pixel of the input is several.
-
-Boxes with an IoU below 0.9 are two instances: where one NMS decision hangs on the last bits of two scores, another
-proposal is left for the same object, which is found by one engine and missed by the other.
 """
 
 from __future__ import annotations
@@ -26,7 +23,6 @@ from edge_seg.runtime.result import Instances
 from edge_seg.runtime.segmenter import Segmenter
 
 MATCHED, BOX_PX, SCORE, MASK_PIXELS = 0.995, 0.01, 1e-4, 2
-SAME = 0.9
 FIRST_SEED = 7000
 """Of the drawn images; conversions draw theirs from small seeds."""
 
@@ -47,7 +43,7 @@ def worst(first: list[Instances], second: list[Instances], size: int) -> Parity:
     """The worst of all images; the numbers of instances are sums. Masks' pixels are the input's, ``size`` wide."""
     each = []
     for one, other in zip(first, second, strict=True):
-        found = compare(one, other, least_overlap=SAME)
+        found = compare(one, other)
         scale = max(1.0, one.width / size)
         each.append(dataclasses.replace(found, mask_pixels=math.ceil(found.mask_pixels / scale)))
     return Parity(

@@ -36,13 +36,11 @@ class Parity:
         return self.matched / max(self.expected, self.found) if max(self.expected, self.found) else 1.0
 
 
-def compare(
-    expected: Instances, found: Instances, *, least_score: float = 0.0, least_overlap: float = LEAST_OVERLAP
-) -> Parity:
+def compare(expected: Instances, found: Instances, *, least_score: float = 0.0) -> Parity:
     """The worst differences of the pairs that :func:`match` finds, of the :func:`confident` instances alone."""
     if least_score > 0:
         expected, found = confident_of(expected, found, least_score)
-    pairs = match(expected, found, least_overlap)
+    pairs = match(expected, found)
     masks = [mask_difference(expected.rles[row], found.rles[column]) for row, column in pairs]
     return Parity(
         expected=len(expected),
@@ -83,11 +81,8 @@ def only(instances: Instances, keep: NDArray[np.bool_]) -> Instances:
     )
 
 
-def match(expected: Instances, found: Instances, least_overlap: float = LEAST_OVERLAP) -> list[tuple[int, int]]:
-    """Pairs each expected instance, best first, with the free one of its class that overlaps it most.
-
-    Boxes whose IoU is below ``least_overlap`` aren't of one object.
-    """
+def match(expected: Instances, found: Instances) -> list[tuple[int, int]]:
+    """Pairs each expected instance, best first, with the free one of its class that overlaps it most (IoU >= 0.5)."""
     overlap = _box_iou(expected.boxes, found.boxes)
     overlap[expected.classes[:, None] != found.classes[None, :]] = 0.0
     pairs = []
@@ -95,7 +90,7 @@ def match(expected: Instances, found: Instances, least_overlap: float = LEAST_OV
         if not len(found):
             break
         column = int(overlap[row].argmax())
-        if overlap[row, column] >= least_overlap:
+        if overlap[row, column] >= LEAST_OVERLAP:
             pairs.append((row, column))
             overlap[:, column] = 0.0
     return pairs
